@@ -1,0 +1,155 @@
+//! The bytes on the wire, as phones and sketches in the field know them.
+
+use airlift_proto::*;
+
+fn round_trip<T>(value: &T, json: &str)
+where
+    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    assert_eq!(serde_json::to_string(value).unwrap(), json);
+    assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value);
+}
+
+#[test]
+fn upgrade_command() {
+    round_trip(
+        &Command::Upgrade(Message {
+            msg_id: Some("ota_1".into()),
+            uuid: Some("GW1".into()),
+            timestamp: Some(1_770_000_000),
+            data: UpgradeData {
+                version: "1.0.2".into(),
+                firmware_url: "http://localhost:8018/firmware/gateway_v1.0.2.bin".into(),
+                md5: "0c".into(),
+                sha256: Some("5d".into()),
+                file_size: 14,
+                force_upgrade: false,
+                msg_id: Some("ota_1".into()),
+            },
+        }),
+        r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1"}}"#,
+    );
+}
+
+#[test]
+fn cancel_command() {
+    round_trip(
+        &Command::Cancel(Message {
+            msg_id: Some("ota_1".into()),
+            uuid: Some("GW1".into()),
+            timestamp: Some(1),
+            data: CancelData {
+                msg_id: "ota_1".into(),
+            },
+        }),
+        r#"{"msgType":"ota_cancel","msgId":"ota_1","uuid":"GW1","timestamp":1,"data":{"msgId":"ota_1"}}"#,
+    );
+}
+
+#[test]
+fn progress_report() {
+    round_trip(
+        &Report::Progress(Message {
+            msg_id: Some("ota_1".into()),
+            uuid: Some("GW1".into()),
+            timestamp: Some(1),
+            data: ProgressData {
+                state: ReportState::Downloading,
+                progress: 10,
+                current_version: Some("1.0.1".into()),
+                target_version: Some("1.0.2".into()),
+                error_code: None,
+                error_message: None,
+            },
+        }),
+        r#"{"msgType":"ota_progress","msgId":"ota_1","uuid":"GW1","timestamp":1,"data":{"state":"downloading","progress":10,"currentVersion":"1.0.1","targetVersion":"1.0.2","errorCode":null,"errorMessage":null}}"#,
+    );
+}
+
+#[test]
+fn heartbeat_with_all_fields() {
+    round_trip(
+        &Report::Heartbeat(Message {
+            msg_id: None,
+            uuid: Some("GW1".into()),
+            timestamp: Some(1),
+            data: HeartbeatData {
+                firmware_version: "1.0.2".into(),
+                battery: Some(80.0),
+                free_heap: Some(120_000),
+                rssi: Some(-61.0),
+                boot_reason: Some("ota".into()),
+                rollback: false,
+            },
+        }),
+        r#"{"msgType":"heartbeat","uuid":"GW1","timestamp":1,"data":{"firmwareVersion":"1.0.2","battery":80.0,"freeHeap":120000,"rssi":-61.0,"bootReason":"ota","rollback":false}}"#,
+    );
+}
+
+#[test]
+fn status() {
+    round_trip(
+        &Status {
+            online: true,
+            firmware_version: Some("1.0.2".into()),
+        },
+        r#"{"online":true,"firmwareVersion":"1.0.2"}"#,
+    );
+}
+
+#[test]
+fn a_sparse_report_is_understood() {
+    let sparse = r#"{"msgType":"ota_progress","msgId":null,"data":{"state":"installing","progress":98},"extra":1}"#;
+    let Report::Progress(message) = serde_json::from_str(sparse).unwrap() else {
+        panic!("not a progress report");
+    };
+    assert_eq!(message.msg_id, None);
+    assert_eq!(message.data.state, ReportState::Installing);
+    let heartbeat = r#"{"msgType":"heartbeat","data":{"firmwareVersion":"1.0.0","battery":12}}"#;
+    let Report::Heartbeat(message) = serde_json::from_str(heartbeat).unwrap() else {
+        panic!("not a heartbeat");
+    };
+    assert_eq!(message.data.battery, Some(12.0));
+}
+
+#[test]
+fn an_unknown_state_is_told_apart_from_bad_json() {
+    let report = r#"{"msgType":"ota_progress","data":{"state":"sleeping","progress":1}}"#;
+    let Report::Progress(message) = serde_json::from_str(report).unwrap() else {
+        panic!("not a progress report");
+    };
+    assert_eq!(message.data.state, ReportState::Unknown);
+}
+
+#[test]
+fn topics_round_trip_and_reject_what_is_not_ours() {
+    let topics = Topics::new("hanqi");
+    for kind in [TopicKind::Command, TopicKind::Report, TopicKind::Status] {
+        let topic = topics.topic("HQ2026TEST001", kind);
+        assert_eq!(topics.parse(&topic), Some(("HQ2026TEST001", kind)));
+    }
+    assert_eq!(topics.filter(TopicKind::Report), "hanqi/gateway/+/report");
+    for alien in [
+        "",
+        "hanqi",
+        "hanqi/gateway//report",
+        "hanqi/gateway/a/b/report",
+        "hanqi/gateway/a/other",
+        "hanqi/gateway/+/report",
+        "hanqix/gateway/a/report",
+        "other/gateway/a/report",
+    ] {
+        assert_eq!(topics.parse(alien), None, "{alien}");
+    }
+}
+
+#[test]
+fn gateway_ids_are_safe_as_topic_level_url_segment_and_file_name() {
+    for good in ["HQ2026TEST001", "a", "aa:bb:cc", "gw-1_2.3"] {
+        assert!(is_gateway_id(good), "{good}");
+    }
+    let long = "x".repeat(65);
+    for bad in ["", ".", "..", "a/b", "a+b", "#", "a b", "ä", "a\0", &long] {
+        assert!(!is_gateway_id(bad), "{bad}");
+    }
+}
