@@ -1,1 +1,16 @@
-//! airlift
+//! The airlift server.
+//!
+//! | room | what it does | may call |
+//! |---|---|---|
+//! | `app` | wires everything; no logic | all |
+//! | `cli`, `http`, `ingest`, `jobs` | doors: people, REST, gateways' reports, time | `service` |
+//! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt` |
+//! | `store`, `blob`, `mqtt` | database, files, broker | `domain` |
+//! | `domain` | types and decisions, no I/O | `airlift_proto` |
+//! | `config`, `metrics` | settings and counters | nothing of ours |
+//!
+//! `tests/tidy.rs` holds these arrows. To add an endpoint: a handler file under `http/<noun>/`, its
+//! route in `http/router.rs`, a service if it decides anything, a line in `CHANGELOG.md`.
+
+pub mod domain;
+pub mod store;

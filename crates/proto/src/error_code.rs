@@ -10,6 +10,8 @@ pub const DOWNLOAD_FAILED: &str = "DOWNLOAD_FAILED";
 pub const INSTALL_FAILED: &str = "INSTALL_FAILED";
 /// Gateway: an `ota_cancel` ended the upgrade.
 pub const CANCELLED: &str = "CANCELLED";
+/// Server: the gateway reported `failed` without a code.
+pub const UNSPECIFIED: &str = "UNSPECIFIED";
 /// Server: the gateway fell silent past the task's deadline.
 pub const TIMEOUT: &str = "TIMEOUT";
 /// Server: after `completed`, the gateway came back with another version.

@@ -1,0 +1,125 @@
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use airlift_testkit::FaultProxy;
+use anyhow::{Result, ensure};
+
+/// Longer than any forwarding on loopback takes.
+const SILENCE: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_cut_ends_open_connections_and_is_counted() -> Result<()> {
+    let proxy = FaultProxy::start(echo()?)?;
+    ensure!(
+        proxy.cut() == 0 && proxy.cuts_fired() == 0,
+        "a cut without connections counted"
+    );
+    let mut client = connect(&proxy)?;
+    ensure!(ask(&mut client, b"hello")? == b"hello");
+
+    ensure!(proxy.cut() == 1 && proxy.cuts_fired() == 1);
+    ensure!(is_ended(&mut client), "the connection lives");
+
+    ensure!(ask(&mut connect(&proxy)?, b"again")? == b"again");
+    ensure!(proxy.connections() == 2);
+    Ok(())
+}
+
+#[test]
+fn a_cut_after_n_bytes_lets_exactly_n_pass_and_fires_once() -> Result<()> {
+    let proxy = FaultProxy::start(echo()?)?;
+    proxy.cut_after(10_000);
+    let mut client = connect(&proxy)?;
+    client.write_all(&[7; 10_000])?;
+    let mut got = Vec::new();
+    client.read_to_end(&mut got)?;
+    ensure!(got.len() == 10_000, "{} bytes passed", got.len());
+    ensure!(proxy.cuts_fired() == 1);
+
+    let mut client = connect(&proxy)?;
+    client.write_all(&[7; 20_000])?;
+    client.shutdown(std::net::Shutdown::Write)?;
+    let mut got = Vec::new();
+    client.read_to_end(&mut got)?;
+    ensure!(
+        got.len() == 20_000 && proxy.cuts_fired() == 1,
+        "{} bytes passed",
+        got.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn an_upload_is_cut_before_its_target_has_all() -> Result<()> {
+    let proxy = FaultProxy::start(echo()?)?;
+    proxy.cut_upload_after(3);
+    let mut client = connect(&proxy)?;
+    client.write_all(b"hello")?;
+    ensure!(is_ended(&mut client), "the connection lives");
+    ensure!(proxy.cuts_fired() == 1);
+    Ok(())
+}
+
+#[test]
+fn a_stall_holds_bytes_back_and_a_refusal_turns_away_only_newcomers() -> Result<()> {
+    let proxy = FaultProxy::start(echo()?)?;
+    let mut client = connect(&proxy)?;
+    ensure!(ask(&mut client, b"hello")? == b"hello");
+
+    proxy.stall(true);
+    client.write_all(b"later")?;
+    client.set_read_timeout(Some(SILENCE))?;
+    let mut answer = [0; 5];
+    let silence = client.read(&mut answer).map_err(|error| error.kind());
+    ensure!(silence == Err(ErrorKind::WouldBlock), "{silence:?}");
+    proxy.stall(false);
+    client.set_read_timeout(Some(LIMIT))?;
+    client.read_exact(&mut answer)?;
+    ensure!(&answer == b"later");
+
+    proxy.refuse(true)?;
+    let refused = TcpStream::connect(proxy.addr()).map_err(|error| error.kind());
+    ensure!(
+        refused.as_ref().err() == Some(&ErrorKind::ConnectionRefused),
+        "{refused:?}"
+    );
+    ensure!(ask(&mut client, b"alive")? == b"alive");
+    proxy.refuse(false)?;
+    ensure!(ask(&mut connect(&proxy)?, b"again")? == b"again");
+    Ok(())
+}
+
+fn echo() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    Ok(address)
+}
+
+fn connect(proxy: &FaultProxy) -> Result<TcpStream> {
+    let stream = TcpStream::connect(proxy.addr())?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut TcpStream, words: &[u8]) -> Result<Vec<u8>> {
+    stream.write_all(words)?;
+    let mut answer = vec![0; words.len()];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+fn is_ended(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => rest.is_empty(),
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}

@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Wait before a command is sent the second time.
+pub const RESEND_DELAY_MIN: Duration = Duration::from_secs(5);
+/// Longest wait between two sends of a command.
+pub const RESEND_DELAY_MAX: Duration = Duration::from_secs(600);
+/// Times an `ota_cancel` is sent: no gateway answers it, so it can't be waited for.
+const CANCEL_SENDS_MAX: i32 = 3;
+
+/// Which command waits in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandKind {
+    /// `ota_upgrade`: sent until the gateway shows life on the task.
+    Upgrade,
+    /// `ota_cancel`: sent [`cancel_sends_max`] times.
+    Cancel,
+}
+
+impl CommandKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CommandKind::Upgrade => "ota_upgrade",
+            CommandKind::Cancel => "ota_cancel",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        [CommandKind::Upgrade, CommandKind::Cancel]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// How often an `ota_cancel` is sent.
+pub fn cancel_sends_max() -> i32 {
+    CANCEL_SENDS_MAX
+}
+
+/// A command in the outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboundCommand {
+    pub command_id: Uuid,
+    pub task_id: Uuid,
+    pub gateway_id: String,
+    pub kind: CommandKind,
+    /// The JSON to publish.
+    pub payload: String,
+    /// How often it was claimed for sending.
+    pub sends: i32,
+    /// When it is due.
+    pub next_send_at: DateTime<Utc>,
+}
+
+/// How long to wait after send number `sends` (1 = the first): doubling from
+/// [`RESEND_DELAY_MIN`] to [`RESEND_DELAY_MAX`], less up to a quarter by `jitter` (0 to 1), so
+/// that a fleet that fell silent together is not called together.
+pub fn resend_delay(sends: i32, jitter: f64) -> Duration {
+    let doublings = u32::try_from(sends.saturating_sub(1)).unwrap_or(0).min(16);
+    let delay = RESEND_DELAY_MIN
+        .saturating_mul(1 << doublings)
+        .min(RESEND_DELAY_MAX);
+    delay.mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_and_is_capped() {
+        let waits: Vec<u64> = (1..=9).map(|n| resend_delay(n, 0.0).as_secs()).collect();
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(resend_delay(i32::MAX, 0.0), RESEND_DELAY_MAX);
+        assert_eq!(resend_delay(1, 1.0), RESEND_DELAY_MIN.mul_f64(0.75));
+    }
+}

@@ -1,0 +1,186 @@
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use semver::Version;
+use uuid::Uuid;
+
+pub const DEVICE_TYPE_DEFAULT: &str = "gateway";
+/// Longest device type, in bytes.
+pub const DEVICE_TYPE_LENGTH_MAX: usize = 64;
+/// Longest version, in bytes.
+pub const VERSION_LENGTH_MAX: usize = 64;
+
+/// A firmware image and what is known of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Firmware {
+    pub firmware_id: Uuid,
+    pub device_type: String,
+    /// SemVer 2.0; unique within the device type.
+    pub version: String,
+    pub file_name: String,
+    /// Bytes.
+    pub file_size: i64,
+    /// Lower-case hex.
+    pub md5: String,
+    /// Lower-case hex; the blob's name.
+    pub sha256: String,
+    pub description: String,
+    /// Markdown.
+    pub changelog: String,
+    pub status: FirmwareStatus,
+    pub force_upgrade: bool,
+    pub release_date: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// draft → testing → released → deprecated; testing may be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FirmwareStatus {
+    /// Uploaded; can be deleted, is never installed.
+    Draft,
+    /// Can be installed by naming its version; is nobody's latest.
+    Testing,
+    /// Can be the latest.
+    Released,
+    /// Is no longer installed.
+    Deprecated,
+}
+
+impl FirmwareStatus {
+    pub const ALL: [FirmwareStatus; 4] = [
+        FirmwareStatus::Draft,
+        FirmwareStatus::Testing,
+        FirmwareStatus::Released,
+        FirmwareStatus::Deprecated,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FirmwareStatus::Draft => "draft",
+            FirmwareStatus::Testing => "testing",
+            FirmwareStatus::Released => "released",
+            FirmwareStatus::Deprecated => "deprecated",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether a firmware may go from `self` to `to`: forward only, and what was never released
+    /// cannot be deprecated.
+    pub fn may_become(self, to: FirmwareStatus) -> bool {
+        use FirmwareStatus::*;
+        matches!(
+            (self, to),
+            (Draft, Testing) | (Draft, Released) | (Testing, Released) | (Released, Deprecated)
+        )
+    }
+
+    /// Whether a gateway may be told to install it by version.
+    pub fn is_installable(self) -> bool {
+        matches!(self, FirmwareStatus::Testing | FirmwareStatus::Released)
+    }
+}
+
+impl fmt::Display for FirmwareStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether `name` can be a device type: 1 to [`DEVICE_TYPE_LENGTH_MAX`] of `A-Z a-z 0-9 . _ -`,
+/// first a letter or digit. It becomes part of a file name.
+pub fn is_device_type(name: &str) -> bool {
+    name.len() <= DEVICE_TYPE_LENGTH_MAX
+        && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// `None` if `version` is not SemVer 2.0 or longer than [`VERSION_LENGTH_MAX`].
+pub fn parse_version(version: &str) -> Option<Version> {
+    (version.len() <= VERSION_LENGTH_MAX)
+        .then(|| Version::parse(version).ok())
+        .flatten()
+}
+
+/// `<deviceType>_v<version>.bin`. A version has no `_`, so two firmwares never share a name.
+pub fn file_name(device_type: &str, version: &str) -> String {
+    format!("{device_type}_v{version}.bin")
+}
+
+/// The highest of `versions` by SemVer precedence; those that are not SemVer are passed over.
+pub fn latest<'v>(versions: impl IntoIterator<Item = &'v str>) -> Option<&'v str> {
+    versions
+        .into_iter()
+        .filter_map(|version| Some((parse_version(version)?, version)))
+        // Build metadata has no precedence; the full order only makes the choice stable.
+        .max_by(|(a, _), (b, _)| a.cmp_precedence(b).then_with(|| a.cmp(b)))
+        .map(|(_, version)| version)
+}
+
+/// Whether `latest` has a higher precedence than `current`. A current version that is unknown or
+/// not SemVer is taken as older than any.
+pub fn needs_upgrade(current: Option<&str>, latest: Option<&str>) -> bool {
+    let Some(latest) = latest.and_then(parse_version) else {
+        return false;
+    };
+    match current.and_then(parse_version) {
+        Some(current) => current.cmp_precedence(&latest).is_lt(),
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_only_moves_forward_and_says_each_step() {
+        use FirmwareStatus::*;
+        let allowed = [
+            (Draft, Testing),
+            (Draft, Released),
+            (Testing, Released),
+            (Released, Deprecated),
+        ];
+        for from in FirmwareStatus::ALL {
+            for to in FirmwareStatus::ALL {
+                assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from}→{to}");
+            }
+            assert_eq!(FirmwareStatus::parse(from.as_str()), Some(from));
+        }
+    }
+
+    #[test]
+    fn latest_is_by_semver_precedence_not_by_text() {
+        assert_eq!(latest(["1.9.0", "1.10.0", "1.10.0-rc.1"]), Some("1.10.0"));
+        assert_eq!(latest(["1.0.0-alpha.2", "1.0.0-alpha.10"]), Some("1.0.0-alpha.10"));
+        assert_eq!(latest(["junk"]), None);
+        assert_eq!(latest([]), None);
+    }
+
+    #[test]
+    fn a_gateway_needs_an_upgrade_only_to_something_higher() {
+        assert!(needs_upgrade(Some("1.0.1"), Some("1.0.2")));
+        assert!(!needs_upgrade(Some("1.0.2"), Some("1.0.2")));
+        assert!(!needs_upgrade(Some("1.0.2+b2"), Some("1.0.2+b1")));
+        assert!(!needs_upgrade(Some("2.0.0"), Some("1.0.2")));
+        assert!(needs_upgrade(None, Some("1.0.2")));
+        assert!(!needs_upgrade(Some("1.0.2"), None));
+    }
+
+    #[test]
+    fn device_types_are_safe_in_file_names() {
+        for good in ["gateway", "esp32-wroom", "linux_arm.v7", "A"] {
+            assert!(is_device_type(good), "{good}");
+        }
+        let long = "x".repeat(65);
+        for bad in ["", ".", "..", "-x", "a/b", "a\\b", "a b", "ä", &long] {
+            assert!(!is_device_type(bad), "{bad}");
+        }
+    }
+}

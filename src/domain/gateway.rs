@@ -1,0 +1,100 @@
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::report::is_earlier;
+
+/// What is known of a gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    pub gateway_id: String,
+    pub device_type: String,
+    /// From its last heartbeat, status or report.
+    pub current_version: Option<String>,
+    pub online: bool,
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// The last heartbeat's `data`, as it came.
+    pub attributes: Value,
+    /// Unix seconds by the gateway's clock, of the last heartbeat.
+    pub heartbeat_timestamp: Option<i64>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A heartbeat as taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    pub firmware_version: String,
+    /// Unix seconds by the gateway's clock.
+    pub timestamp: Option<i64>,
+    pub rollback: bool,
+    /// The whole `data` object.
+    pub attributes: Value,
+}
+
+impl Gateway {
+    /// A gateway nobody has heard of yet.
+    pub fn new(gateway_id: &str, device_type: &str, now: DateTime<Utc>) -> Self {
+        Gateway {
+            gateway_id: gateway_id.to_owned(),
+            device_type: device_type.to_owned(),
+            current_version: None,
+            online: false,
+            last_seen_at: None,
+            attributes: Value::Object(Default::default()),
+            heartbeat_timestamp: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Takes in a heartbeat; one that the gateway sent before the last one changes nothing but
+    /// the sign of life.
+    pub fn heard_heartbeat(&mut self, heartbeat: &Heartbeat, now: DateTime<Utc>) {
+        self.heard(now);
+        if is_earlier(heartbeat.timestamp, self.heartbeat_timestamp) {
+            return;
+        }
+        self.current_version = Some(heartbeat.firmware_version.clone());
+        self.attributes = heartbeat.attributes.clone();
+        self.heartbeat_timestamp = heartbeat.timestamp;
+    }
+
+    /// Any sign of life.
+    pub fn heard(&mut self, now: DateTime<Utc>) {
+        self.online = true;
+        self.last_seen_at = Some(now);
+        self.updated_at = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat(version: &str, timestamp: Option<i64>) -> Heartbeat {
+        Heartbeat {
+            firmware_version: version.into(),
+            timestamp,
+            rollback: false,
+            attributes: serde_json::json!({ "firmwareVersion": version }),
+        }
+    }
+
+    #[test]
+    fn a_late_heartbeat_does_not_bring_the_old_version_back() {
+        let now = DateTime::UNIX_EPOCH;
+        let mut gateway = Gateway::new("g", "gateway", now);
+        gateway.heard_heartbeat(&heartbeat("1.0.2", Some(1_770_000_010)), now);
+        gateway.heard_heartbeat(&heartbeat("1.0.1", Some(1_770_000_000)), now);
+        assert_eq!(gateway.current_version.as_deref(), Some("1.0.2"));
+    }
+
+    #[test]
+    fn a_gateway_whose_clock_was_reset_is_believed() {
+        let now = DateTime::UNIX_EPOCH;
+        let mut gateway = Gateway::new("g", "gateway", now);
+        gateway.heard_heartbeat(&heartbeat("1.0.1", Some(1_770_000_010)), now);
+        gateway.heard_heartbeat(&heartbeat("1.0.2", Some(7)), now);
+        assert_eq!(gateway.current_version.as_deref(), Some("1.0.2"));
+    }
+}

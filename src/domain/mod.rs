@@ -1,0 +1,24 @@
+//! Types and decisions, free of I/O: what a task may become, when a command is sent again, which
+//! version is the latest. Everything here is a pure function of its arguments; time is one of them.
+//!
+//! To add a rule: write it here with its tests, then let a service apply it inside its transaction.
+
+mod clock;
+mod dispatch;
+mod firmware;
+mod gateway;
+mod report;
+mod task;
+
+pub use clock::Clock;
+pub use dispatch::{
+    CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN, cancel_sends_max,
+    resend_delay,
+};
+pub use firmware::{
+    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
+    file_name, is_device_type, latest, needs_upgrade, parse_version,
+};
+pub use gateway::{Gateway, Heartbeat};
+pub use report::{Progress, ReportRefusal};
+pub use task::{Outcome, Task, TaskDeadlines, TaskStatus, TriggerDecision, decide_trigger};

@@ -1,0 +1,127 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Error, Result, Tx};
+use crate::domain::{CommandKind, OutboundCommand};
+
+#[derive(sqlx::FromRow)]
+struct CommandRow {
+    command_id: Uuid,
+    task_id: Uuid,
+    gateway_id: String,
+    kind: String,
+    payload: String,
+    sends: i32,
+    next_send_at: DateTime<Utc>,
+}
+
+impl TryFrom<CommandRow> for OutboundCommand {
+    type Error = Error;
+
+    fn try_from(row: CommandRow) -> Result<OutboundCommand> {
+        Ok(OutboundCommand {
+            kind: CommandKind::parse(&row.kind).ok_or_else(|| Error::BadRow {
+                table: "commands",
+                column: "kind",
+                row: row.command_id.to_string(),
+                value: row.kind.clone(),
+            })?,
+            command_id: row.command_id,
+            task_id: row.task_id,
+            gateway_id: row.gateway_id,
+            payload: row.payload,
+            sends: row.sends,
+            next_send_at: row.next_send_at,
+        })
+    }
+}
+
+impl Tx {
+    pub async fn insert_command(&mut self, command: &OutboundCommand) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "INSERT INTO commands
+             (command_id, task_id, gateway_id, kind, payload, sends, next_send_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(command.command_id)
+        .bind(command.task_id)
+        .bind(&command.gateway_id)
+        .bind(command.kind.as_str())
+        .bind(&command.payload)
+        .bind(command.sends)
+        .bind(command.next_send_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// The commands that are due, most overdue first, locked for this transaction; those that
+    /// another server holds are passed over.
+    pub async fn lock_due_commands(
+        &mut self,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<OutboundCommand>> {
+        on_locked!(
+            self,
+            ["SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
+              FROM commands WHERE next_send_at <= $1 ORDER BY next_send_at LIMIT $2"],
+            "FOR UPDATE SKIP LOCKED",
+            |sql, conn| sqlx::query_as::<_, CommandRow>(sql)
+                .bind(now)
+                .bind(limit)
+                .fetch_all(conn)
+                .await
+        )?
+        .into_iter()
+        .map(OutboundCommand::try_from)
+        .collect()
+    }
+
+    pub async fn update_command(&mut self, command: &OutboundCommand) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE commands SET sends = $2, next_send_at = $3 WHERE command_id = $1",
+        )
+        .bind(command.command_id)
+        .bind(command.sends)
+        .bind(command.next_send_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// Takes a task's command out of the outbox and says how often it was sent.
+    pub async fn delete_command(&mut self, task_id: Uuid, kind: CommandKind) -> Result<Option<i32>> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, i32>(
+            "DELETE FROM commands WHERE task_id = $1 AND kind = $2 RETURNING sends",
+        )
+        .bind(task_id)
+        .bind(kind.as_str())
+        .fetch_optional(conn)
+        .await)?)
+    }
+
+    /// Brings commands that were sent and wait for a gateway's answer forward to `at`; one that
+    /// was never sent keeps its time, which may be a schedule.
+    pub async fn hasten_commands(&mut self, gateway_id: &str, at: DateTime<Utc>) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE commands SET next_send_at = $2
+             WHERE gateway_id = $1 AND next_send_at > $2 AND sends > 0",
+        )
+        .bind(gateway_id)
+        .bind(at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// How many commands wait in the outbox.
+    pub async fn count_commands(&mut self) -> Result<i64> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM commands")
+            .fetch_one(conn)
+            .await)?)
+    }
+}

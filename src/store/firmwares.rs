@@ -1,0 +1,203 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Error, Result, Tx};
+use crate::domain::{Firmware, FirmwareStatus};
+
+macro_rules! columns {
+    () => {
+        "firmware_id, device_type, version, file_name, file_size, md5, sha256, description, \
+         changelog, status, force_upgrade, release_date, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct FirmwareRow {
+    firmware_id: Uuid,
+    device_type: String,
+    version: String,
+    file_name: String,
+    file_size: i64,
+    md5: String,
+    sha256: String,
+    description: String,
+    changelog: String,
+    status: String,
+    force_upgrade: bool,
+    release_date: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<FirmwareRow> for Firmware {
+    type Error = Error;
+
+    fn try_from(row: FirmwareRow) -> Result<Firmware> {
+        Ok(Firmware {
+            status: FirmwareStatus::parse(&row.status).ok_or_else(|| Error::BadRow {
+                table: "firmwares",
+                column: "status",
+                row: row.firmware_id.to_string(),
+                value: row.status.clone(),
+            })?,
+            firmware_id: row.firmware_id,
+            device_type: row.device_type,
+            version: row.version,
+            file_name: row.file_name,
+            file_size: row.file_size,
+            md5: row.md5,
+            sha256: row.sha256,
+            description: row.description,
+            changelog: row.changelog,
+            force_upgrade: row.force_upgrade,
+            release_date: row.release_date,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Which firmwares to list, newest upload first.
+#[derive(Clone, Debug)]
+pub struct FirmwareFilter {
+    pub device_type: Option<String>,
+    pub status: Option<FirmwareStatus>,
+    /// Only those uploaded before this one.
+    pub before: Uuid,
+    pub limit: i64,
+}
+
+impl Tx {
+    /// [`Error::Duplicate`] if the device type has this version already.
+    pub async fn insert_firmware(&mut self, firmware: &Firmware) -> Result<()> {
+        on!(self, |conn| sqlx::query(concat!(
+            "INSERT INTO firmwares (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+        ))
+        .bind(firmware.firmware_id)
+        .bind(&firmware.device_type)
+        .bind(&firmware.version)
+        .bind(&firmware.file_name)
+        .bind(firmware.file_size)
+        .bind(&firmware.md5)
+        .bind(&firmware.sha256)
+        .bind(&firmware.description)
+        .bind(&firmware.changelog)
+        .bind(firmware.status.as_str())
+        .bind(firmware.force_upgrade)
+        .bind(firmware.release_date)
+        .bind(firmware.created_at)
+        .bind(firmware.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn firmware(&mut self, device_type: &str, version: &str) -> Result<Option<Firmware>> {
+        on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM firmwares WHERE device_type = $1 AND version = $2"
+        ))
+        .bind(device_type)
+        .bind(version)
+        .fetch_optional(conn)
+        .await)?
+        .map(Firmware::try_from)
+        .transpose()
+    }
+
+    /// Like [`Tx::firmware`]; the row stays locked until the transaction ends.
+    pub async fn lock_firmware(
+        &mut self,
+        device_type: &str,
+        version: &str,
+    ) -> Result<Option<Firmware>> {
+        on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM firmwares WHERE device_type = $1 AND version = $2"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, FirmwareRow>(sql)
+                .bind(device_type)
+                .bind(version)
+                .fetch_optional(conn)
+                .await
+        )?
+        .map(Firmware::try_from)
+        .transpose()
+    }
+
+    pub async fn firmware_by_file_name(&mut self, file_name: &str) -> Result<Option<Firmware>> {
+        on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM firmwares WHERE file_name = $1"
+        ))
+        .bind(file_name)
+        .fetch_optional(conn)
+        .await)?
+        .map(Firmware::try_from)
+        .transpose()
+    }
+
+    pub async fn firmwares(&mut self, filter: &FirmwareFilter) -> Result<Vec<Firmware>> {
+        on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM firmwares
+             WHERE (CAST($1 AS TEXT) IS NULL OR device_type = $1)
+               AND (CAST($2 AS TEXT) IS NULL OR status = $2)
+               AND firmware_id < $3
+             ORDER BY firmware_id DESC LIMIT $4"
+        ))
+        .bind(&filter.device_type)
+        .bind(filter.status.map(FirmwareStatus::as_str))
+        .bind(filter.before)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await)?
+        .into_iter()
+        .map(Firmware::try_from)
+        .collect()
+    }
+
+    /// The versions of a device type that are released.
+    pub async fn released_versions(&mut self, device_type: &str) -> Result<Vec<String>> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, String>(
+            "SELECT version FROM firmwares WHERE device_type = $1 AND status = 'released'",
+        )
+        .bind(device_type)
+        .fetch_all(conn)
+        .await)?)
+    }
+
+    pub async fn update_firmware_status(&mut self, firmware: &Firmware) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE firmwares SET status = $2, release_date = $3, updated_at = $4
+             WHERE firmware_id = $1",
+        )
+        .bind(firmware.firmware_id)
+        .bind(firmware.status.as_str())
+        .bind(firmware.release_date)
+        .bind(firmware.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn delete_firmware(&mut self, firmware_id: Uuid) -> Result<()> {
+        on!(self, |conn| sqlx::query("DELETE FROM firmwares WHERE firmware_id = $1")
+            .bind(firmware_id)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+}

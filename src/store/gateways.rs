@@ -1,0 +1,163 @@
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::types::Json;
+
+use super::{Result, Tx};
+use crate::domain::Gateway;
+
+macro_rules! columns {
+    () => {
+        "gateway_id, device_type, current_version, online, last_seen_at, attributes, \
+         heartbeat_timestamp, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct GatewayRow {
+    gateway_id: String,
+    device_type: String,
+    current_version: Option<String>,
+    online: bool,
+    last_seen_at: Option<DateTime<Utc>>,
+    attributes: Json<Value>,
+    heartbeat_timestamp: Option<i64>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<GatewayRow> for Gateway {
+    fn from(row: GatewayRow) -> Gateway {
+        Gateway {
+            gateway_id: row.gateway_id,
+            device_type: row.device_type,
+            current_version: row.current_version,
+            online: row.online,
+            last_seen_at: row.last_seen_at,
+            attributes: row.attributes.0,
+            heartbeat_timestamp: row.heartbeat_timestamp,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// Which gateways to list, by id.
+#[derive(Clone, Debug)]
+pub struct GatewayFilter {
+    pub device_type: Option<String>,
+    pub current_version: Option<String>,
+    pub online: Option<bool>,
+    /// Only those whose id is greater.
+    pub after: String,
+    pub limit: i64,
+}
+
+impl Tx {
+    pub async fn gateway(&mut self, gateway_id: &str) -> Result<Option<Gateway>> {
+        let row = on!(self, |conn| sqlx::query_as::<_, GatewayRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM gateways WHERE gateway_id = $1"
+        ))
+        .bind(gateway_id)
+        .fetch_optional(conn)
+        .await)?;
+        Ok(row.map(Gateway::from))
+    }
+
+    /// The gateway with its row locked until the transaction ends; registered from `unknown` if
+    /// nobody has heard of it. Whoever changes a gateway's tasks locks the gateway first.
+    pub async fn lock_gateway(&mut self, unknown: &Gateway) -> Result<Gateway> {
+        self.insert_gateway_if_absent(unknown).await?;
+        let row = on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM gateways WHERE gateway_id = $1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, GatewayRow>(sql)
+                .bind(&unknown.gateway_id)
+                .fetch_one(conn)
+                .await
+        )?;
+        Ok(row.into())
+    }
+
+    async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<()> {
+        on!(self, |conn| sqlx::query(concat!(
+            "INSERT INTO gateways (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (gateway_id) DO NOTHING"
+        ))
+        .bind(&gateway.gateway_id)
+        .bind(&gateway.device_type)
+        .bind(&gateway.current_version)
+        .bind(gateway.online)
+        .bind(gateway.last_seen_at)
+        .bind(Json(&gateway.attributes))
+        .bind(gateway.heartbeat_timestamp)
+        .bind(gateway.created_at)
+        .bind(gateway.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn update_gateway(&mut self, gateway: &Gateway) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE gateways SET device_type = $2, current_version = $3, online = $4,
+             last_seen_at = $5, attributes = $6, heartbeat_timestamp = $7, updated_at = $8
+             WHERE gateway_id = $1",
+        )
+        .bind(&gateway.gateway_id)
+        .bind(&gateway.device_type)
+        .bind(&gateway.current_version)
+        .bind(gateway.online)
+        .bind(gateway.last_seen_at)
+        .bind(Json(&gateway.attributes))
+        .bind(gateway.heartbeat_timestamp)
+        .bind(gateway.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn gateways(&mut self, filter: &GatewayFilter) -> Result<Vec<Gateway>> {
+        let online = match filter.online {
+            None => "any",
+            Some(true) => "true",
+            Some(false) => "false",
+        };
+        let rows = on!(self, |conn| sqlx::query_as::<_, GatewayRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM gateways
+             WHERE (CAST($1 AS TEXT) IS NULL OR device_type = $1)
+               AND (CAST($2 AS TEXT) IS NULL OR current_version = $2)
+               AND (CAST($3 AS TEXT) = 'any' OR online = (CAST($3 AS TEXT) = 'true'))
+               AND gateway_id > $4
+             ORDER BY gateway_id LIMIT $5"
+        ))
+        .bind(&filter.device_type)
+        .bind(&filter.current_version)
+        .bind(online)
+        .bind(&filter.after)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await)?;
+        Ok(rows.into_iter().map(Gateway::from).collect())
+    }
+
+    /// How many gateways are registered and how many of them are online.
+    pub async fn count_gateways(&mut self) -> Result<(i64, i64)> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, (i64, i64)>(
+            "SELECT COUNT(*), COALESCE(SUM(CASE WHEN online THEN 1 ELSE 0 END), 0) FROM gateways",
+        )
+        .fetch_one(conn)
+        .await)?)
+    }
+}

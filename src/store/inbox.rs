@@ -1,0 +1,51 @@
+use chrono::{DateTime, Utc};
+
+use super::{Result, Tx};
+
+/// A message the built-in broker has acknowledged to its sender, until the server has taken it in.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct InboxMessage {
+    /// SHA-256 of topic and payload: the same message twice is kept once, for taking it in twice
+    /// changes nothing.
+    pub message_id: String,
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub received_at: DateTime<Utc>,
+}
+
+impl Tx {
+    pub async fn put_inbox(&mut self, message: &InboxMessage) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "INSERT INTO inbox (message_id, topic, payload, received_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (message_id) DO NOTHING",
+        )
+        .bind(&message.message_id)
+        .bind(&message.topic)
+        .bind(&message.payload)
+        .bind(message.received_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn delete_inbox(&mut self, message_id: &str) -> Result<()> {
+        on!(self, |conn| sqlx::query("DELETE FROM inbox WHERE message_id = $1")
+            .bind(message_id)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
+    /// What was left behind, oldest first.
+    pub async fn inbox(&mut self, limit: i64) -> Result<Vec<InboxMessage>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, InboxMessage>(
+            "SELECT message_id, topic, payload, received_at FROM inbox
+             ORDER BY received_at LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+    }
+}

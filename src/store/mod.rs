@@ -1,0 +1,29 @@
+//! All SQL. [`Db`] is PostgreSQL or SQLite, chosen by URL; a [`Tx`] is a unit of work: dropped, it
+//! rolls back. A statement is written once for both databases (`$1`, `RETURNING`, `ON CONFLICT`);
+//! the macros in `db.rs` run it on whichever is there.
+//!
+//! To add a table: a migration of the same number and name in `migrations/postgres` and
+//! `migrations/sqlite`, one file here with its row type and its `impl Tx`, and its behaviour in
+//! the contract suite (`tests/store_contract`), which runs on both.
+
+#[macro_use]
+mod db;
+mod blobs;
+mod commands;
+mod error;
+mod firmwares;
+mod gateways;
+mod inbox;
+mod mqtt_sessions;
+mod statistics;
+mod tasks;
+
+pub use blobs::BlobRow;
+pub use db::{Db, Tx};
+pub use error::{Error, Result};
+pub use firmwares::FirmwareFilter;
+pub use gateways::GatewayFilter;
+pub use inbox::InboxMessage;
+pub use mqtt_sessions::SessionLease;
+pub use statistics::{StatisticsFilter, StatisticsRow};
+pub use tasks::TaskFilter;

@@ -1,0 +1,292 @@
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Error, Result, Tx};
+use crate::domain::{Progress, Task, TaskStatus};
+
+macro_rules! columns {
+    () => {
+        "task_id, gateway_id, device_type, from_version, to_version, firmware_url, md5, sha256, \
+         file_size, msg_id, status, progress, error_code, error_message, force_upgrade, \
+         scheduled_at, start_time, complete_time, confirmed_at, deadline_at, \
+         completed_timestamp, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct TaskRow {
+    task_id: Uuid,
+    gateway_id: String,
+    device_type: String,
+    from_version: Option<String>,
+    to_version: String,
+    firmware_url: String,
+    md5: String,
+    sha256: String,
+    file_size: i64,
+    msg_id: String,
+    status: String,
+    progress: i16,
+    error_code: Option<String>,
+    error_message: Option<String>,
+    force_upgrade: bool,
+    scheduled_at: Option<DateTime<Utc>>,
+    start_time: DateTime<Utc>,
+    complete_time: Option<DateTime<Utc>>,
+    confirmed_at: Option<DateTime<Utc>>,
+    deadline_at: Option<DateTime<Utc>>,
+    completed_timestamp: Option<i64>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<TaskRow> for Task {
+    type Error = Error;
+
+    fn try_from(row: TaskRow) -> Result<Task> {
+        Ok(Task {
+            status: TaskStatus::parse(&row.status).ok_or_else(|| Error::BadRow {
+                table: "upgrade_tasks",
+                column: "status",
+                row: row.task_id.to_string(),
+                value: row.status.clone(),
+            })?,
+            task_id: row.task_id,
+            gateway_id: row.gateway_id,
+            device_type: row.device_type,
+            from_version: row.from_version,
+            to_version: row.to_version,
+            firmware_url: row.firmware_url,
+            md5: row.md5,
+            sha256: row.sha256,
+            file_size: row.file_size,
+            msg_id: row.msg_id,
+            progress: row.progress,
+            error_code: row.error_code,
+            error_message: row.error_message,
+            force_upgrade: row.force_upgrade,
+            scheduled_at: row.scheduled_at,
+            start_time: row.start_time,
+            complete_time: row.complete_time,
+            confirmed_at: row.confirmed_at,
+            deadline_at: row.deadline_at,
+            completed_timestamp: row.completed_timestamp,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Which tasks to list, newest first.
+#[derive(Clone, Debug)]
+pub struct TaskFilter {
+    pub gateway_id: Option<String>,
+    pub status: Option<TaskStatus>,
+    /// The target version.
+    pub version: Option<String>,
+    /// Only those made before this one.
+    pub before: Uuid,
+    pub limit: i64,
+}
+
+impl Tx {
+    /// [`Error::Duplicate`] if the gateway has an active task.
+    pub async fn insert_task(&mut self, task: &Task) -> Result<()> {
+        on!(self, |conn| sqlx::query(concat!(
+            "INSERT INTO upgrade_tasks (",
+            columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+             $17, $18, $19, $20, $21, $22, $23)"
+        ))
+        .bind(task.task_id)
+        .bind(&task.gateway_id)
+        .bind(&task.device_type)
+        .bind(&task.from_version)
+        .bind(&task.to_version)
+        .bind(&task.firmware_url)
+        .bind(&task.md5)
+        .bind(&task.sha256)
+        .bind(task.file_size)
+        .bind(&task.msg_id)
+        .bind(task.status.as_str())
+        .bind(task.progress)
+        .bind(&task.error_code)
+        .bind(&task.error_message)
+        .bind(task.force_upgrade)
+        .bind(task.scheduled_at)
+        .bind(task.start_time)
+        .bind(task.complete_time)
+        .bind(task.confirmed_at)
+        .bind(task.deadline_at)
+        .bind(task.completed_timestamp)
+        .bind(task.created_at)
+        .bind(task.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// Stores what can change in a task.
+    pub async fn update_task(&mut self, task: &Task) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE upgrade_tasks SET from_version = $2, status = $3, progress = $4,
+             error_code = $5, error_message = $6, complete_time = $7, confirmed_at = $8,
+             deadline_at = $9, completed_timestamp = $10, updated_at = $11
+             WHERE task_id = $1",
+        )
+        .bind(task.task_id)
+        .bind(&task.from_version)
+        .bind(task.status.as_str())
+        .bind(task.progress)
+        .bind(&task.error_code)
+        .bind(&task.error_message)
+        .bind(task.complete_time)
+        .bind(task.confirmed_at)
+        .bind(task.deadline_at)
+        .bind(task.completed_timestamp)
+        .bind(task.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    pub async fn task(&mut self, task_id: Uuid) -> Result<Option<Task>> {
+        on!(self, |conn| sqlx::query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM upgrade_tasks WHERE task_id = $1"
+        ))
+        .bind(task_id)
+        .fetch_optional(conn)
+        .await)?
+        .map(Task::try_from)
+        .transpose()
+    }
+
+    /// The task that a message id names, locked until the transaction ends.
+    pub async fn lock_task_by_msg_id(&mut self, msg_id: &str) -> Result<Option<Task>> {
+        on_locked!(
+            self,
+            ["SELECT ", columns!(), " FROM upgrade_tasks WHERE msg_id = $1"],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
+                .bind(msg_id)
+                .fetch_optional(conn)
+                .await
+        )?
+        .map(Task::try_from)
+        .transpose()
+    }
+
+    /// The gateway's newest task.
+    pub async fn newest_task(&mut self, gateway_id: &str) -> Result<Option<Task>> {
+        on!(self, |conn| sqlx::query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM upgrade_tasks WHERE gateway_id = $1 ORDER BY task_id DESC LIMIT 1"
+        ))
+        .bind(gateway_id)
+        .fetch_optional(conn)
+        .await)?
+        .map(Task::try_from)
+        .transpose()
+    }
+
+    /// Like [`Tx::newest_task`], locked until the transaction ends.
+    pub async fn lock_newest_task(&mut self, gateway_id: &str) -> Result<Option<Task>> {
+        on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks WHERE gateway_id = $1 ORDER BY task_id DESC LIMIT 1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
+                .bind(gateway_id)
+                .fetch_optional(conn)
+                .await
+        )?
+        .map(Task::try_from)
+        .transpose()
+    }
+
+    pub async fn tasks(&mut self, filter: &TaskFilter) -> Result<Vec<Task>> {
+        on!(self, |conn| sqlx::query_as::<_, TaskRow>(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM upgrade_tasks
+             WHERE (CAST($1 AS TEXT) IS NULL OR gateway_id = $1)
+               AND (CAST($2 AS TEXT) IS NULL OR status = $2)
+               AND (CAST($3 AS TEXT) IS NULL OR to_version = $3)
+               AND task_id < $4
+             ORDER BY task_id DESC LIMIT $5"
+        ))
+        .bind(&filter.gateway_id)
+        .bind(filter.status.map(TaskStatus::as_str))
+        .bind(&filter.version)
+        .bind(filter.before)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await)?
+        .into_iter()
+        .map(Task::try_from)
+        .collect()
+    }
+
+    /// Active tasks whose deadline has passed, locked; those that another server holds are passed
+    /// over.
+    pub async fn lock_expired_tasks(&mut self, now: DateTime<Utc>, limit: i64) -> Result<Vec<Task>> {
+        on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks WHERE deadline_at <= $1 ORDER BY deadline_at LIMIT $2"
+            ],
+            "FOR UPDATE SKIP LOCKED",
+            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
+                .bind(now)
+                .bind(limit)
+                .fetch_all(conn)
+                .await
+        )?
+        .into_iter()
+        .map(Task::try_from)
+        .collect()
+    }
+
+    /// Keeps what a gateway reported; the same report again is kept once.
+    pub async fn put_task_report(
+        &mut self,
+        task_id: Uuid,
+        report: &Progress,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "INSERT INTO task_reports (task_id, state, progress, received_at)
+             VALUES ($1, $2, $3, $4) ON CONFLICT (task_id, state, progress) DO NOTHING",
+        )
+        .bind(task_id)
+        .bind(report.status.as_str())
+        .bind(report.progress)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// What a gateway reported of a task: state and progress, in the order of arrival.
+    pub async fn task_reports(&mut self, task_id: Uuid) -> Result<Vec<(String, i16)>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, (String, i16)>(
+            "SELECT state, progress FROM task_reports WHERE task_id = $1
+             ORDER BY received_at, progress",
+        )
+        .bind(task_id)
+        .fetch_all(conn)
+        .await)?)
+    }
+}
