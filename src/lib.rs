@@ -12,5 +12,11 @@
 //! `tests/tidy.rs` holds these arrows. To add an endpoint: a handler file under `http/<noun>/`, its
 //! route in `http/router.rs`, a service if it decides anything, a line in `CHANGELOG.md`.
 
+pub mod blob;
 pub mod domain;
+pub mod ingest;
+pub mod jobs;
+pub mod metrics;
+pub mod mqtt;
+pub mod service;
 pub mod store;

@@ -72,6 +72,16 @@ impl Tx {
         Ok(renewed > 0)
     }
 
+    /// Ends every lease.
+    pub async fn expire_sessions(&mut self, now: DateTime<Utc>) -> Result<()> {
+        on!(self, |conn| sqlx::query("UPDATE mqtt_sessions SET leased_until = $1")
+            .bind(now)
+            .execute(conn)
+            .await
+            .map(drop))?;
+        Ok(())
+    }
+
     /// Forgets a client id that `holder` has drained.
     pub async fn delete_session(&mut self, client_id: &str, holder: Uuid) -> Result<()> {
         on!(self, |conn| sqlx::query(

@@ -1,0 +1,318 @@
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use airlift_proto::{TopicKind, Topics};
+use async_trait::async_trait;
+use bytes::Bytes;
+use rumqttc::v5::{
+    AsyncClient, ConnectionError, Event, EventLoop,
+    mqttbytes::{
+        QoS,
+        v5::{Packet, Publish},
+    },
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{BrokerUrl, Publisher};
+
+/// Messages that the broker may send before the first of them is acknowledged.
+const RECEIVE_MAXIMUM: u16 = 1024;
+/// Messages between connection and ingest. More than [`RECEIVE_MAXIMUM`], for QoS 0 comes on top.
+pub const INCOMING_QUEUE_MAX: usize = 4096;
+/// Publishes and acknowledgements waiting for the connection.
+const OUTGOING_QUEUE_MAX: usize = 512;
+/// Largest message either way, in bytes; brokers keep larger ones from us.
+const PACKET_BYTES_MAX: u32 = 256 << 10;
+/// How long the broker keeps a session whose server is gone, in seconds.
+const SESSION_EXPIRY_SECONDS: u32 = 7 * 24 * 3600;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Wait after a failed connection.
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// Between two renewals of a client id's lease.
+const RENEW_INTERVAL: Duration = Duration::from_secs(3);
+/// Between two looks for sessions of dead servers.
+const ADOPT_INTERVAL: Duration = Duration::from_secs(5);
+/// A session with nothing more to say for this long is drained.
+const DRAINED_AFTER: Duration = Duration::from_secs(2);
+/// Wait for a clean disconnect.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Leases of MQTT client ids, so that no two servers use one at once and none is lost.
+#[async_trait]
+pub trait SessionIds: Send + Sync {
+    /// An id for `holder`: that of a dead server, or a new one. `None` if there is none now.
+    async fn acquire(&self, holder: Uuid) -> Option<String>;
+    /// The id of a dead server, if there is one.
+    async fn acquire_expired(&self, holder: Uuid) -> Option<String>;
+    /// Keeps an id; false if it was lost to another server.
+    async fn renew(&self, client_id: &str, holder: Uuid) -> bool;
+    /// Gives an id back for others to take over.
+    async fn release(&self, client_id: &str, holder: Uuid);
+    /// Ends an id for good: its session is drained.
+    async fn forget(&self, client_id: &str, holder: Uuid);
+}
+
+#[derive(Clone)]
+pub struct SessionOptions {
+    pub broker: BrokerUrl,
+    pub topics: Topics,
+    /// Names this process among the holders of client ids.
+    pub holder: Uuid,
+    pub ids: Arc<dyn SessionIds>,
+    pub publisher: Publisher,
+    pub incoming: mpsc::Sender<Incoming>,
+}
+
+/// A message from a gateway.
+#[derive(Debug)]
+pub struct Incoming {
+    pub topic: String,
+    pub payload: Bytes,
+    pub ack: Ack,
+}
+
+/// Tells the broker that a message was taken in. Dropped instead, the broker sends it again when
+/// the session is next resumed.
+#[derive(Debug)]
+pub struct Ack {
+    /// `None` where there is nobody to tell: QoS 0, or the connection has ended.
+    delivery: Option<(AsyncClient, Publish)>,
+    /// Lives as long as this: a connection counts what it passed on and is still to be stored.
+    _outstanding: Arc<()>,
+}
+
+impl Ack {
+    pub async fn acknowledge(self) {
+        if let Some((client, publish)) = self.delivery {
+            // The connection may be gone; then the broker sends the message again, and taking it
+            // in twice changes nothing.
+            let _ = client.ack(&publish).await;
+        }
+    }
+}
+
+/// Keeps the server connected until `shutdown`, and takes over the sessions of dead servers.
+pub async fn run_session(options: SessionOptions, shutdown: CancellationToken) {
+    let adopting = async {
+        loop {
+            sleep(ADOPT_INTERVAL).await;
+            if let Some(client_id) = options.ids.acquire_expired(options.holder).await {
+                adopt(&options, &client_id).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = keep_connected(&options, &shutdown) => {}
+        () = adopting => {}
+    }
+}
+
+async fn keep_connected(options: &SessionOptions, shutdown: &CancellationToken) {
+    while !shutdown.is_cancelled() {
+        let Some(client_id) = options.ids.acquire(options.holder).await else {
+            sleep(RECONNECT_DELAY).await;
+            continue;
+        };
+        // The id is ours until a renewal fails; connections come and go.
+        let lost = async {
+            loop {
+                sleep(RENEW_INTERVAL).await;
+                if !options.ids.renew(&client_id, options.holder).await {
+                    tracing::warn!(client_id, "another server took over this MQTT client id");
+                    return;
+                }
+            }
+        };
+        let connecting = async {
+            while !shutdown.is_cancelled() {
+                // A new client each time: acknowledgements of an old connection must not reach a
+                // new one, where the same packet id may mean another message.
+                let result = connection(options, &client_id, shutdown).await;
+                options.publisher.set(None);
+                if let Err(error) = result {
+                    tracing::warn!(broker = %options.broker, %error, "no connection to the broker");
+                    sleep(RECONNECT_DELAY).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = lost => {}
+            () = connecting => {}
+        }
+        options.publisher.set(None);
+        options.ids.release(&client_id, options.holder).await;
+    }
+}
+
+/// One connection, from CONNECT to its end.
+async fn connection(
+    options: &SessionOptions,
+    client_id: &str,
+    shutdown: &CancellationToken,
+) -> Result<(), ConnectionError> {
+    let (client, mut events) = open(options, client_id, false);
+    let outstanding = Arc::new(());
+    let mut ended = None;
+    loop {
+        let event = tokio::select! {
+            event = events.poll() => event,
+            () = shutdown.cancelled(), if ended.is_none() => {
+                options.publisher.set(None);
+                let _ = client.try_disconnect();
+                ended = Some(Instant::now() + DISCONNECT_TIMEOUT);
+                continue;
+            }
+            () = sleep(DISCONNECT_TIMEOUT), if ended.is_some() => return Ok(()),
+        };
+        match event {
+            Ok(Event::Incoming(Packet::ConnAck(connack))) => {
+                for filter in filters(&options.topics) {
+                    let _ = client.try_subscribe(filter, QoS::AtLeastOnce);
+                }
+                options.publisher.set(Some(client.clone()));
+                tracing::info!(
+                    broker = %options.broker,
+                    client_id,
+                    session_present = connack.session_present,
+                    "connected to the broker"
+                );
+            }
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                if !take(options, Some(&client), &outstanding, publish) {
+                    return Ok(());
+                }
+            }
+            Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => {
+                take_read(options, &mut events.state.events);
+                return match ended {
+                    Some(_) => Ok(()),
+                    None => Err(error),
+                };
+            }
+        }
+    }
+}
+
+/// Takes in what had been read when the connection broke: the broker may have died, and with it
+/// its memory of these.
+fn take_read(options: &SessionOptions, events: &mut VecDeque<Event>) {
+    let outstanding = Arc::new(());
+    for event in events.drain(..) {
+        if let Event::Incoming(Packet::Publish(publish)) = event {
+            take(options, None, &outstanding, publish);
+        }
+    }
+}
+
+/// Passes a message on; false if there is no room for one that the broker would send again.
+fn take(
+    options: &SessionOptions,
+    client: Option<&AsyncClient>,
+    outstanding: &Arc<()>,
+    publish: Publish,
+) -> bool {
+    let acknowledged = publish.qos != QoS::AtMostOnce;
+    let incoming = Incoming {
+        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+        payload: publish.payload.clone(),
+        ack: Ack {
+            delivery: client
+                .filter(|_| acknowledged)
+                .map(|client| (client.clone(), publish)),
+            _outstanding: Arc::clone(outstanding),
+        },
+    };
+    match options.incoming.try_send(incoming) {
+        Ok(()) => true,
+        Err(_) if acknowledged => {
+            tracing::warn!("reports arrive faster than they are stored; reconnecting");
+            false
+        }
+        // QoS 0 promises nothing.
+        Err(_) => true,
+    }
+}
+
+/// Takes in what waits in the session of a dead server, then ends that session.
+async fn adopt(options: &SessionOptions, client_id: &str) {
+    tracing::info!(client_id, "taking over the MQTT session of a server that is gone");
+    if drain(options, client_id).await && end_session(options, client_id).await {
+        options.ids.forget(client_id, options.holder).await;
+    } else {
+        options.ids.release(client_id, options.holder).await;
+    }
+}
+
+/// Whether everything that waited was passed on and acknowledged.
+async fn drain(options: &SessionOptions, client_id: &str) -> bool {
+    let (client, mut events) = open(options, client_id, false);
+    let outstanding = Arc::new(());
+    let mut renew_at = Instant::now() + RENEW_INTERVAL;
+    loop {
+        if renew_at <= Instant::now() {
+            if !options.ids.renew(client_id, options.holder).await {
+                return false;
+            }
+            renew_at = Instant::now() + RENEW_INTERVAL;
+        }
+        match timeout(DRAINED_AFTER, events.poll()).await {
+            Ok(Ok(Event::Incoming(Packet::ConnAck(connack)))) => {
+                if !connack.session_present {
+                    return true;
+                }
+                // Nothing new is to come in here.
+                for filter in filters(&options.topics) {
+                    let _ = client.try_unsubscribe(filter);
+                }
+            }
+            Ok(Ok(Event::Incoming(Packet::Publish(publish)))) => {
+                if !take(options, Some(&client), &outstanding, publish) {
+                    return false;
+                }
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => {
+                take_read(options, &mut events.state.events);
+                return false;
+            }
+            // Silent, and all that was passed on is stored.
+            Err(_) if Arc::strong_count(&outstanding) == 1 => {
+                let _ = client.try_disconnect();
+                let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
+                return true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Has the broker drop a session: whether it did.
+async fn end_session(options: &SessionOptions, client_id: &str) -> bool {
+    let (client, mut events) = open(options, client_id, true);
+    let connected = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
+    let _ = client.try_disconnect();
+    let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
+    matches!(connected, Ok(Ok(Event::Incoming(Packet::ConnAck(_)))))
+}
+
+fn open(options: &SessionOptions, client_id: &str, fresh: bool) -> (AsyncClient, EventLoop) {
+    let mut mqtt = options.broker.options(client_id);
+    mqtt.set_manual_acks(true)
+        .set_clean_start(fresh)
+        .set_keep_alive(KEEP_ALIVE)
+        .set_session_expiry_interval(Some(if fresh { 0 } else { SESSION_EXPIRY_SECONDS }))
+        .set_receive_maximum(Some(RECEIVE_MAXIMUM))
+        .set_max_packet_size(Some(PACKET_BYTES_MAX));
+    AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX)
+}
+
+/// Shared, so that servers on one broker divide the gateways' messages among them.
+fn filters(topics: &Topics) -> [String; 2] {
+    [TopicKind::Report, TopicKind::Status].map(|kind| format!("$share/airlift/{}", topics.filter(kind)))
+}

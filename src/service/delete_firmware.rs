@@ -1,0 +1,29 @@
+use super::{Error, Result, Service, upload_firmware::check_device_type};
+use crate::domain::{Firmware, FirmwareStatus};
+
+impl Service {
+    /// Deletes a draft, and its file unless another firmware has the same bytes.
+    pub async fn delete_firmware(&self, device_type: &str, version: &str) -> Result<Firmware> {
+        check_device_type(device_type)?;
+        let mut tx = self.db.begin().await?;
+        let firmware = tx
+            .lock_firmware(device_type, version)
+            .await?
+            .ok_or_else(|| Error::no_firmware(device_type, version))?;
+        if firmware.status != FirmwareStatus::Draft {
+            return Err(Error::conflict(
+                "firmware_not_draft",
+                format!(
+                    "firmware {version} is {}: only a draft can be deleted; deprecate a release \
+                     instead, its tasks refer to it",
+                    firmware.status
+                ),
+            ));
+        }
+        tx.delete_firmware(firmware.firmware_id).await?;
+        tx.commit().await?;
+        self.delete_blob_if_unused(&firmware.sha256).await?;
+        tracing::info!(version, device_type, "firmware deleted");
+        Ok(firmware)
+    }
+}

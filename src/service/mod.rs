@@ -1,0 +1,99 @@
+//! One use case per file, each an `impl Service`. A service holds the transaction, asks `domain`
+//! what to do and stores the outcome; metrics move after the commit.
+//!
+//! To add one: a file with its input type and one public method, its errors from [`Error`], its
+//! test through the door that calls it.
+
+mod cancel_upgrade;
+mod change_firmware_status;
+mod delete_firmware;
+mod dispatch_commands;
+mod download_firmware;
+mod error;
+mod expire_tasks;
+mod hold_mqtt_session;
+mod inbox;
+mod list;
+mod health;
+mod record_messages;
+mod statistics;
+mod sweep_blobs;
+mod trigger_upgrade;
+mod upload_firmware;
+
+use std::sync::Arc;
+
+use airlift_proto::Topics;
+use tokio::sync::Notify;
+
+pub use change_firmware_status::LatestFirmware;
+pub use download_firmware::FirmwareFile;
+pub use error::{Error, Result};
+pub use health::Health;
+pub use list::{GatewayView, Page};
+pub use record_messages::InboundMessage;
+pub use statistics::{Statistics, VersionStatistics};
+pub use trigger_upgrade::TriggerUpgrade;
+pub use upload_firmware::{FirmwareDetails, Upload};
+
+use crate::{
+    blob::BlobStore,
+    domain::{Clock, TaskDeadlines},
+    metrics::Metrics,
+    mqtt::Publisher,
+    store::Db,
+};
+
+/// What the operator has set, as far as use cases need it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Without a slash at the end.
+    pub public_url: String,
+    /// Bytes of one upload.
+    pub upload_bytes_max: u64,
+    pub deadlines: TaskDeadlines,
+    pub topics: Topics,
+    /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
+    pub built_in_broker: bool,
+}
+
+/// Every use case, over one database, one blob store and one broker.
+pub struct Service {
+    db: Db,
+    blobs: BlobStore,
+    publisher: Publisher,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    /// Rung when a command was queued, so that it leaves at once.
+    commands_queued: Notify,
+}
+
+impl Service {
+    pub fn new(
+        db: Db,
+        blobs: BlobStore,
+        publisher: Publisher,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+    ) -> Service {
+        Service {
+            db,
+            blobs,
+            publisher,
+            clock,
+            metrics,
+            settings,
+            commands_queued: Notify::new(),
+        }
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
