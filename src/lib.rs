@@ -12,8 +12,12 @@
 //! `tests/tidy.rs` holds these arrows. To add an endpoint: a handler file under `http/<noun>/`, its
 //! route in `http/router.rs`, a service if it decides anything, a line in `CHANGELOG.md`.
 
+pub mod app;
 pub mod blob;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod metrics;

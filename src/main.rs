@@ -1,1 +1,90 @@
-fn main() {}
+//! Parses arguments, sets up the log, runs a command.
+
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use airlift::{
+    app::App,
+    cli::{Cli, Command, ServeArgs},
+    config::{Config, LogFormat},
+    domain::Clock,
+};
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What the built-in broker's crates say below a warning is of no use to an operator.
+const QUIET: &str = ",rmqtt=error,rmqtt_net=error,rmqtt_codec=error";
+/// Longest wait for blocking work (a file being written) when the process ends.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let serve = match cli.command {
+        Some(Command::Serve(args)) => args,
+        None => cli.serve,
+    };
+    match run(serve) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("airlift: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: ServeArgs) -> Result<()> {
+    let config = args.options.over_file(args.config.as_deref())?.resolve()?;
+    start_log(&config)?;
+    // Two TLS providers are in the dependency tree; rustls wants to be told which.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok()
+        .context("a TLS provider is installed already")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(serve(&config));
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    result
+}
+
+async fn serve(config: &Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let app = App::start(config, Clock::System).await?;
+    tracing::info!(
+        http = %app.http_addr,
+        mqtt = app.mqtt_addr.map(tracing::field::display),
+        public_url = config.public_url,
+        docs = format!("http://{}/docs", app.http_addr),
+        "airlift serves"
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let stopped = async {
+        app.stop().await;
+        Ok(())
+    };
+    tokio::select! {
+        result = stopped => result,
+        _ = interrupt.recv() => anyhow::bail!("interrupted again: stopped at once"),
+    }
+}
+
+fn start_log(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(format!("{}{QUIET}", config.log))
+        .with_context(|| format!("--log {:?} is not a filter", config.log))?;
+    let log = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.with(layer.with_target(false)).init(),
+        LogFormat::Json => log.with(layer.json().flatten_event(true)).init(),
+    }
+    Ok(())
+}

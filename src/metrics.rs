@@ -141,7 +141,9 @@ impl Metrics {
             .into_iter()
             .find(|known| Some(*known) == error_code)
             .unwrap_or("OTHER");
-        self.ota_failure.get_or_create(&ReasonLabel { reason }).inc();
+        self.ota_failure
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
     }
 
     /// The text form that Prometheus scrapes.

@@ -167,6 +167,11 @@ impl<'e> Turn<'_, 'e> {
         self.retry(reason, None);
     }
 
+    pub(crate) fn fetch_impossible(&mut self, reason: &str) {
+        let why = format!("the firmware URL cannot be fetched: {reason}");
+        self.end_active(DOWNLOAD_FAILED, why);
+    }
+
     /// Waits for the next attempt, or gives up.
     fn retry(&mut self, reason: String, retry_after_ms: Option<u64>) {
         if let Some(job) = self.current_job() {

@@ -103,7 +103,7 @@ pub enum Notice {
     StartedOver,
     Retry {
         reason: String,
-        /// Attempts without progress so far.
+        /// Retries in a row without a byte of progress, this one included.
         attempt: u32,
         delay_ms: u64,
     },
@@ -163,7 +163,10 @@ impl fmt::Display for Notice {
             Notice::Progress { state, progress } => write!(f, "{} {progress} %", word(*state)),
             Notice::Resumed { offset } => write!(f, "resumes the download at byte {offset}"),
             Notice::StartedOver => {
-                write!(f, "starts the download over: the server sends the whole file")
+                write!(
+                    f,
+                    "starts the download over: the server sends the whole file"
+                )
             }
             Notice::Retry {
                 reason,
@@ -171,7 +174,7 @@ impl fmt::Display for Notice {
                 delay_ms,
             } => write!(
                 f,
-                "download interrupted ({reason}); tries again in {}.{} s, {attempt} without progress",
+                "download interrupted ({reason}); retry {attempt} in {}.{} s",
                 delay_ms / 1_000,
                 delay_ms % 1_000 / 100
             ),
@@ -192,7 +195,9 @@ impl fmt::Display for Notice {
                 }
                 write!(f, " ({msg_id})")
             }
-            Notice::Finished { msg_id, state, .. } => write!(f, "{} 100 % ({msg_id})", word(*state)),
+            Notice::Finished { msg_id, state, .. } => {
+                write!(f, "{} 100 % ({msg_id})", word(*state))
+            }
             Notice::Delivered { msg_id, state } => {
                 write!(f, "the broker has the report {} of {msg_id}", word(*state))
             }

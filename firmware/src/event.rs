@@ -106,6 +106,11 @@ pub enum Event<'e> {
         job: JobId,
         reason: Option<String>,
     },
+    /// No attempt can ever succeed: the URL is none.
+    FetchImpossible {
+        job: JobId,
+        reason: String,
+    },
     /// [`crate::Effect::Digest`] is done.
     Digested {
         job: JobId,
@@ -115,9 +120,9 @@ pub enum Event<'e> {
     Installed {
         job: JobId,
     },
-    /// Reading or writing the image failed.
+    /// Reading or writing the image failed: in this job, or, with none, in an effect done at once.
     StorageFailed {
-        job: JobId,
+        job: Option<JobId>,
         reason: String,
     },
     /// The time [`crate::Gateway::wake_ms`] asked for has come. Harmless at any other time.

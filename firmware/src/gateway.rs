@@ -134,8 +134,8 @@ impl Gateway {
         if self.restart == Restart::Halted {
             return None;
         }
-        let heartbeat = (self.connected && self.restart == Restart::No)
-            .then_some(self.heartbeat_due_ms);
+        let heartbeat =
+            (self.connected && self.restart == Restart::No).then_some(self.heartbeat_due_ms);
         let retry = match self.job {
             Job::Waiting { until_ms } => Some(until_ms),
             _ => None,
@@ -192,18 +192,22 @@ impl<'e> Turn<'_, 'e> {
             Event::Answer { job, answer } if self.is_fetching(job) => self.answer(job, answer),
             Event::Chunk { job, bytes } if self.is_fetching(job) => self.chunk(job, bytes),
             Event::FetchEnded { job, reason } if self.is_fetching(job) => self.fetch_ended(reason),
+            Event::FetchImpossible { job, reason } if self.is_fetching(job) => {
+                self.fetch_impossible(&reason);
+            }
             Event::Digested { job, digests } if self.gateway.job == Job::Digesting(job) => {
                 self.digested(&digests);
             }
             Event::Installed { job } if self.gateway.job == Job::Installing(job) => {
                 self.installed();
             }
-            Event::StorageFailed { job, reason } if self.current_job() == Some(job) => {
+            Event::StorageFailed { job, reason } if job.is_none() || job == self.current_job() => {
                 self.storage_failed(&reason);
             }
             Event::Answer { .. }
             | Event::Chunk { .. }
             | Event::FetchEnded { .. }
+            | Event::FetchImpossible { .. }
             | Event::Digested { .. }
             | Event::Installed { .. }
             | Event::StorageFailed { .. } => {}

@@ -28,7 +28,10 @@ impl Turn<'_, '_> {
             .flatten()
             .find(|msg_id| !msg_id.is_empty());
         let Some(msg_id) = msg_id else {
-            self.ignore("an ota_upgrade", "it has no msgId, so a duplicate would start again");
+            self.ignore(
+                "an ota_upgrade",
+                "it has no msgId, so a duplicate would start again",
+            );
             return;
         };
         if self.repeat(&msg_id) {
@@ -44,7 +47,10 @@ impl Turn<'_, '_> {
             .active
             .as_ref()
             .is_some_and(|active| active.order.msg_id == msg_id);
-        let held = saved.next.as_ref().is_some_and(|next| next.msg_id == msg_id);
+        let held = saved
+            .next
+            .as_ref()
+            .is_some_and(|next| next.msg_id == msg_id);
         let end = saved.finished(msg_id).map(|end| end.report.clone());
         match end {
             _ if runs => self.report_active(),
@@ -308,9 +314,7 @@ impl Turn<'_, '_> {
         progress: u8,
         error: Option<(&'static str, String)>,
     ) {
-        let (error_code, error_message) = error
-            .map(|(code, why)| (code.to_string(), why))
-            .unzip();
+        let (error_code, error_message) = error.map(|(code, why)| (code.to_string(), why)).unzip();
         let report = ProgressData {
             state,
             progress: progress.into(),

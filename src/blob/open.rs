@@ -38,7 +38,9 @@ impl BlobUrl {
         if let Some(path) = url.strip_prefix("file:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
-                "" => Err(refused("file: wants a path, as in file:/var/lib/airlift/blobs")),
+                "" => Err(refused(
+                    "file: wants a path, as in file:/var/lib/airlift/blobs",
+                )),
                 path => Ok(BlobUrl::File(path.into())),
             };
         }
@@ -55,7 +57,9 @@ impl BlobUrl {
         }
         match url {
             "memory:" => Ok(BlobUrl::Memory),
-            _ => Err(refused("it must be file:PATH, s3://bucket/prefix or memory:")),
+            _ => Err(refused(
+                "it must be file:PATH, s3://bucket/prefix or memory:",
+            )),
         }
     }
 }
@@ -103,7 +107,8 @@ impl BlobStore {
         let local = LocalFileSystem::new_with_prefix(folder)
             .map_err(|error| refused(error.to_string()))?
             .with_fsync(true);
-        let lock = File::create(folder.join(".lock")).map_err(|error| refused(error.to_string()))?;
+        let lock =
+            File::create(folder.join(".lock")).map_err(|error| refused(error.to_string()))?;
         let sole_user = match lock.try_lock() {
             Ok(()) => Some(Arc::new(lock)),
             Err(TryLockError::WouldBlock) => None,

@@ -31,7 +31,10 @@ impl Clock {
     }
 
     /// Whole milliseconds, which both databases store exactly.
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the system's clock"
+    )]
     pub fn now(&self) -> DateTime<Utc> {
         match self {
             Clock::System => Utc::now().trunc_subsecs(3),

@@ -94,7 +94,10 @@ impl fmt::Display for FirmwareStatus {
 /// first a letter or digit. It becomes part of a file name.
 pub fn is_device_type(name: &str) -> bool {
     name.len() <= DEVICE_TYPE_LENGTH_MAX
-        && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && name
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphanumeric)
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
@@ -149,7 +152,11 @@ mod tests {
         ];
         for from in FirmwareStatus::ALL {
             for to in FirmwareStatus::ALL {
-                assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from}→{to}");
+                assert_eq!(
+                    from.may_become(to),
+                    allowed.contains(&(from, to)),
+                    "{from}→{to}"
+                );
             }
             assert_eq!(FirmwareStatus::parse(from.as_str()), Some(from));
         }
@@ -158,7 +165,10 @@ mod tests {
     #[test]
     fn latest_is_by_semver_precedence_not_by_text() {
         assert_eq!(latest(["1.9.0", "1.10.0", "1.10.0-rc.1"]), Some("1.10.0"));
-        assert_eq!(latest(["1.0.0-alpha.2", "1.0.0-alpha.10"]), Some("1.0.0-alpha.10"));
+        assert_eq!(
+            latest(["1.0.0-alpha.2", "1.0.0-alpha.10"]),
+            Some("1.0.0-alpha.10")
+        );
         assert_eq!(latest(["junk"]), None);
         assert_eq!(latest([]), None);
     }

@@ -327,31 +327,53 @@ mod tests {
         let mut task = task();
         let mut report = report(TaskStatus::Completed, 100);
         report.timestamp = Some(at(second).timestamp());
-        assert_eq!(task.take_progress(&report, at(second), &DEADLINES), Outcome::Changed);
+        assert_eq!(
+            task.take_progress(&report, at(second), &DEADLINES),
+            Outcome::Changed
+        );
         task
     }
 
     #[test]
     fn completed_is_confirmed_by_a_later_heartbeat_with_the_target_version() {
         let mut task = completed_at(10);
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.2", 20), at(20)), Outcome::Changed);
-        assert_eq!((task.status, task.confirmed_at), (TaskStatus::Completed, Some(at(20))));
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.1", 30), at(30)), Outcome::Unchanged);
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.2", 20), at(20)),
+            Outcome::Changed
+        );
+        assert_eq!(
+            (task.status, task.confirmed_at),
+            (TaskStatus::Completed, Some(at(20)))
+        );
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.1", 30), at(30)),
+            Outcome::Unchanged
+        );
     }
 
     #[test]
     fn completed_then_another_version_is_a_rollback() {
         let mut task = completed_at(10);
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.1", 20), at(20)), Outcome::Changed);
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.1", 20), at(20)),
+            Outcome::Changed
+        );
         assert_eq!(task.status, TaskStatus::Failed);
         assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
-        assert_eq!(task.complete_time, Some(at(10)), "when the gateway ended it");
+        assert_eq!(
+            task.complete_time,
+            Some(at(10)),
+            "when the gateway ended it"
+        );
     }
 
     #[test]
     fn a_heartbeat_sent_before_completed_but_arriving_after_is_no_rollback() {
         let mut task = completed_at(10);
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.1", 9), at(11)), Outcome::Unchanged);
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.1", 9), at(11)),
+            Outcome::Unchanged
+        );
         assert_eq!(task.status, TaskStatus::Completed);
     }
 
@@ -359,7 +381,10 @@ mod tests {
     fn a_lost_completed_is_made_good_by_the_proof() {
         let mut task = task();
         task.take_progress(&report(TaskStatus::Installing, 98), at(1), &DEADLINES);
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)), Outcome::Changed);
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)),
+            Outcome::Changed
+        );
         assert_eq!((task.status, task.progress), (TaskStatus::Completed, 100));
         assert_eq!(task.confirmed_at, Some(at(5)));
     }
@@ -369,7 +394,10 @@ mod tests {
         let mut task = task();
         task.from_version = Some("1.0.2".into());
         task.take_progress(&report(TaskStatus::Downloading, 10), at(1), &DEADLINES);
-        assert_eq!(task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)), Outcome::Unchanged);
+        assert_eq!(
+            task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)),
+            Outcome::Unchanged
+        );
         assert_eq!(task.status, TaskStatus::Downloading);
     }
 

@@ -14,45 +14,39 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
-    let jobs = async {
-        tokio::join!(
-            dispatch(&service),
-            every(EXPIRE_INTERVAL, "expire tasks", async || {
-                while service.expire_tasks().await? > 0 {}
-                Ok(())
-            }),
-            every(SWEEP_INTERVAL, "sweep blobs", async || {
-                let files = service.sweep_blobs().await?;
-                if files > 0 {
-                    tracing::info!(files, "abandoned files deleted");
-                }
-                Ok(())
-            }),
-        )
-    };
     tokio::select! {
-        _ = jobs => {}
+        _ = async { tokio::join!(dispatch(&service), expire(&service), sweep(&service)) } => {}
         () = shutdown.cancelled() => {}
     }
 }
 
 async fn dispatch(service: &Service) {
     loop {
-        match service.dispatch_commands().await {
-            // A full batch: there may be more.
-            Ok(sent) if sent > 0 => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, job = "dispatch commands", "job failed"),
-        }
+        // Something was sent: there may be more.
+        while let Some(1..) = report("dispatch commands", service.dispatch_commands().await) {}
         let _ = timeout(DISPATCH_INTERVAL, service.command_queued()).await;
     }
 }
 
-async fn every(interval: Duration, job: &str, work: impl AsyncFn() -> Result<()>) {
+async fn expire(service: &Service) {
     loop {
-        if let Err(error) = work().await {
-            tracing::warn!(%error, job, "job failed; it runs again");
-        }
-        sleep(interval).await;
+        while let Some(1..) = report("expire tasks", service.expire_tasks().await) {}
+        sleep(EXPIRE_INTERVAL).await;
     }
+}
+
+async fn sweep(service: &Service) {
+    loop {
+        if let Some(files @ 1..) = report("sweep blobs", service.sweep_blobs().await) {
+            tracing::info!(files, "abandoned files deleted");
+        }
+        sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+/// What a job did; a failure is logged, the job's next turn tries again.
+fn report(job: &str, result: Result<usize>) -> Option<usize> {
+    result
+        .inspect_err(|error| tracing::warn!(%error, job, "job failed; it runs again"))
+        .ok()
 }

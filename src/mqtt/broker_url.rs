@@ -1,4 +1,7 @@
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use rumqttc::{Transport, v5::MqttOptions};
 use url::Url;
@@ -42,11 +45,16 @@ impl BrokerUrl {
         })
     }
 
-    /// The built-in broker's.
-    pub fn loopback(port: u16) -> BrokerUrl {
+    /// The built-in broker's, which listens on `address`.
+    pub fn loopback(address: SocketAddr) -> BrokerUrl {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
         BrokerUrl {
-            host: "127.0.0.1".to_owned(),
-            port,
+            host: ip.to_string(),
+            port: address.port(),
             tls: false,
             credentials: None,
         }
@@ -100,13 +108,22 @@ mod tests {
     fn a_broker_url_is_shown_without_its_password() {
         let url = BrokerUrl::parse("mqtts://air:s3cr%40t@broker.lan").unwrap();
         assert_eq!(url.credentials, Some(("air".into(), "s3cr@t".into())));
-        assert_eq!(format!("{url} {url:?}"), "mqtts://broker.lan:8883 mqtts://broker.lan:8883");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "mqtts://broker.lan:8883 mqtts://broker.lan:8883"
+        );
         assert_eq!(BrokerUrl::parse("mqtt://[::1]:1885").unwrap().host, "::1");
     }
 
     #[test]
     fn what_is_no_broker_url_is_refused() {
-        for text in ["", "broker", "http://broker", "mqtt://", "mqtt://a:b%zz@host"] {
+        for text in [
+            "",
+            "broker",
+            "http://broker",
+            "mqtt://",
+            "mqtt://a:b%zz@host",
+        ] {
             assert!(BrokerUrl::parse(text).is_err(), "{text}");
         }
     }

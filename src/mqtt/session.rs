@@ -241,7 +241,10 @@ fn take(
 
 /// Takes in what waits in the session of a dead server, then ends that session.
 async fn adopt(options: &SessionOptions, client_id: &str) {
-    tracing::info!(client_id, "taking over the MQTT session of a server that is gone");
+    tracing::info!(
+        client_id,
+        "taking over the MQTT session of a server that is gone"
+    );
     if drain(options, client_id).await && end_session(options, client_id).await {
         options.ids.forget(client_id, options.holder).await;
     } else {
@@ -314,5 +317,6 @@ fn open(options: &SessionOptions, client_id: &str, fresh: bool) -> (AsyncClient,
 
 /// Shared, so that servers on one broker divide the gateways' messages among them.
 fn filters(topics: &Topics) -> [String; 2] {
-    [TopicKind::Report, TopicKind::Status].map(|kind| format!("$share/airlift/{}", topics.filter(kind)))
+    [TopicKind::Report, TopicKind::Status]
+        .map(|kind| format!("$share/airlift/{}", topics.filter(kind)))
 }

@@ -40,7 +40,9 @@ impl Service {
             return Ok(Outcome::Unchanged);
         }
         tx.update_task(task).await?;
-        let sends = tx.delete_command(task.task_id, CommandKind::Upgrade).await?;
+        let sends = tx
+            .delete_command(task.task_id, CommandKind::Upgrade)
+            .await?;
         // Out of the outbox means answered; in it, sent or not: only then was it never heard of.
         if sends != Some(0) {
             let command = Command::Cancel(Message {

@@ -74,8 +74,7 @@ impl Service {
                 format!("no firmware for device type {device_type} is released yet"),
             )
         };
-        let version =
-            latest(versions.iter().map(String::as_str)).ok_or_else(nothing_released)?;
+        let version = latest(versions.iter().map(String::as_str)).ok_or_else(nothing_released)?;
         let firmware = tx
             .firmware(device_type, version)
             .await?

@@ -22,7 +22,11 @@ impl Service {
                 .topic(&command.gateway_id, airlift_proto::TopicKind::Command);
             // A copy waiting for an offline gateway expires when the next one takes its place.
             let expiry = resend_delay(command.sends, 0.0) + Duration::from_secs(1);
-            if let Err(error) = self.publisher.publish(&topic, &command.payload, expiry).await {
+            if let Err(error) = self
+                .publisher
+                .publish(&topic, &command.payload, expiry)
+                .await
+            {
                 tracing::debug!(%error, topic, "a command was not sent; it stays due");
                 continue;
             }

@@ -36,7 +36,11 @@ impl Service {
     }
 
     /// Bytes `range` of the file, which must lie within it.
-    pub async fn read_firmware(&self, file: &FirmwareFile, range: Range<u64>) -> Result<BlobStream> {
+    pub async fn read_firmware(
+        &self,
+        file: &FirmwareFile,
+        range: Range<u64>,
+    ) -> Result<BlobStream> {
         self.metrics.download_bytes.inc_by(range.end - range.start);
         Ok(self.blobs.read(&file.sha256, range).await?)
     }

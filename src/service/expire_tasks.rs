@@ -14,7 +14,8 @@ impl Service {
         tasks.retain_mut(|task| task.expire(now) == Outcome::Changed);
         for task in &tasks {
             tx.update_task(task).await?;
-            tx.delete_command(task.task_id, CommandKind::Upgrade).await?;
+            tx.delete_command(task.task_id, CommandKind::Upgrade)
+                .await?;
         }
         tx.commit().await?;
         for task in &tasks {

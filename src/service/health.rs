@@ -27,7 +27,9 @@ impl Service {
         let (gateways, online) = tx.count_gateways().await?;
         self.metrics.gateways.set(gateways);
         self.metrics.gateways_online.set(online);
-        self.metrics.commands_waiting.set(tx.count_commands().await?);
+        self.metrics
+            .commands_waiting
+            .set(tx.count_commands().await?);
         self.metrics
             .broker_connected
             .set(i64::from(self.publisher.is_connected()));

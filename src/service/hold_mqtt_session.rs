@@ -25,19 +25,26 @@ impl SessionIds for Service {
     }
 
     async fn acquire_expired(&self, holder: Uuid) -> Option<String> {
-        self.claim_expired_session(holder).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "could not look for sessions of dead servers");
-            None
-        })
+        self.claim_expired_session(holder)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::debug!(%error, "could not look for sessions of dead servers");
+                None
+            })
     }
 
     async fn renew(&self, client_id: &str, holder: Uuid) -> bool {
         // While the database is away nobody else can take the id either.
-        self.renew_session(client_id, holder, LEASE).await.unwrap_or(true)
+        self.renew_session(client_id, holder, LEASE)
+            .await
+            .unwrap_or(true)
     }
 
     async fn release(&self, client_id: &str, holder: Uuid) {
-        if let Err(error) = self.renew_session(client_id, holder, TimeDelta::zero()).await {
+        if let Err(error) = self
+            .renew_session(client_id, holder, TimeDelta::zero())
+            .await
+        {
             tracing::debug!(%error, client_id, "the MQTT client id was not given back; it will expire");
         }
     }
@@ -61,7 +68,8 @@ impl Service {
         }
         let client_id = format!("airlift-{}", self.clock.new_id().simple());
         let mut tx = self.db.begin().await?;
-        tx.insert_session(&self.lease(&client_id, holder, LEASE)).await?;
+        tx.insert_session(&self.lease(&client_id, holder, LEASE))
+            .await?;
         tx.commit().await?;
         Ok(client_id)
     }
@@ -76,7 +84,9 @@ impl Service {
 
     async fn renew_session(&self, client_id: &str, holder: Uuid, lease: TimeDelta) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let renewed = tx.renew_session(&self.lease(client_id, holder, lease)).await?;
+        let renewed = tx
+            .renew_session(&self.lease(client_id, holder, lease))
+            .await?;
         tx.commit().await?;
         Ok(renewed)
     }

@@ -33,7 +33,10 @@ pub struct InboundMessage {
 /// What a gateway said.
 #[derive(Debug)]
 enum Said {
-    Progress { msg_id: Option<String>, report: Progress },
+    Progress {
+        msg_id: Option<String>,
+        report: Progress,
+    },
     Heartbeat(Heartbeat),
     Status(Status),
 }
@@ -90,7 +93,9 @@ impl Service {
             }
         }
         tx.commit().await?;
-        self.metrics.ingest_batch_messages.observe(messages.len() as f64);
+        self.metrics
+            .ingest_batch_messages
+            .observe(messages.len() as f64);
         self.count(tally);
         Ok(())
     }
@@ -110,35 +115,37 @@ impl Service {
             TopicKind::Status => {
                 Said::Status(serde_json::from_slice(&message.payload).map_err(malformed)?)
             }
-            TopicKind::Report => match serde_json::from_slice(&message.payload).map_err(malformed)? {
-                Report::Progress(Message {
-                    msg_id,
-                    timestamp,
-                    data,
-                    ..
-                }) => {
-                    let mut report = Progress::check(data, timestamp)?;
-                    for text in [
-                        &mut report.current_version,
-                        &mut report.error_code,
-                        &mut report.error_message,
-                    ] {
-                        *text = text.take().map(|text| storable(&text));
+            TopicKind::Report => {
+                match serde_json::from_slice(&message.payload).map_err(malformed)? {
+                    Report::Progress(Message {
+                        msg_id,
+                        timestamp,
+                        data,
+                        ..
+                    }) => {
+                        let mut report = Progress::check(data, timestamp)?;
+                        for text in [
+                            &mut report.current_version,
+                            &mut report.error_code,
+                            &mut report.error_message,
+                        ] {
+                            *text = text.take().map(|text| storable(&text));
+                        }
+                        Said::Progress {
+                            msg_id: msg_id.map(|id| storable(&id)),
+                            report,
+                        }
                     }
-                    Said::Progress {
-                        msg_id: msg_id.map(|id| storable(&id)),
-                        report,
-                    }
+                    Report::Heartbeat(Message {
+                        timestamp, data, ..
+                    }) => Said::Heartbeat(Heartbeat {
+                        firmware_version: storable(&data.firmware_version),
+                        timestamp,
+                        rollback: data.rollback,
+                        attributes: attributes(&message.payload),
+                    }),
                 }
-                Report::Heartbeat(Message {
-                    timestamp, data, ..
-                }) => Said::Heartbeat(Heartbeat {
-                    firmware_version: storable(&data.firmware_version),
-                    timestamp,
-                    rollback: data.rollback,
-                    attributes: attributes(&message.payload),
-                }),
-            },
+            }
         };
         Ok((gateway_id, said))
     }
@@ -208,7 +215,8 @@ impl Service {
                 tx.update_task(&task).await?;
             }
             if before.status == TaskStatus::Pending && task.status != TaskStatus::Pending {
-                tx.delete_command(task.task_id, CommandKind::Upgrade).await?;
+                tx.delete_command(task.task_id, CommandKind::Upgrade)
+                    .await?;
             }
             if (task.status, task.confirmed_at) != (before.status, before.confirmed_at) {
                 tally.changed.push(task);
@@ -222,7 +230,10 @@ impl Service {
 
     fn count(&self, tally: Tally) {
         for kind in tally.stored {
-            self.metrics.messages_stored.get_or_create(&KindLabel { kind }).inc();
+            self.metrics
+                .messages_stored
+                .get_or_create(&KindLabel { kind })
+                .inc();
         }
         for (sender, refusal) in tally.refused {
             self.count_refusal(&sender, refusal.label(), &refusal.to_string());
@@ -345,7 +356,9 @@ fn attributes(payload: &[u8]) -> Value {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -356,7 +369,13 @@ mod tests {
     fn what_postgres_cannot_store_is_cut_away() {
         assert_eq!(storable("a\0b"), "ab");
         assert_eq!(storable(&"x".repeat(5000)).len(), TEXT_LENGTH_MAX);
-        assert_eq!(attributes(br#"{"data":{"a":"\u0000"}}"#), serde_json::json!({}));
-        assert_eq!(attributes(br#"{"data":{"a":1}}"#), serde_json::json!({"a": 1}));
+        assert_eq!(
+            attributes(br#"{"data":{"a":"\u0000"}}"#),
+            serde_json::json!({})
+        );
+        assert_eq!(
+            attributes(br#"{"data":{"a":1}}"#),
+            serde_json::json!({"a": 1})
+        );
     }
 }

@@ -139,7 +139,10 @@ impl Service {
 
     /// Where devices download a firmware from.
     pub fn firmware_url(&self, firmware: &Firmware) -> String {
-        format!("{}/firmware/{}", self.settings.public_url, firmware.file_name)
+        format!(
+            "{}/firmware/{}",
+            self.settings.public_url, firmware.file_name
+        )
     }
 }
 
@@ -199,7 +202,13 @@ fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
             msg_id: Some(task.msg_id.clone()),
         },
     });
-    outbound(command_id, task, CommandKind::Upgrade, &command, task.start_time)
+    outbound(
+        command_id,
+        task,
+        CommandKind::Upgrade,
+        &command,
+        task.start_time,
+    )
 }
 
 pub(super) fn outbound(

@@ -82,7 +82,11 @@ impl Service {
     }
 
     /// Makes an uploaded file a draft firmware.
-    pub async fn finish_upload(&self, upload: Upload, details: FirmwareDetails) -> Result<Firmware> {
+    pub async fn finish_upload(
+        &self,
+        upload: Upload,
+        details: FirmwareDetails,
+    ) -> Result<Firmware> {
         details.check()?;
         if upload.staging.size() == 0 {
             return Err(Error::invalid(

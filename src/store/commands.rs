@@ -65,8 +65,10 @@ impl Tx {
     ) -> Result<Vec<OutboundCommand>> {
         on_locked!(
             self,
-            ["SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
-              FROM commands WHERE next_send_at <= $1 ORDER BY next_send_at LIMIT $2"],
+            [
+                "SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
+              FROM commands WHERE next_send_at <= $1 ORDER BY next_send_at LIMIT $2"
+            ],
             "FOR UPDATE SKIP LOCKED",
             |sql, conn| sqlx::query_as::<_, CommandRow>(sql)
                 .bind(now)
@@ -93,7 +95,11 @@ impl Tx {
     }
 
     /// Takes a task's command out of the outbox and says how often it was sent.
-    pub async fn delete_command(&mut self, task_id: Uuid, kind: CommandKind) -> Result<Option<i32>> {
+    pub async fn delete_command(
+        &mut self,
+        task_id: Uuid,
+        kind: CommandKind,
+    ) -> Result<Option<i32>> {
         Ok(on!(self, |conn| sqlx::query_scalar::<_, i32>(
             "DELETE FROM commands WHERE task_id = $1 AND kind = $2 RETURNING sends",
         )
@@ -120,8 +126,10 @@ impl Tx {
 
     /// How many commands wait in the outbox.
     pub async fn count_commands(&mut self) -> Result<i64> {
-        Ok(on!(self, |conn| sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM commands")
-            .fetch_one(conn)
-            .await)?)
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM commands"
+        )
+        .fetch_one(conn)
+        .await)?)
     }
 }

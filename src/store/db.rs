@@ -145,7 +145,10 @@ impl Db {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         let mut tx = self.read().await?;
-        on!(tx, |conn| sqlx::query("SELECT 1").execute(conn).await.map(drop))?;
+        on!(tx, |conn| sqlx::query("SELECT 1")
+            .execute(conn)
+            .await
+            .map(drop))?;
         tx.commit().await
     }
 

@@ -50,8 +50,12 @@ impl From<sqlx::Error> for Error {
                 if database.kind() == ErrorKind::UniqueViolation {
                     Error::Duplicate
                 } else if code.is_some_and(|code| {
-                    TRANSIENT_SQLSTATES.iter().any(|class| code.starts_with(class))
-                        && database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+                    TRANSIENT_SQLSTATES
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                        && database
+                            .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
+                            .is_some()
                 }) {
                     Error::Unavailable(error)
                 } else {

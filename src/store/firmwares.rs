@@ -193,11 +193,13 @@ impl Tx {
     }
 
     pub async fn delete_firmware(&mut self, firmware_id: Uuid) -> Result<()> {
-        on!(self, |conn| sqlx::query("DELETE FROM firmwares WHERE firmware_id = $1")
-            .bind(firmware_id)
-            .execute(conn)
-            .await
-            .map(drop))?;
+        on!(self, |conn| sqlx::query(
+            "DELETE FROM firmwares WHERE firmware_id = $1"
+        )
+        .bind(firmware_id)
+        .execute(conn)
+        .await
+        .map(drop))?;
         Ok(())
     }
 }

@@ -30,11 +30,13 @@ impl Tx {
     }
 
     pub async fn delete_inbox(&mut self, message_id: &str) -> Result<()> {
-        on!(self, |conn| sqlx::query("DELETE FROM inbox WHERE message_id = $1")
-            .bind(message_id)
-            .execute(conn)
-            .await
-            .map(drop))?;
+        on!(self, |conn| sqlx::query(
+            "DELETE FROM inbox WHERE message_id = $1"
+        )
+        .bind(message_id)
+        .execute(conn)
+        .await
+        .map(drop))?;
         Ok(())
     }
 

@@ -35,8 +35,10 @@ impl Tx {
     ) -> Result<Option<String>> {
         let expired = on_locked!(
             self,
-            ["SELECT client_id FROM mqtt_sessions WHERE leased_until <= $1
-              ORDER BY client_id LIMIT 1"],
+            [
+                "SELECT client_id FROM mqtt_sessions WHERE leased_until <= $1
+              ORDER BY client_id LIMIT 1"
+            ],
             "FOR UPDATE SKIP LOCKED",
             |sql, conn| sqlx::query_scalar::<_, String>(sql)
                 .bind(now)
@@ -74,11 +76,13 @@ impl Tx {
 
     /// Ends every lease.
     pub async fn expire_sessions(&mut self, now: DateTime<Utc>) -> Result<()> {
-        on!(self, |conn| sqlx::query("UPDATE mqtt_sessions SET leased_until = $1")
-            .bind(now)
-            .execute(conn)
-            .await
-            .map(drop))?;
+        on!(self, |conn| sqlx::query(
+            "UPDATE mqtt_sessions SET leased_until = $1"
+        )
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(drop))?;
         Ok(())
     }
 

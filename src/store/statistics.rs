@@ -45,12 +45,14 @@ impl Tx {
         let since = filter.since.unwrap_or(DateTime::UNIX_EPOCH);
         let rows = match &mut self.inner {
             super::db::TxInner::Postgres(tx) => {
-                sqlx::query_as(statistics_sql!("EXTRACT(EPOCH FROM complete_time - start_time)"))
-                    .bind(&filter.version)
-                    .bind(&filter.device_type)
-                    .bind(since)
-                    .fetch_all(&mut **tx)
-                    .await?
+                sqlx::query_as(statistics_sql!(
+                    "EXTRACT(EPOCH FROM complete_time - start_time)"
+                ))
+                .bind(&filter.version)
+                .bind(&filter.device_type)
+                .bind(since)
+                .fetch_all(&mut **tx)
+                .await?
             }
             super::db::TxInner::Sqlite(tx) => {
                 sqlx::query_as(statistics_sql!(

@@ -169,7 +169,11 @@ impl Tx {
     pub async fn lock_task_by_msg_id(&mut self, msg_id: &str) -> Result<Option<Task>> {
         on_locked!(
             self,
-            ["SELECT ", columns!(), " FROM upgrade_tasks WHERE msg_id = $1"],
+            [
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks WHERE msg_id = $1"
+            ],
             "FOR UPDATE",
             |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
                 .bind(msg_id)
@@ -238,7 +242,11 @@ impl Tx {
 
     /// Active tasks whose deadline has passed, locked; those that another server holds are passed
     /// over.
-    pub async fn lock_expired_tasks(&mut self, now: DateTime<Utc>, limit: i64) -> Result<Vec<Task>> {
+    pub async fn lock_expired_tasks(
+        &mut self,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<Task>> {
         on_locked!(
             self,
             [

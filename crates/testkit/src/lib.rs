@@ -21,6 +21,7 @@
 //!    matter kill it.
 //! 5. One quick test in `tests/` that kills it and finds its data again.
 
+mod launch;
 mod mosquitto;
 mod ports;
 mod postgres;
@@ -32,6 +33,7 @@ mod s3;
 mod scratch;
 mod test_database;
 mod tree;
+mod user;
 
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use ports::free_port;

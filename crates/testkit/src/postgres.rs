@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::user::User;
 use crate::{Process, Scratch, free_port, programs};
 
 const SUPERUSER: &str = "postgres";
@@ -21,9 +22,6 @@ const CONNECTIONS_MAX: u32 = 400;
 /// Recovery after a kill replays the log; slow disks take their time.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-
-/// PostgreSQL refuses to run as root; as root, tests use the first of these that exists.
-const UNPRIVILEGED_USERS: [&str; 2] = ["postgres", "nobody"];
 
 /// Line of `postmaster.pid` that holds the key and the id of the shared memory, from 0.
 const SHARED_MEMORY_LINE: usize = 6;
@@ -264,45 +262,4 @@ fn path_text(path: &Path) -> Result<String> {
         .to_str()
         .with_context(|| format!("{} is not UTF-8", path.display()))?
         .to_owned())
-}
-
-/// Whom PostgreSQL runs as when the tests run as root.
-struct User {
-    uid: u32,
-    gid: u32,
-}
-
-impl User {
-    fn for_postgres() -> Result<Option<Self>> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(None);
-        }
-        let users = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
-        let found = UNPRIVILEGED_USERS.iter().find_map(|name| {
-            let line = users
-                .lines()
-                .find(|line| line.split(':').next() == Some(name))?;
-            let mut fields = line.split(':').skip(2);
-            Some(Self {
-                uid: fields.next()?.parse().ok()?,
-                gid: fields.next()?.parse().ok()?,
-            })
-        });
-        match found {
-            Some(user) => Ok(Some(user)),
-            None => bail!(
-                "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`"
-            ),
-        }
-    }
-
-    fn prefix(&self) -> Vec<String> {
-        vec![
-            "setpriv".to_owned(),
-            format!("--reuid={}", self.uid),
-            format!("--regid={}", self.gid),
-            "--clear-groups".to_owned(),
-            "--".to_owned(),
-        ]
-    }
 }

@@ -1,10 +1,8 @@
 //! Any program as a child: `airlift serve`, `airlift-gateway`, and the servers of this crate.
 
-use std::env;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,24 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::launch::{launch, pid_path, read_log};
 use crate::scratch::Scratch;
 use crate::tree;
 
-/// How often a wait looks again.
 const POLL: Duration = Duration::from_millis(10);
 
 /// How much of the log a failure message shows, bytes.
 const TAIL_SIZE_MAX: usize = 4096;
 
-/// Writes its process id, which `exec` keeps, before the program runs: so the folder's guard knows
-/// of it from its first moment, and a folder that is already gone starts nothing.
-const LAUNCHER: &str = r#"echo $$ >"$1" && shift && exec "$@""#;
-
 /// A child process whose output goes to a log file in its [`Scratch`] folder.
 ///
-/// It runs in that folder, so relative paths land there. It does not inherit `AIRLIFT_*`, `AWS_*`
-/// and proxy variables: what a developer has set must not change a test. Dropping it kills it; if
-/// that happens in a panic, the end of the log is printed.
+/// It runs in that folder. It does not inherit `AIRLIFT_*`, `AWS_*` and proxy variables: what a
+/// developer has set must not change a test. Dropping it kills it, in a panic with its last words.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -47,8 +40,7 @@ impl Process {
     /// Starts `program` in a new folder; `name` is for messages and file names.
     ///
     /// # Errors
-    /// When the folder or the process cannot be made. A program that does not exist ends at once
-    /// with code 127, which the first wait reports.
+    /// When it cannot be started. A name not in `PATH` ends with code 127, which a wait reports.
     pub fn spawn(
         program: impl AsRef<Path>,
         args: &[impl AsRef<str>],
@@ -61,7 +53,7 @@ impl Process {
     /// The same in a folder that lives longer than the process.
     ///
     /// # Errors
-    /// As [`Process::spawn`].
+    /// As there.
     pub fn spawn_in(
         scratch: Arc<Scratch>,
         program: impl AsRef<Path>,
@@ -104,7 +96,7 @@ impl Process {
                 self.name
             );
         }
-        self.log_start = self.log_bytes().len();
+        self.log_start = read_log(&self.scratch, &self.name).len();
         self.child = launch(
             &self.scratch,
             &self.name,
@@ -116,7 +108,7 @@ impl Process {
         Ok(())
     }
 
-    /// The process id; after the end that of the process that was.
+    /// The process id, also after the end.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -208,7 +200,7 @@ impl Process {
         let mut found = None;
         let (scratch, name, start) = (Arc::clone(&self.scratch), self.name.clone(), self.log_start);
         self.wait_until(&format!("printing a line with {part:?}"), limit, || {
-            let bytes = fs::read(log_path(&scratch, &name)).unwrap_or_default();
+            let bytes = read_log(&scratch, &name);
             let text = String::from_utf8_lossy(bytes.get(start..).unwrap_or_default());
             found = text
                 .split_inclusive('\n')
@@ -258,15 +250,11 @@ impl Process {
     /// Everything it has printed, stdout and stderr together, over all its starts.
     #[must_use]
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&self.log_bytes()).into_owned()
-    }
-
-    fn log_bytes(&self) -> Vec<u8> {
-        fs::read(log_path(&self.scratch, &self.name)).unwrap_or_default()
+        String::from_utf8_lossy(&read_log(&self.scratch, &self.name)).into_owned()
     }
 
     fn log_tail(&self) -> String {
-        let bytes = self.log_bytes();
+        let bytes = read_log(&self.scratch, &self.name);
         let from = bytes.len().saturating_sub(TAIL_SIZE_MAX);
         String::from_utf8_lossy(&bytes[from..]).into_owned()
     }
@@ -308,51 +296,4 @@ impl Drop for Process {
             self.kill_quietly();
         }
     }
-}
-
-fn log_path(scratch: &Scratch, name: &str) -> PathBuf {
-    scratch.path().join(format!("{name}.log"))
-}
-
-fn pid_path(scratch: &Scratch, name: &str) -> PathBuf {
-    scratch.path().join(format!("{name}.pid"))
-}
-
-fn launch(
-    scratch: &Scratch,
-    name: &str,
-    program: &Path,
-    args: &[String],
-    env: &[(String, String)],
-) -> Result<Child> {
-    let log: File = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log_path(scratch, name))?;
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", LAUNCHER, "airlift-testkit-launcher"])
-        .arg(pid_path(scratch, name))
-        .arg(program)
-        .args(args);
-    for (key, _) in env::vars_os() {
-        if key.to_str().is_some_and(is_private) {
-            command.env_remove(&key);
-        }
-    }
-    command
-        .envs(env.iter().map(|(key, value)| (key, value)))
-        .current_dir(scratch.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("starting {name} ({})", program.display()))
-}
-
-fn is_private(key: &str) -> bool {
-    key.starts_with("AIRLIFT_")
-        || key.starts_with("AWS_")
-        || key.to_ascii_lowercase().ends_with("_proxy")
 }

@@ -1,1 +1,131 @@
-fn main() {}
+//! `airlift-gateway`: an OTA gateway on a PC, or a fleet of them.
+//!
+//! It decides nothing about updates: `airlift-firmware` does, and this shell gives it a broker, an
+//! HTTP client, files and a clock, so that a server under test meets the rules a board follows.
+//!
+//! `args` the command line, `broker` and `link` MQTT, `fetch` HTTP, `flash` files, `life` the shell
+//! around the core, `say` stdout.
+
+mod args;
+mod broker;
+mod fetch;
+mod flash;
+mod life;
+mod link;
+mod say;
+
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use airlift_proto::Topics;
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+use crate::{
+    args::Args,
+    broker::Broker,
+    life::{End, Shared},
+    say::Say,
+};
+
+/// Gateways of a fleet that start in one second, so that they do not knock all at once.
+const FLEET_STARTS_PER_SECOND: u32 = 500;
+/// Images digested or installed at the same time.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+fn main() -> ExitCode {
+    match start(&Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("airlift-gateway: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<ExitCode> {
+    let members = args.members()?;
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("cannot set up TLS"))?;
+    // Two connections and a file per gateway; where the limit cannot be raised, opening them says so.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let _lock = flash::lock(&members[0].flash)?;
+    let shared = Shared {
+        broker: Broker::new(&args.mqtt, args.token.clone())?,
+        topics: Topics::new(&args.topic_prefix),
+        client: fetch::client()?,
+        say: Say::new(args.log, members.len() == 1),
+        battery: args.battery,
+        first_version: args.firmware_version.clone(),
+        heartbeat: Duration::from_secs(args.heartbeat_seconds.into()),
+        reboot: Duration::from_secs(args.reboot_seconds.into()),
+        bytes_per_second: args.download_bytes_per_second,
+        exit_after_update: args.exit_after_update,
+        durable: members.len() == 1,
+        epoch: Instant::now(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .context("cannot start the runtime")?;
+    Ok(runtime.block_on(run(Arc::new(shared), members)))
+}
+
+/// Runs all gateways to their ends; any failure is the process's.
+async fn run(shared: Arc<Shared>, members: Vec<args::Member>) -> ExitCode {
+    let (stop, stopping) = watch::channel(false);
+    let mut gateways = JoinSet::new();
+    for (number, member) in (0..).zip(members) {
+        let (shared, mut stopping) = (shared.clone(), stopping.clone());
+        gateways.spawn(async move {
+            let delay = Duration::from_secs(1) * number / FLEET_STARTS_PER_SECOND;
+            tokio::select! {
+                () = sleep(delay) => {}
+                _ = stopping.wait_for(|stop| *stop) => return Ok(End::Stopped),
+            }
+            let id = member.id.clone();
+            life::run(&shared, member, stopping).await.context(id)
+        });
+    }
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        stop.send_replace(true);
+    });
+    let mut code = ExitCode::SUCCESS;
+    while let Some(end) = gateways.join_next().await {
+        match end.map_err(anyhow::Error::from).flatten() {
+            Ok(End::Stopped | End::Updated) => {}
+            Ok(End::Failed) => code = ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("airlift-gateway: {error:#}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+/// Waits for ctrl-c or SIGTERM.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // If it cannot be heard, ctrl-c ends the process as the system does by default.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

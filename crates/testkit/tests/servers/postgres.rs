@@ -17,7 +17,6 @@ fn a_killed_cluster_comes_back_with_its_data_and_leaves_nothing_behind() -> Resu
     postgres.psql("CREATE TABLE kept (word text); INSERT INTO kept VALUES ('still here')")?;
 
     postgres.kill9()?;
-    let pid_file = std::fs::read_to_string(Path::new(&data).join("postmaster.pid"))?;
     ensure!(
         postgres.psql("SELECT 1").is_err(),
         "a killed server answers"
@@ -34,6 +33,7 @@ fn a_killed_cluster_comes_back_with_its_data_and_leaves_nothing_behind() -> Resu
     );
 
     postgres.kill9()?;
+    let pid_file = std::fs::read_to_string(Path::new(&data).join("postmaster.pid"))?;
     drop(postgres);
     ensure!(!Path::new(&data).exists(), "{data} is still there");
     let shared_memory = pid_file

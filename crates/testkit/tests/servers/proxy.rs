@@ -1,5 +1,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use anyhow::{Result, ensure};
 /// Longer than any forwarding on loopback takes.
 const SILENCE: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(10);
+const SOURCE_SIZE: usize = 20_000;
 
 #[test]
 fn a_cut_ends_open_connections_and_is_counted() -> Result<()> {
@@ -30,36 +32,27 @@ fn a_cut_ends_open_connections_and_is_counted() -> Result<()> {
 
 #[test]
 fn a_cut_after_n_bytes_lets_exactly_n_pass_and_fires_once() -> Result<()> {
-    let proxy = FaultProxy::start(echo()?)?;
+    let proxy = FaultProxy::start(source()?)?;
+    let download = || -> Result<usize> {
+        let mut got = Vec::new();
+        connect(&proxy)?.read_to_end(&mut got)?;
+        Ok(got.len())
+    };
     proxy.cut_after(10_000);
-    let mut client = connect(&proxy)?;
-    client.write_all(&[7; 10_000])?;
-    let mut got = Vec::new();
-    client.read_to_end(&mut got)?;
-    ensure!(got.len() == 10_000, "{} bytes passed", got.len());
-    ensure!(proxy.cuts_fired() == 1);
-
-    let mut client = connect(&proxy)?;
-    client.write_all(&[7; 20_000])?;
-    client.shutdown(std::net::Shutdown::Write)?;
-    let mut got = Vec::new();
-    client.read_to_end(&mut got)?;
-    ensure!(
-        got.len() == 20_000 && proxy.cuts_fired() == 1,
-        "{} bytes passed",
-        got.len()
-    );
+    ensure!(download()? == 10_000 && proxy.cuts_fired() == 1);
+    ensure!(download()? == SOURCE_SIZE && proxy.cuts_fired() == 1);
     Ok(())
 }
 
 #[test]
 fn an_upload_is_cut_before_its_target_has_all() -> Result<()> {
-    let proxy = FaultProxy::start(echo()?)?;
+    let (target, received) = sink()?;
+    let proxy = FaultProxy::start(target)?;
     proxy.cut_upload_after(3);
     let mut client = connect(&proxy)?;
     client.write_all(b"hello")?;
     ensure!(is_ended(&mut client), "the connection lives");
-    ensure!(proxy.cuts_fired() == 1);
+    ensure!(received.recv_timeout(LIMIT)? == b"hel" && proxy.cuts_fired() == 1);
     Ok(())
 }
 
@@ -101,6 +94,32 @@ fn echo() -> Result<SocketAddr> {
         }
     });
     Ok(address)
+}
+
+/// Sends [`SOURCE_SIZE`] bytes to everybody.
+fn source() -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // The proxy may hang up in the middle: that is the test.
+            let _ = stream.write_all(&[7; SOURCE_SIZE]);
+        }
+    });
+    Ok(address)
+}
+
+/// Tells what its first client sent.
+fn sink() -> Result<(SocketAddr, Receiver<Vec<u8>>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let (tell, told) = channel();
+    thread::spawn(move || -> Result<()> {
+        let mut got = Vec::new();
+        listener.accept()?.0.read_to_end(&mut got)?;
+        Ok(tell.send(got)?)
+    });
+    Ok((address, told))
 }
 
 fn connect(proxy: &FaultProxy) -> Result<TcpStream> {

@@ -1,0 +1,352 @@
+//! The connection to the broker: kept up by itself, one at a time, each begun afresh.
+//!
+//! The MQTT client's own retransmission is not used: what must be sent again after a reconnect is
+//! the core's to say, so a connection that is lost takes everything under way on it along.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use airlift_firmware::{PublishId, backoff_ms};
+use airlift_proto::{TopicKind, Topics};
+use rumqttc::{
+    Outgoing,
+    v5::{
+        AsyncClient, ConnectionError, Event, EventLoop, Incoming, MqttOptions, StateError,
+        mqttbytes::{
+            QoS,
+            v5::{ConnectReturnCode, PubAckReason, Publish, SubscribeReasonCode},
+        },
+    },
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep, sleep_until, timeout},
+};
+
+/// Requests that may wait for the connection.
+const REQUESTS_MAX: usize = 64;
+/// Things that happened on the connection and may wait for the gateway.
+const SIGNALS_MAX: usize = 64;
+/// Wait before the second connect, and the longest one.
+const RECONNECT_MS_MIN: u64 = 500;
+const RECONNECT_MS_MAX: u64 = 30_000;
+/// A connection that held so long counts as good: the waits start anew.
+const STABLE_SECONDS_MIN: u64 = 20;
+/// Longest wait for the acknowledgement of a publish before the connection is given up.
+const ACK_SECONDS_MAX: u64 = 30;
+/// Longest wait for a goodbye to reach the broker.
+const GOODBYE_SECONDS_MAX: u64 = 1;
+
+/// What a gateway hears from its link.
+#[derive(Debug)]
+pub enum Signal {
+    Connected,
+    /// In words, with the wait before the next attempt.
+    Lost(String),
+    Acked(PublishId),
+    /// To be given to [`Link::ack`] once it is dealt with.
+    Message(Publish),
+}
+
+/// What the connection's task says.
+enum Report {
+    Up(AsyncClient),
+    Down {
+        reason: String,
+        wait: Duration,
+    },
+    /// The oldest publish that was asked for went out under this packet id.
+    Sent(u16),
+    Acked(u16),
+    /// The broker does not want a publish or the subscription.
+    Refused(String),
+    Message(Publish),
+    Closed,
+}
+
+/// A publish the broker has not acknowledged.
+#[derive(Debug)]
+struct Waiting {
+    id: PublishId,
+    since: Instant,
+    packet_id: Option<u16>,
+}
+
+/// One gateway's connection; dropped, it is cut without a goodbye.
+#[derive(Debug)]
+pub struct Link {
+    options: MqttOptions,
+    gateway_id: String,
+    topics: Topics,
+    reports: mpsc::Receiver<Report>,
+    task: JoinHandle<()>,
+    client: Option<AsyncClient>,
+    /// In the order they were asked for.
+    waiting: VecDeque<Waiting>,
+    failures: u32,
+    up_since: Option<Instant>,
+    /// Why the connection is to be given up, if it is.
+    broken: Option<String>,
+}
+
+impl Link {
+    pub fn start(options: MqttOptions, gateway_id: &str, topics: Topics) -> Self {
+        let (reports, task) = connect(options.clone(), Duration::ZERO, 0);
+        Link {
+            options,
+            gateway_id: gateway_id.into(),
+            topics,
+            reports,
+            task,
+            client: None,
+            waiting: VecDeque::new(),
+            failures: 0,
+            up_since: None,
+            broken: None,
+        }
+    }
+
+    pub fn subscribe(&mut self) {
+        let topic = self.topics.topic(&self.gateway_id, TopicKind::Command);
+        self.ask(|client| client.try_subscribe(topic, QoS::AtLeastOnce).is_ok());
+    }
+
+    pub fn publish(&mut self, id: PublishId, kind: TopicKind, retain: bool, payload: Vec<u8>) {
+        let topic = self.topics.topic(&self.gateway_id, kind);
+        let asked = self.ask(|client| {
+            let sent = client.try_publish(topic, QoS::AtLeastOnce, retain, payload);
+            sent.is_ok()
+        });
+        if asked {
+            self.waiting.push_back(Waiting {
+                id,
+                since: Instant::now(),
+                packet_id: None,
+            });
+        }
+    }
+
+    pub fn ack(&mut self, message: &Publish) {
+        self.ask(|client| client.try_ack(message).is_ok());
+    }
+
+    /// Whether all that was published is acknowledged, or can no longer be.
+    pub fn is_flushed(&self) -> bool {
+        self.client.is_none() || self.waiting.is_empty()
+    }
+
+    fn ask(&mut self, request: impl FnOnce(&AsyncClient) -> bool) -> bool {
+        let Some(client) = &self.client else {
+            return false;
+        };
+        let asked = request(client);
+        if !asked {
+            self.broken = Some("it takes no more messages".into());
+        }
+        asked
+    }
+
+    /// The next thing that happens. Safe to be dropped while waiting.
+    pub async fn next(&mut self) -> Signal {
+        loop {
+            if let Some(reason) = self.broken.take() {
+                return self.give_up(&reason);
+            }
+            let overdue = self
+                .waiting
+                .front()
+                .map(|oldest| oldest.since + Duration::from_secs(ACK_SECONDS_MAX));
+            let report = tokio::select! {
+                report = self.reports.recv() => report,
+                () = sleep_until(overdue.unwrap_or_else(Instant::now).into()), if overdue.is_some() => {
+                    self.broken = Some(format!(
+                        "it did not acknowledge a message within {ACK_SECONDS_MAX} s"
+                    ));
+                    continue;
+                }
+            };
+            if let Some(signal) = self.take(report) {
+                return signal;
+            }
+        }
+    }
+
+    fn take(&mut self, report: Option<Report>) -> Option<Signal> {
+        match report {
+            Some(Report::Up(client)) => {
+                self.client = Some(client);
+                self.up_since = Some(Instant::now());
+                Some(Signal::Connected)
+            }
+            Some(Report::Message(message)) => Some(Signal::Message(message)),
+            Some(Report::Sent(packet_id)) => {
+                let unsent = self.waiting.iter_mut().find(|one| one.packet_id.is_none());
+                if let Some(one) = unsent {
+                    one.packet_id = Some(packet_id);
+                }
+                None
+            }
+            Some(Report::Acked(packet_id)) => {
+                let at = self
+                    .waiting
+                    .iter()
+                    .position(|one| one.packet_id == Some(packet_id))?;
+                let one = self.waiting.remove(at)?;
+                Some(Signal::Acked(one.id))
+            }
+            Some(Report::Refused(reason)) => {
+                self.broken = Some(reason);
+                None
+            }
+            Some(Report::Down { reason, wait }) => {
+                self.forget();
+                Some(Signal::Lost(lost(&reason, wait)))
+            }
+            Some(Report::Closed) | None => {
+                self.broken = Some("the connection ended".into());
+                None
+            }
+        }
+    }
+
+    /// Cuts the connection and begins another.
+    fn give_up(&mut self, reason: &str) -> Signal {
+        let held = self.up_since.is_some_and(held_long);
+        self.failures = if held {
+            1
+        } else {
+            self.failures.saturating_add(1)
+        };
+        let wait = wait_after(self.failures);
+        self.forget();
+        self.task.abort();
+        (self.reports, self.task) = connect(self.options.clone(), wait, self.failures);
+        Signal::Lost(lost(reason, wait))
+    }
+
+    fn forget(&mut self) {
+        self.client = None;
+        self.up_since = None;
+        self.waiting.clear();
+    }
+
+    /// Says goodbye, so that the broker does not send the last will.
+    pub async fn close(mut self) {
+        let said = self.ask(|client| client.try_disconnect().is_ok());
+        if said {
+            let goodbye = async {
+                while !matches!(self.reports.recv().await, Some(Report::Closed) | None) {}
+            };
+            // Too late is as good as cut off: the broker sends the will.
+            let _ = timeout(Duration::from_secs(GOODBYE_SECONDS_MAX), goodbye).await;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn connect(
+    options: MqttOptions,
+    wait: Duration,
+    failures: u32,
+) -> (mpsc::Receiver<Report>, JoinHandle<()>) {
+    let (sender, receiver) = mpsc::channel(SIGNALS_MAX);
+    let task = tokio::spawn(async move {
+        sleep(wait).await;
+        run(options, failures, sender).await;
+    });
+    (receiver, task)
+}
+
+/// Connects again and again until nobody listens.
+async fn run(options: MqttOptions, mut failures: u32, reports: mpsc::Sender<Report>) {
+    loop {
+        let (client, mut eventloop) = AsyncClient::new(options.clone(), REQUESTS_MAX);
+        let mut up_since = None;
+        let reason = loop {
+            let report = match poll(&mut eventloop, &client).await {
+                Ok(Some(report)) => report,
+                Ok(None) => continue,
+                Err(reason) => break reason,
+            };
+            if matches!(report, Report::Up(_)) {
+                up_since = Some(Instant::now());
+            }
+            let closed = matches!(report, Report::Closed);
+            if reports.send(report).await.is_err() || closed {
+                return;
+            }
+        };
+        let held = up_since.is_some_and(held_long);
+        failures = if held { 1 } else { failures.saturating_add(1) };
+        let wait = wait_after(failures);
+        if reports.send(Report::Down { reason, wait }).await.is_err() {
+            return;
+        }
+        sleep(wait).await;
+    }
+}
+
+async fn poll(eventloop: &mut EventLoop, client: &AsyncClient) -> Result<Option<Report>, String> {
+    Ok(match eventloop.poll().await.map_err(describe)? {
+        Event::Incoming(Incoming::ConnAck(_)) => Some(Report::Up(client.clone())),
+        Event::Incoming(Incoming::Publish(message)) => Some(Report::Message(message)),
+        Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Report::Acked(ack.pkid),
+            reason => Report::Refused(format!("it refuses a message: {reason:?}")),
+        }),
+        Event::Incoming(Incoming::SubAck(ack)) => ack
+            .return_codes
+            .iter()
+            .find(|code| !matches!(code, SubscribeReasonCode::Success(_)))
+            .map(|code| Report::Refused(format!("it refuses the command topic: {code:?}"))),
+        Event::Outgoing(Outgoing::Publish(packet_id)) => Some(Report::Sent(packet_id)),
+        Event::Outgoing(Outgoing::Disconnect) => Some(Report::Closed),
+        _ => None,
+    })
+}
+
+fn held_long(since: Instant) -> bool {
+    since.elapsed().as_secs() >= STABLE_SECONDS_MIN
+}
+
+fn wait_after(failures: u32) -> Duration {
+    let jitter = fastrand::u64(..);
+    Duration::from_millis(backoff_ms(
+        failures,
+        RECONNECT_MS_MIN,
+        RECONNECT_MS_MAX,
+        jitter,
+    ))
+}
+
+fn lost(reason: &str, wait: Duration) -> String {
+    format!("{reason}; connects again in {:.1} s", wait.as_secs_f32())
+}
+
+fn describe(error: ConnectionError) -> String {
+    use ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
+    match error {
+        ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::Timeout(_) => "it does not answer".into(),
+        ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => {
+            "it refuses the credentials; check --id and --token".into()
+        }
+        ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
+        ConnectionError::MqttState(StateError::Io(error)) => error.to_string(),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            "it closed the connection".into()
+        }
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+            format!("it ended the connection: {reason_code:?}")
+        }
+        error => error.to_string(),
+    }
+}

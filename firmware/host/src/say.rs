@@ -1,0 +1,95 @@
+//! What the person watching reads: a line per thing that happens, and a bar for a download.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use airlift_firmware::Notice;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use crate::args::LogFormat;
+
+const BAR: &str = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// Writes to stdout. Clones write to the same place.
+#[derive(Clone)]
+pub struct Say {
+    format: LogFormat,
+    bar: Option<ProgressBar>,
+}
+
+impl Say {
+    /// With `alone`, one gateway at a terminal, a download shows a bar.
+    pub fn new(format: LogFormat, alone: bool) -> Self {
+        let shows_bar = alone && format == LogFormat::Text && io::stdout().is_terminal();
+        let bar = shows_bar.then(|| {
+            let style = ProgressStyle::with_template(BAR);
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stdout())
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Say { format, bar }
+    }
+
+    /// Says what the core noticed.
+    pub fn notice(&self, gateway_id: &str, notice: &Notice) {
+        if let (
+            Some(bar),
+            Notice::Accepted {
+                offset, file_size, ..
+            },
+        ) = (&self.bar, notice)
+        {
+            bar.reset();
+            bar.set_length(*file_size);
+            bar.set_position(*offset);
+        }
+        if let (Some(bar), Notice::Finished { .. }) = (&self.bar, notice) {
+            bar.finish_and_clear();
+        }
+        let fields = match serde_json::to_value(notice) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        self.line(gateway_id, &notice.to_string(), fields);
+    }
+
+    /// Says what the shell saw itself.
+    pub fn event(&self, gateway_id: &str, event: &str, text: &str) {
+        let mut fields = Map::new();
+        fields.insert("event".into(), event.into());
+        self.line(gateway_id, text, fields);
+    }
+
+    /// Bytes of the download that are here.
+    pub fn position(&self, bytes: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(bytes);
+        }
+    }
+
+    fn line(&self, gateway_id: &str, text: &str, fields: Map<String, Value>) {
+        let line = match self.format {
+            LogFormat::Text => format!("{gateway_id} {text}\n"),
+            LogFormat::Json => {
+                let unix_ms = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_millis() as u64);
+                let mut line = json!({ "unixMs": unix_ms, "gatewayId": gateway_id, "text": text });
+                if let Value::Object(line) = &mut line {
+                    line.extend(fields);
+                }
+                format!("{line}\n")
+            }
+        };
+        // Nobody reading is no reason to stop updating.
+        let write = || {
+            let _ = io::stdout().write_all(line.as_bytes());
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The only wiring place: settings → stores, broker, clock → services → doors. No logic.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use airlift_proto::Topics;
+use anyhow::{Context, Result};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    blob::{BlobStore, BlobUrl},
+    config::{Broker, Config},
+    domain::{Clock, TaskDeadlines},
+    http, ingest, jobs,
+    metrics::Metrics,
+    mqtt::{
+        BrokerUrl, INCOMING_QUEUE_MAX, Publisher, SessionOptions,
+        embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnPublish},
+        run_session,
+    },
+    service::{Service, Settings},
+    store::Db,
+};
+
+/// Wait for requests that are running when the server is told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running server.
+pub struct App {
+    pub http_addr: SocketAddr,
+    /// The built-in broker's address, if it runs.
+    pub mqtt_addr: Option<SocketAddr>,
+    pub service: Arc<Service>,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+    broker: Option<EmbeddedBroker>,
+    db: Db,
+}
+
+impl App {
+    /// Opens everything and begins to serve; when this returns, HTTP listens.
+    pub async fn start(config: &Config, clock: Clock) -> Result<App> {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("can't create the data dir {}", config.data_dir.display()))?;
+        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+            format!(
+                "can't listen on {}: stop what uses this address, or choose another with --listen",
+                config.listen
+            )
+        })?;
+        let http_addr = listener.local_addr()?;
+        let db = Db::open(&config.database_url).await?;
+        let blobs = BlobStore::open(&BlobUrl::parse(&config.blob_url)?)?;
+        let publisher = Publisher::default();
+        let topics = Topics::new(&config.topic_prefix);
+        let service = Arc::new(Service::new(
+            db.clone(),
+            blobs,
+            publisher.clone(),
+            clock.clone(),
+            Arc::new(Metrics::new()),
+            Settings {
+                public_url: config.public_url.clone(),
+                upload_bytes_max: config.upload_bytes_max,
+                deadlines: TaskDeadlines {
+                    pending: config.pending_timeout,
+                    silence: config.task_timeout,
+                },
+                topics: topics.clone(),
+                built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
+            },
+        ));
+        service.expire_own_sessions().await?;
+        let recovered = service.recover_inbox().await?;
+        if recovered > 0 {
+            tracing::info!(recovered, "messages taken in that a crash had left behind");
+        }
+        let (broker, broker_url) = match &config.broker {
+            Broker::BuiltIn(listen) => {
+                let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
+                    listen: *listen,
+                    on_publish: keep_before_acknowledging(&service),
+                })
+                .await?;
+                let url = BrokerUrl::loopback(broker.local_addr());
+                (Some(broker), url)
+            }
+            Broker::Outside(url) => (None, BrokerUrl::parse(url)?),
+        };
+
+        let shutdown = CancellationToken::new();
+        let (incoming, received) = mpsc::channel(INCOMING_QUEUE_MAX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run_session(
+            SessionOptions {
+                broker: broker_url,
+                topics,
+                holder: clock.new_id(),
+                ids: service.clone(),
+                publisher,
+                incoming,
+            },
+            shutdown.clone(),
+        ));
+        tasks.spawn(ingest::run(service.clone(), received, shutdown.clone()));
+        tasks.spawn(jobs::run(service.clone(), shutdown.clone()));
+        tasks.spawn(serve_http(listener, service.clone(), shutdown.clone()));
+        Ok(App {
+            http_addr,
+            mqtt_addr: broker.as_ref().map(EmbeddedBroker::local_addr),
+            service,
+            shutdown,
+            tasks,
+            broker,
+            db,
+        })
+    }
+
+    /// Ends cleanly: no new work; what is not finished goes on at the next start.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(DRAIN_TIMEOUT, ended).await.is_err() {
+            tracing::warn!("requests were still running; they are cut");
+            self.tasks.shutdown().await;
+        }
+        if let Some(broker) = self.broker {
+            broker.shutdown().await;
+        }
+        self.db.close().await;
+    }
+}
+
+/// The built-in broker forgets what it holds when the process dies, so it acknowledges a message
+/// only once the inbox has it.
+fn keep_before_acknowledging(service: &Arc<Service>) -> OnPublish {
+    let service = Arc::clone(service);
+    Arc::new(move |topic, payload| {
+        let service = Arc::clone(&service);
+        Box::pin(async move {
+            match service.keep_in_inbox(&topic, &payload).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(%error, topic, "a message is not acknowledged; it comes again");
+                    false
+                }
+            }
+        })
+    })
+}
+
+async fn serve_http(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
+    let served = axum::serve(listener, http::router(service))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}

@@ -1,0 +1,53 @@
+//! The command line. To add a command: a variant in [`Command`] and its file here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Options;
+
+/// Self-hosted OTA update cloud: upload a firmware, release it, and watch gateways take it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "airlift",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, `airlift` serves. First steps:\n  \
+        airlift serve\n  \
+        curl -X POST http://localhost:8018/api/ota/firmware/upload \\\n      \
+        -F file=@firmware.bin -F version=1.0.2\n  \
+        curl -X POST http://localhost:8018/api/ota/firmware/1.0.2/release\n  \
+        curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n\
+        The API is described at http://localhost:8018/docs"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    ///
+    /// With no flags everything is embedded: SQLite and files in ./data, an MQTT broker on port
+    /// 1885, HTTP on port 8018, both on loopback. Each flag can also be set in the environment
+    /// (AIRLIFT_LISTEN for --listen) or in the file that --config names; the flag wins, then the
+    /// environment, then the file.
+    #[command(after_help = "Examples:\n  \
+        airlift serve --public-url http://192.168.1.10:8018 --listen 0.0.0.0:8018 \\\n      \
+        --mqtt-listen 0.0.0.0:1885 --insecure-open\n  \
+        airlift serve --database-url postgres://airlift@db/airlift \\\n      \
+        --mqtt-url mqtt://airlift@broker --blob-url s3://firmware")]
+    Serve(ServeArgs),
+}
+
+#[derive(Args, Debug, Default)]
+pub struct ServeArgs {
+    /// TOML file of settings; config/default.toml lists every key
+    #[arg(long, env = "AIRLIFT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: Options,
+}

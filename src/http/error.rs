@@ -1,0 +1,108 @@
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+
+use super::envelope::ErrorEnvelope;
+use crate::{blob, service, store};
+
+/// When to ask again after a 503, in seconds.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// A failure on its way to the client.
+#[derive(Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        ApiError {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// The one for what should not have happened; the log knows more than the client is told.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed at this; its log says why",
+        )
+    }
+
+    fn unavailable(error: &dyn std::fmt::Display, what: &str) -> Self {
+        tracing::warn!(%error, "request could not be served");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            format!("the {what} does not answer right now: try again in {RETRY_AFTER_SECONDS} s"),
+        )
+    }
+}
+
+impl From<service::Error> for ApiError {
+    fn from(error: service::Error) -> Self {
+        use service::Error;
+        match error {
+            Error::Invalid { code, message } => Self::bad_request(code, message),
+            Error::NotFound { code, message } => Self::new(StatusCode::NOT_FOUND, code, message),
+            Error::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
+            Error::Store(error @ store::Error::Unavailable(_)) => {
+                Self::unavailable(&error, "database")
+            }
+            Error::Store(error) => Self::internal(&error),
+            Error::Blob(blob::Error::TooLarge { limit }) => Self::too_large("file", limit),
+            Error::Blob(error @ blob::Error::Full) => {
+                tracing::error!(%error, "upload refused");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "storage_full",
+                    "the server has no space left for files: free some and upload again",
+                )
+            }
+            Error::Blob(error @ blob::Error::Unavailable(_)) => {
+                Self::unavailable(&error, "blob store")
+            }
+            Error::Blob(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl ApiError {
+    pub fn too_large(what: &str, limit_bytes: u64) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the {what} is larger than the limit of {limit_bytes} bytes"),
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Json(ErrorEnvelope {
+            status: false,
+            message: self.message,
+            code: self.code.to_owned(),
+            data: (),
+        });
+        let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response
+    }
+}

@@ -1,0 +1,138 @@
+//! Request parts, refused in the envelope's words.
+
+use axum::{
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, Path, Query, Request,
+        rejection::{BytesRejection, PathRejection, QueryRejection},
+    },
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::error::ApiError;
+
+/// Entries per page unless asked otherwise.
+pub const PAGE_LIMIT_DEFAULT: i64 = 50;
+/// Entries per page at most.
+pub const PAGE_LIMIT_MAX: i64 = 500;
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        ApiError::bad_request("invalid_path", rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        ApiError::bad_request("invalid_query", rejection.body_text())
+    }
+}
+
+/// [`Path`], refused in an envelope.
+pub struct ApiPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(value) = Path::from_request_parts(parts, state).await?;
+        Ok(ApiPath(value))
+    }
+}
+
+/// [`Query`], refused in an envelope.
+pub struct ApiQuery<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(value) = Query::from_request_parts(parts, state).await?;
+        Ok(ApiQuery(value))
+    }
+}
+
+/// A JSON body; `None` if it is empty. Old apps send JSON as `text/plain`, or without a type:
+/// that is taken too.
+pub struct OptionalJson<T>(pub Option<T>);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let content_type = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+        let body =
+            Bytes::from_request(request, state)
+                .await
+                .map_err(|rejection: BytesRejection| match rejection.status() {
+                    StatusCode::PAYLOAD_TOO_LARGE => {
+                        ApiError::too_large("body", BODY_BYTES_MAX as u64)
+                    }
+                    _ => ApiError::bad_request("unreadable_body", rejection.body_text()),
+                })?;
+        if body.is_empty() {
+            return Ok(OptionalJson(None));
+        }
+        if let Some(content_type) = content_type {
+            let media_type = content_type.split(';').next().unwrap_or_default().trim();
+            if !matches!(media_type, "application/json" | "text/plain") {
+                return Err(ApiError::new(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    format!(
+                        "{media_type:?} is not taken here: send Content-Type: application/json"
+                    ),
+                ));
+            }
+        }
+        let value = serde_json::from_slice(&body).map_err(|error| {
+            ApiError::bad_request(
+                "invalid_json",
+                format!("the body is not as documented: {error}"),
+            )
+        })?;
+        Ok(OptionalJson(Some(value)))
+    }
+}
+
+/// Largest body that is not a file, in bytes.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// The page size asked for.
+pub fn page_limit(limit: Option<i64>) -> Result<i64, ApiError> {
+    match limit {
+        None => Ok(PAGE_LIMIT_DEFAULT),
+        Some(limit) if (1..=PAGE_LIMIT_MAX).contains(&limit) => Ok(limit),
+        Some(limit) => Err(ApiError::bad_request(
+            "invalid_limit",
+            format!("limit {limit} must be between 1 and {PAGE_LIMIT_MAX}"),
+        )),
+    }
+}
+
+/// The place to go on from in a list whose newest id is the greatest.
+pub fn before_cursor(cursor: Option<&str>) -> Result<Uuid, ApiError> {
+    match cursor {
+        None => Ok(Uuid::max()),
+        Some(cursor) => cursor.parse().map_err(|_| {
+            ApiError::bad_request(
+                "invalid_cursor",
+                "cursor must be the nextCursor of the page before",
+            )
+        }),
+    }
+}
+
+pub fn task_id(text: &str) -> Result<Uuid, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::bad_request(
+            "invalid_task_id",
+            format!("{text:?} is not a task id: it is the taskId of a task, a UUID"),
+        )
+    })
+}

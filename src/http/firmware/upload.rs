@@ -1,0 +1,246 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        FromRequest, Multipart, Request, State,
+        multipart::{Field, MultipartError},
+    },
+    http::{StatusCode, header::CONTENT_LENGTH},
+};
+use futures_util::StreamExt;
+use utoipa::ToSchema;
+
+use super::FirmwareDto;
+use crate::{
+    domain::DEVICE_TYPE_DEFAULT,
+    http::{
+        envelope::{Envelope, ErrorEnvelope},
+        error::ApiError,
+    },
+    service::{FirmwareDetails, Service, Upload},
+};
+
+/// Longest value of a field other than `file` and `changelog`, in bytes.
+const FIELD_BYTES_MAX: u64 = 4 << 10;
+/// Longest `changelog`, in bytes.
+const CHANGELOG_BYTES_MAX: u64 = 64 << 10;
+/// What a form may have besides the file, in bytes.
+const FORM_BYTES_MAX: u64 = 128 << 10;
+/// Fields of a form.
+const FIELDS_MAX: usize = 32;
+/// What is still read of a refused upload, so that the client, which sends before it listens,
+/// comes to hear the answer: bytes, and for how long.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+#[derive(ToSchema)]
+#[allow(
+    dead_code,
+    reason = "describes the form for OpenAPI; it is read as a stream"
+)]
+#[schema(as = UploadForm)]
+#[schema(rename_all = "camelCase")]
+pub struct UploadForm {
+    /// The image.
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    file: Vec<u8>,
+    /// SemVer 2.0; unique within the device type.
+    #[schema(examples("1.0.2"))]
+    version: String,
+    description: Option<String>,
+    /// Markdown.
+    changelog: Option<String>,
+    /// Default `gateway`.
+    device_type: Option<String>,
+    force_upgrade: Option<bool>,
+}
+
+#[derive(Default)]
+struct Form {
+    file: Option<Upload>,
+    version: Option<String>,
+    device_type: Option<String>,
+    description: Option<String>,
+    changelog: Option<String>,
+    force_upgrade: Option<String>,
+}
+
+/// Upload a firmware
+///
+/// Streams the file, computing its digests as it arrives; it becomes a draft. Upload the same
+/// version again only after deleting the draft.
+#[utoipa::path(
+    post,
+    path = "/api/ota/firmware/upload",
+    tag = "firmware",
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 200, description = "The draft", body = Envelope<FirmwareDto>),
+        (status = 400, description = "No file, an empty file, or a field that makes no sense", body = ErrorEnvelope),
+        (status = 409, description = "The version exists", body = ErrorEnvelope),
+        (status = 413, description = "Larger than the limit that the message names", body = ErrorEnvelope),
+        (status = 415, description = "Not multipart/form-data", body = ErrorEnvelope),
+        (status = 503, description = "Database or blob store away", body = ErrorEnvelope),
+        (status = 507, description = "No space left", body = ErrorEnvelope),
+    )
+)]
+pub async fn upload(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Envelope<FirmwareDto>, ApiError> {
+    let size_max = service.settings().upload_bytes_max;
+    let announced = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > size_max.saturating_add(FORM_BYTES_MAX)) {
+        return Err(ApiError::too_large("file", size_max));
+    }
+    let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| {
+        ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "send the file as multipart/form-data: curl -F file=@firmware.bin -F version=1.0.2",
+        )
+    })?;
+    let result = read_and_store(&service, &mut multipart).await;
+    if result.is_err() {
+        let _ = tokio::time::timeout(DRAIN_TIME_MAX, drain(multipart)).await;
+    }
+    result
+}
+
+async fn read_and_store(
+    service: &Service,
+    multipart: &mut Multipart,
+) -> Result<Envelope<FirmwareDto>, ApiError> {
+    let mut form = Form::default();
+    let mut fields = 0;
+    while let Some(field) = multipart.next_field().await.map_err(bad_form)? {
+        fields += 1;
+        if fields > FIELDS_MAX {
+            return Err(ApiError::bad_request(
+                "invalid_form",
+                format!("the form has more than {FIELDS_MAX} fields"),
+            ));
+        }
+        form.take(service, field).await?;
+    }
+    let details = form.details()?;
+    let upload = form.file.ok_or_else(|| {
+        ApiError::bad_request(
+            "no_file",
+            "the form has no field \"file\": send the image as -F file=@firmware.bin",
+        )
+    })?;
+    let firmware = service.finish_upload(upload, details).await?;
+    Ok(Envelope::of(FirmwareDto::new(service, firmware)))
+}
+
+impl Form {
+    async fn take(&mut self, service: &Service, field: Field<'_>) -> Result<(), ApiError> {
+        let name = field.name().unwrap_or_default().to_owned();
+        let (value, bytes_max) = match name.as_str() {
+            "file" => {
+                if self.file.is_some() {
+                    return Err(twice("file"));
+                }
+                if self.version.is_some() {
+                    // All that is known so far is checked before bytes are spent.
+                    service.check_upload(&self.details()?).await?;
+                }
+                self.file = Some(receive(service, field).await?);
+                return Ok(());
+            }
+            "version" => (&mut self.version, FIELD_BYTES_MAX),
+            "deviceType" => (&mut self.device_type, FIELD_BYTES_MAX),
+            "description" => (&mut self.description, FIELD_BYTES_MAX),
+            "changelog" => (&mut self.changelog, CHANGELOG_BYTES_MAX),
+            "forceUpgrade" => (&mut self.force_upgrade, FIELD_BYTES_MAX),
+            _ => return Ok(()),
+        };
+        if value
+            .replace(text(field, &name, bytes_max).await?)
+            .is_some()
+        {
+            return Err(twice(&name));
+        }
+        Ok(())
+    }
+
+    fn details(&self) -> Result<FirmwareDetails, ApiError> {
+        let version = self.version.clone().ok_or_else(|| {
+            ApiError::bad_request(
+                "no_version",
+                "the form has no field \"version\": send it as -F version=1.0.2",
+            )
+        })?;
+        Ok(FirmwareDetails {
+            version,
+            device_type: self
+                .device_type
+                .clone()
+                .unwrap_or_else(|| DEVICE_TYPE_DEFAULT.to_owned()),
+            description: self.description.clone().unwrap_or_default(),
+            changelog: self.changelog.clone().unwrap_or_default(),
+            force_upgrade: match self.force_upgrade.as_deref() {
+                Some("true" | "1") => true,
+                None | Some("" | "false" | "0") => false,
+                Some(other) => {
+                    return Err(ApiError::bad_request(
+                        "invalid_force_upgrade",
+                        format!("forceUpgrade {other:?} must be true or false"),
+                    ));
+                }
+            },
+        })
+    }
+}
+
+async fn receive(service: &Service, mut file: Field<'_>) -> Result<Upload, ApiError> {
+    let mut upload = service.begin_upload().await?;
+    while let Some(bytes) = file.chunk().await.map_err(bad_form)? {
+        upload.write(bytes).await?;
+    }
+    Ok(upload)
+}
+
+async fn text(mut field: Field<'_>, name: &str, bytes_max: u64) -> Result<String, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(bad_form)? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > bytes_max {
+            return Err(ApiError::too_large(name, bytes_max));
+        }
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(ApiError::bad_request(
+            "invalid_form",
+            format!("the field {name:?} is not UTF-8 text"),
+        )),
+    }
+}
+
+fn twice(name: &str) -> ApiError {
+    ApiError::bad_request("invalid_form", format!("the field {name:?} is there twice"))
+}
+
+fn bad_form(error: MultipartError) -> ApiError {
+    ApiError::bad_request(
+        "invalid_form",
+        format!("the form broke off or is malformed: {}", error.body_text()),
+    )
+}
+
+async fn drain(mut multipart: Multipart) {
+    let mut drained = 0;
+    while let Ok(Some(mut field)) = multipart.next_field().await {
+        while let Some(Ok(bytes)) = field.next().await {
+            drained += bytes.len();
+            if drained > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! REST, downloads and the pages around them. One verb per handler file: its DTOs, its OpenAPI
+//! text, its handler, which parses, calls one service and maps the answer.
+//!
+//! To add an endpoint: the file, its route in `router.rs`, its name in `openapi.rs` (a test
+//! compares the two and the snapshot `tests/openapi.json`).
+
+mod envelope;
+mod error;
+mod extract;
+mod firmware;
+mod gateway;
+mod observe;
+mod openapi;
+mod router;
+mod statistics;
+mod system;
+mod task;
+mod upgrade;
+
+pub use openapi::openapi;
+pub use router::router;

@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_swagger_ui::SwaggerUi;
+
+use super::{
+    error::ApiError, extract::BODY_BYTES_MAX, firmware, gateway, observe::observe,
+    openapi::openapi, statistics, system, task, upgrade,
+};
+use crate::service::Service;
+
+/// Every route of the server.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route(
+            "/api/ota/firmware/upload",
+            // The upload counts its own bytes, against limits of its own.
+            post(firmware::upload::upload).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/api/ota/firmware", get(firmware::list::list))
+        .route("/api/ota/firmware/latest", get(firmware::latest::latest))
+        .route(
+            "/api/ota/firmware/{version}",
+            get(firmware::get::get).delete(firmware::delete::delete),
+        )
+        .route(
+            "/api/ota/firmware/{version}/release",
+            post(firmware::release::release),
+        )
+        .route(
+            "/api/ota/firmware/{version}/status",
+            post(firmware::status::status),
+        )
+        .route(
+            "/api/ota/upgrade/{gateway_id}",
+            post(upgrade::trigger::trigger),
+        )
+        .route("/api/ota/task/{id}", get(task::newest::newest))
+        .route("/api/ota/task/{id}/cancel", post(task::cancel::cancel))
+        .route("/api/ota/task/{id}/retry", post(task::retry::retry))
+        .route("/api/ota/tasks", get(task::list::list))
+        .route("/api/ota/gateways", get(gateway::list::list))
+        .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
+        .route("/api/ota/statistics", get(statistics::get::get))
+        .route("/firmware/{file_name}", get(firmware::download::download))
+        .route("/healthz", get(system::healthz::healthz))
+        .route("/readyz", get(system::readyz::readyz))
+        .route("/metrics", get(system::metrics::metrics))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(service.clone(), observe))
+        .with_state(service)
+}
+
+async fn no_such_route() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        "there is nothing at this address: /docs lists what there is",
+    )
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this address does not take this method: /docs lists which it takes",
+    )
+}
+
+/// The panic itself is in the log, by the panic hook.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::internal(&"a handler panicked").into_response()
+}

@@ -1,0 +1,3 @@
+//! `/api/ota/statistics`
+
+pub mod get;

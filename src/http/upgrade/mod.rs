@@ -1,0 +1,3 @@
+//! `/api/ota/upgrade`
+
+pub mod trigger;

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Installs what the tests need, checks everything, runs every test. See ./test.sh -h.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+    cat <<'TEXT'
+Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
+
+Checks formatting and warnings, builds all binaries and runs all tests against real servers.
+On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
+of: postgresql mosquitto mosquitto-clients curl gpg python3-venv and a C toolchain; then
+cargo-nextest with cargo. The tests start servers of their own on free ports of the loopback
+address; services of the system are neither used nor started nor stopped.
+
+Examples:
+  ./test.sh                          everything
+  ./test.sh -E 'test(upload)'        only tests whose name contains "upload"
+  ./test.sh -E 'package(airlift-testkit)'  only one package
+
+Environment:
+  AIRLIFT_TEST_POSTGRES_URL          use this PostgreSQL (URL of a superuser) instead of an own one
+TEXT
+}
+
+# Servers that Debian's packages enable at boot.
+readonly service_packages=(postgresql mosquitto)
+readonly policy=/usr/sbin/policy-rc.d
+readonly policy_mark='# written by airlift test.sh; safe to remove'
+# Making the cluster, with the compilation of the testkit, seconds.
+readonly cluster_seconds_max=900
+
+policy_written=false
+cluster_pid=
+cluster_input=
+
+section() { printf '\n=== %s ===\n' "$*"; }
+fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+cleanup() {
+    local status=$?
+    trap - EXIT INT TERM
+    if [ "$policy_written" = true ]; then as_root rm -f "$policy" || true; fi
+    if [ -n "$cluster_pid" ]; then
+        # The end of its input ends the cluster.
+        exec {cluster_input}>&- || true
+        wait "$cluster_pid" 2>/dev/null || true
+    fi
+    exit "$status"
+}
+
+has_program() {
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
+}
+
+missing_packages() {
+    has_program initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+    has_program mosquitto || echo mosquitto
+    { has_program mosquitto_pub && has_program mosquitto_sub; } || echo mosquitto-clients
+    has_program curl || echo curl
+    has_program gpg || echo gpg
+    has_program cc || echo build-essential
+    python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+# New servers must not run: Debian asks this file before it starts one, also for servers that stand
+# idle already and would be restarted.
+forbid_services() {
+    if [ -e "$policy" ] && ! grep -qF "$policy_mark" "$policy"; then return; fi
+    policy_written=true
+    printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+}
+
+allow_services() {
+    if [ "$policy_written" = false ]; then return; fi
+    as_root rm -f "$policy"
+    policy_written=false
+}
+
+install_packages() {
+    local packages=("$@") package
+    has_program apt-get || fail "please install ${packages[*]} (there is no apt-get here), then run this again"
+    [ "$(id -u)" = 0 ] || has_program sudo || fail "please install ${packages[*]} as root (there is no sudo here), then run this again"
+    forbid_services
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get install -q -y --no-install-recommends "${packages[@]}"
+    allow_services
+    # Nor at the next boot; but only what was installed just now. `--now`: an older policy file may
+    # have let it start.
+    for package in "${service_packages[@]}"; do
+        if [[ " ${packages[*]} " == *" $package "* ]] && has_program systemctl; then
+            as_root systemctl disable --now --quiet "$package" || true
+        fi
+    done
+}
+
+start_cluster() {
+    coproc cluster { exec cargo run --quiet -p airlift-testkit --example postgres_for_tests; }
+    cluster_pid=$cluster_PID
+    local url='' output=${cluster[0]}
+    cluster_input=${cluster[1]}
+    read -r -t "$cluster_seconds_max" url <&"$output" || fail "PostgreSQL for the tests did not start; its words are above"
+    export AIRLIFT_TEST_POSTGRES_URL=$url
+}
+
+for argument in "$@"; do
+    case $argument in
+        -h | --help) usage; exit 0 ;;
+        --) break ;;
+    esac
+done
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+section 'Tools'
+has_program cargo || fail 'Rust is missing: see https://rustup.rs, then run this again'
+mapfile -t missing < <(missing_packages)
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "installing ${missing[*]}"
+    install_packages "${missing[@]}"
+fi
+if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+    rustup component add rustfmt clippy
+fi
+cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+echo 'all there'
+
+section 'Formatting'
+cargo fmt --all --check
+
+section 'Warnings'
+cargo clippy --workspace --all-targets -- -D warnings
+
+section 'Binaries'
+cargo build --workspace --bins
+
+section 'PostgreSQL'
+if [ -z "${AIRLIFT_TEST_POSTGRES_URL:-}" ]; then start_cluster; fi
+echo "$AIRLIFT_TEST_POSTGRES_URL"
+
+section 'Tests'
+cargo nextest run --workspace "$@"
