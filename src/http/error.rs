@@ -5,7 +5,7 @@ use axum::{
 };
 
 use super::envelope::ErrorEnvelope;
-use crate::{blob, service, store};
+use crate::service::{self, Trouble};
 
 /// When to ask again after a 503, in seconds.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -53,17 +53,12 @@ impl ApiError {
 
 impl From<service::Error> for ApiError {
     fn from(error: service::Error) -> Self {
-        use service::Error;
-        match error {
-            Error::Invalid { code, message } => Self::bad_request(code, message),
-            Error::NotFound { code, message } => Self::new(StatusCode::NOT_FOUND, code, message),
-            Error::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
-            Error::Store(error @ store::Error::Unavailable(_)) => {
-                Self::unavailable(&error, "database")
-            }
-            Error::Store(error) => Self::internal(&error),
-            Error::Blob(blob::Error::TooLarge { limit }) => Self::too_large("file", limit),
-            Error::Blob(error @ blob::Error::Full) => {
+        match error.trouble() {
+            Trouble::Invalid(code) => Self::bad_request(code, error.to_string()),
+            Trouble::NotFound(code) => Self::new(StatusCode::NOT_FOUND, code, error.to_string()),
+            Trouble::Conflict(code) => Self::new(StatusCode::CONFLICT, code, error.to_string()),
+            Trouble::TooLarge { limit } => Self::too_large("file", limit),
+            Trouble::Full => {
                 tracing::error!(%error, "upload refused");
                 Self::new(
                     StatusCode::INSUFFICIENT_STORAGE,
@@ -71,10 +66,8 @@ impl From<service::Error> for ApiError {
                     "the server has no space left for files: free some and upload again",
                 )
             }
-            Error::Blob(error @ blob::Error::Unavailable(_)) => {
-                Self::unavailable(&error, "blob store")
-            }
-            Error::Blob(error) => Self::internal(&error),
+            Trouble::Unavailable(part) => Self::unavailable(&error, part),
+            Trouble::Internal => Self::internal(&error),
         }
     }
 }

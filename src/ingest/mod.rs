@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     mqtt::Incoming,
-    service::{Error, InboundMessage, Service},
+    service::{InboundMessage, Service, Trouble},
 };
 
 /// Messages stored per transaction.
@@ -71,7 +71,7 @@ async fn store_together(service: &Service, messages: &[InboundMessage]) -> bool 
     loop {
         match service.record_messages(messages).await {
             Ok(()) => return true,
-            Err(Error::Store(error)) if error.is_transient() => {
+            Err(error) if matches!(error.trouble(), Trouble::Unavailable(_)) => {
                 tracing::warn!(%error, messages = messages.len(), "reports wait for the database");
                 sleep(delay).await;
                 delay = (delay * 2).min(RETRY_DELAY_MAX);

@@ -18,7 +18,40 @@ pub enum Error {
     Blob(#[from] blob::Error),
 }
 
+/// What a door has to know of an [`Error`] to answer it, without knowing the rooms below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The caller's; `code` is the stable word.
+    Invalid(&'static str),
+    NotFound(&'static str),
+    Conflict(&'static str),
+    /// The file has more bytes than `limit`.
+    TooLarge {
+        limit: u64,
+    },
+    /// No space is left for files.
+    Full,
+    /// The named part does not answer; the same call may succeed later.
+    Unavailable(&'static str),
+    /// What should not happen.
+    Internal,
+}
+
 impl Error {
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Error::Invalid { code, .. } => Trouble::Invalid(code),
+            Error::NotFound { code, .. } => Trouble::NotFound(code),
+            Error::Conflict { code, .. } => Trouble::Conflict(code),
+            Error::Store(error) if error.is_transient() => Trouble::Unavailable("database"),
+            Error::Store(_) => Trouble::Internal,
+            Error::Blob(blob::Error::TooLarge { limit }) => Trouble::TooLarge { limit: *limit },
+            Error::Blob(blob::Error::Full) => Trouble::Full,
+            Error::Blob(blob::Error::Unavailable(_)) => Trouble::Unavailable("blob store"),
+            Error::Blob(_) => Trouble::Internal,
+        }
+    }
+
     pub fn invalid(code: &'static str, message: impl Into<String>) -> Error {
         Error::Invalid {
             code,

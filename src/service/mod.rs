@@ -28,13 +28,16 @@ use tokio::sync::Notify;
 
 pub use change_firmware_status::LatestFirmware;
 pub use download_firmware::FirmwareFile;
-pub use error::{Error, Result};
+pub use error::{Error, Result, Trouble};
 pub use health::Health;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
 pub use statistics::{Statistics, VersionStatistics};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
+
+/// What lists and statistics are asked for; the doors fill them in.
+pub use crate::store::{FirmwareFilter, GatewayFilter, StatisticsFilter, TaskFilter};
 
 use crate::{
     blob::BlobStore,

@@ -11,8 +11,7 @@ use crate::{
         error::ApiError,
         extract::{ApiQuery, before_cursor, page_limit},
     },
-    service::Service,
-    store::FirmwareFilter,
+    service::{FirmwareFilter, Service},
 };
 
 #[derive(Debug, Deserialize, IntoParams)]

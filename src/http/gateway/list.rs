@@ -11,8 +11,7 @@ use crate::{
         error::ApiError,
         extract::{ApiQuery, page_limit},
     },
-    service::Service,
-    store::GatewayFilter,
+    service::{GatewayFilter, Service},
 };
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -11,8 +11,7 @@ use crate::{
         error::ApiError,
         extract::ApiQuery,
     },
-    service::{Service, VersionStatistics},
-    store::StatisticsFilter,
+    service::{Service, StatisticsFilter, VersionStatistics},
 };
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -11,8 +11,7 @@ use crate::{
         error::ApiError,
         extract::{ApiQuery, before_cursor, page_limit},
     },
-    service::Service,
-    store::TaskFilter,
+    service::{Service, TaskFilter},
 };
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -1,0 +1,284 @@
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+
+const DEADLINES: TaskDeadlines = TaskDeadlines {
+    pending: Duration::from_secs(3600),
+    silence: Duration::from_secs(900),
+};
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_770_000_000 + second, 0).unwrap()
+}
+
+fn task() -> Task {
+    Task {
+        task_id: Uuid::nil(),
+        gateway_id: "g".into(),
+        device_type: "gateway".into(),
+        from_version: Some("1.0.1".into()),
+        to_version: "1.0.2".into(),
+        firmware_url: String::new(),
+        md5: String::new(),
+        sha256: String::new(),
+        file_size: 1,
+        msg_id: "ota_1".into(),
+        status: TaskStatus::Pending,
+        progress: 0,
+        error_code: None,
+        error_message: None,
+        force_upgrade: false,
+        scheduled_at: None,
+        start_time: at(0),
+        complete_time: None,
+        confirmed_at: None,
+        deadline_at: Some(at(3600)),
+        completed_timestamp: None,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+fn report(status: TaskStatus, progress: i16) -> Progress {
+    Progress {
+        status,
+        progress,
+        current_version: Some("1.0.1".into()),
+        error_code: None,
+        error_message: None,
+        timestamp: Some(at(0).timestamp()),
+    }
+}
+
+fn heartbeat(version: &str, second: i64) -> Heartbeat {
+    Heartbeat {
+        firmware_version: version.into(),
+        timestamp: Some(at(second).timestamp()),
+        rollback: false,
+        attributes: serde_json::Value::Null,
+    }
+}
+
+fn completed_at(second: i64) -> Task {
+    let mut task = task();
+    let mut report = report(TaskStatus::Completed, 100);
+    report.timestamp = Some(at(second).timestamp());
+    assert_eq!(
+        task.take_progress(&report, at(second), &DEADLINES),
+        Outcome::Changed
+    );
+    task
+}
+
+#[test]
+fn completed_is_confirmed_by_a_later_heartbeat_with_the_target_version() {
+    let mut task = completed_at(10);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.2", 20), at(20)),
+        Outcome::Changed
+    );
+    assert_eq!(
+        (task.status, task.confirmed_at),
+        (TaskStatus::Completed, Some(at(20)))
+    );
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.1", 30), at(30)),
+        Outcome::Unchanged
+    );
+}
+
+#[test]
+fn completed_then_another_version_is_a_rollback() {
+    let mut task = completed_at(10);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.1", 20), at(20)),
+        Outcome::Changed
+    );
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
+    assert_eq!(
+        task.complete_time,
+        Some(at(10)),
+        "when the gateway ended it"
+    );
+}
+
+#[test]
+fn a_heartbeat_sent_before_completed_but_arriving_after_is_no_rollback() {
+    let mut task = completed_at(10);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.1", 9), at(11)),
+        Outcome::Unchanged
+    );
+    assert_eq!(task.status, TaskStatus::Completed);
+}
+
+#[test]
+fn a_lost_completed_is_made_good_by_the_proof() {
+    let mut task = task();
+    task.take_progress(&report(TaskStatus::Installing, 98), at(1), &DEADLINES);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)),
+        Outcome::Changed
+    );
+    assert_eq!((task.status, task.progress), (TaskStatus::Completed, 100));
+    assert_eq!(task.confirmed_at, Some(at(5)));
+}
+
+#[test]
+fn a_gateway_that_ran_the_target_before_proves_nothing_while_it_reinstalls() {
+    let mut task = task();
+    task.from_version = Some("1.0.2".into());
+    task.take_progress(&report(TaskStatus::Downloading, 10), at(1), &DEADLINES);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.2", 5), at(5)),
+        Outcome::Unchanged
+    );
+    assert_eq!(task.status, TaskStatus::Downloading);
+}
+
+#[test]
+fn silence_fails_the_task_and_each_report_moves_the_deadline() {
+    let mut task = task();
+    task.take_progress(&report(TaskStatus::Downloading, 10), at(100), &DEADLINES);
+    assert_eq!(task.expire(at(999)), Outcome::Unchanged);
+    assert_eq!(
+        task.take_progress(&report(TaskStatus::Downloading, 10), at(500), &DEADLINES),
+        Outcome::Alive
+    );
+    assert_eq!(task.expire(at(1000)), Outcome::Unchanged);
+    assert_eq!(task.expire(at(1400)), Outcome::Changed);
+    assert_eq!(task.error_code.as_deref(), Some(error_code::TIMEOUT));
+}
+
+#[test]
+fn one_active_task_per_gateway() {
+    let active = task();
+    use TriggerDecision::*;
+    for (active, version, forced, decision) in [
+        (None, "1.0.2", false, Create),
+        (Some(&active), "1.0.2", false, Return),
+        (Some(&active), "1.0.2", true, Return),
+        (Some(&active), "1.0.3", false, Conflict),
+        (Some(&active), "1.0.3", true, Replace),
+    ] {
+        assert_eq!(decide_trigger(active, version, forced), decision);
+    }
+}
+
+/// What can happen to a task.
+#[derive(Clone, Debug)]
+enum Op {
+    Report(TaskStatus, i16),
+    Heartbeat(bool, i64),
+    Expire,
+    Cancel,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let status = prop::sample::select(vec![
+        TaskStatus::Downloading,
+        TaskStatus::Verifying,
+        TaskStatus::Installing,
+        TaskStatus::Completed,
+        TaskStatus::Failed,
+    ]);
+    prop_oneof![
+        8 => (status, 0..=100_i16).prop_map(|(status, progress)| Op::Report(status, progress)),
+        3 => (any::<bool>(), 0..1000_i64).prop_map(|(target, at)| Op::Heartbeat(target, at)),
+        1 => Just(Op::Expire),
+        1 => Just(Op::Cancel),
+    ]
+}
+
+fn apply(task: &mut Task, op: &Op, now: DateTime<Utc>) -> Outcome {
+    match op {
+        Op::Report(status, progress) => {
+            task.take_progress(&report(*status, *progress), now, &DEADLINES)
+        }
+        Op::Heartbeat(target, second) => {
+            let version = if *target { "1.0.2" } else { "1.0.1" };
+            task.take_heartbeat(&heartbeat(version, *second), now)
+        }
+        Op::Expire => task.expire(now),
+        Op::Cancel => task.cancel(now),
+    }
+}
+
+proptest! {
+    #[test]
+    fn progress_never_falls_and_an_ended_task_stays_ended(
+        ops in prop::collection::vec((op(), 0..600_i64), 0..60)
+    ) {
+        let mut task = task();
+        let mut now = at(0);
+        for (op, wait) in ops {
+            now += TimeDelta::seconds(wait);
+            let before = task.clone();
+            let outcome = apply(&mut task, &op, now);
+            prop_assert!(task.progress >= before.progress);
+            prop_assert!((0..=100).contains(&task.progress));
+            prop_assert_eq!(task.status.is_active(), task.deadline_at.is_some());
+            prop_assert_eq!(task.status.is_active(), task.complete_time.is_none());
+            if before.status.is_active() {
+                prop_assert!(task.status >= before.status);
+            } else if task.status != before.status {
+                // The one way out of an end: `completed` refuted before it was proven.
+                prop_assert_eq!(before.status, TaskStatus::Completed);
+                prop_assert_eq!(before.confirmed_at, None);
+                prop_assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
+            }
+            if before.confirmed_at.is_some() {
+                prop_assert_eq!(&task, &before);
+            }
+            match outcome {
+                Outcome::Unchanged => prop_assert_eq!(&task.updated_at, &before.updated_at),
+                Outcome::Alive => prop_assert_eq!(
+                    (task.status, task.progress), (before.status, before.progress)
+                ),
+                Outcome::Changed => prop_assert_eq!(task.updated_at, now),
+            }
+        }
+    }
+
+    #[test]
+    fn duplicates_and_disorder_of_one_upgrade_end_as_the_upgrade_did(
+        mut deliveries in prop::collection::vec(0..13_usize, 0..80),
+        seed in any::<u64>(),
+    ) {
+        let sent: Vec<(TaskStatus, i16)> = (0..=9)
+            .map(|tenth| (TaskStatus::Downloading, tenth * 10))
+            .chain([
+                (TaskStatus::Verifying, 95),
+                (TaskStatus::Installing, 98),
+                (TaskStatus::Completed, 100),
+            ])
+            .collect();
+        // Each report arrives at least once, in any order, among duplicates.
+        deliveries.extend(0..sent.len());
+        let mut state = seed;
+        for i in (1..deliveries.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            deliveries.swap(i, (state >> 33) as usize % (i + 1));
+        }
+        let mut task = task();
+        for (second, index) in deliveries.into_iter().enumerate() {
+            let (status, progress) = sent[index];
+            task.take_progress(&report(status, progress), at(second as i64), &DEADLINES);
+        }
+        prop_assert_eq!((task.status, task.progress), (TaskStatus::Completed, 100));
+    }
+
+    #[test]
+    fn a_silent_gateway_never_leaves_a_task_hanging(
+        ops in prop::collection::vec(op(), 0..20)
+    ) {
+        let mut task = task();
+        for op in &ops {
+            apply(&mut task, op, at(1));
+        }
+        task.expire(at(1) + DEADLINES.pending);
+        prop_assert!(!task.status.is_active());
+    }
+}
