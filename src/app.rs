@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use airlift_proto::Topics;
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ impl App {
         let blobs = BlobStore::open(&BlobUrl::parse(&config.blob_url)?)?;
         let publisher = Publisher::default();
         let topics = Topics::new(&config.topic_prefix);
-        let service = Arc::new(Service::new(
+        let (service, inbox_writer) = Service::new(
             db.clone(),
             blobs,
             publisher.clone(),
@@ -69,9 +70,10 @@ impl App {
                 topics: topics.clone(),
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
             },
-        ));
+        );
+        let service = Arc::new(service);
         service.expire_own_sessions().await?;
-        let recovered = service.recover_inbox().await?;
+        let recovered = service.recover_inbox(TimeDelta::zero()).await?;
         if recovered > 0 {
             tracing::info!(recovered, "messages taken in that a crash had left behind");
         }
@@ -91,6 +93,10 @@ impl App {
         let shutdown = CancellationToken::new();
         let (incoming, received) = mpsc::channel(INCOMING_QUEUE_MAX);
         let mut tasks = JoinSet::new();
+        tasks.spawn(run_until(
+            inbox_writer.run(service.clone()),
+            shutdown.clone(),
+        ));
         tasks.spawn(run_session(
             SessionOptions {
                 broker: broker_url,
@@ -137,16 +143,15 @@ fn keep_before_acknowledging(service: &Arc<Service>) -> OnPublish {
     let service = Arc::clone(service);
     Arc::new(move |topic, payload| {
         let service = Arc::clone(&service);
-        Box::pin(async move {
-            match service.keep_in_inbox(&topic, &payload).await {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!(%error, topic, "a message is not acknowledged; it comes again");
-                    false
-                }
-            }
-        })
+        Box::pin(async move { service.keep_in_inbox(topic, payload).await })
     })
+}
+
+async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) {
+    tokio::select! {
+        () = work => {}
+        () = shutdown.cancelled() => {}
+    }
 }
 
 async fn serve_http(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {

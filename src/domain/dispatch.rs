@@ -6,7 +6,7 @@ use uuid::Uuid;
 /// Wait before a command is sent the second time.
 pub const RESEND_DELAY_MIN: Duration = Duration::from_secs(5);
 /// Longest wait between two sends of a command.
-pub const RESEND_DELAY_MAX: Duration = Duration::from_secs(600);
+pub const RESEND_DELAY_MAX: Duration = Duration::from_secs(60);
 /// Times an `ota_cancel` is sent: no gateway answers it, so it can't be waited for.
 const CANCEL_SENDS_MAX: i32 = 3;
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_wait_doubles_and_is_capped() {
         let waits: Vec<u64> = (1..=9).map(|n| resend_delay(n, 0.0).as_secs()).collect();
-        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
         assert_eq!(resend_delay(i32::MAX, 0.0), RESEND_DELAY_MAX);
         assert_eq!(resend_delay(1, 1.0), RESEND_DELAY_MIN.mul_f64(0.75));
     }

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::report::is_earlier;
+use super::report::{Sent, sent};
 
 /// What is known of a gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,8 @@ pub struct Heartbeat {
     pub firmware_version: String,
     /// Unix seconds by the gateway's clock.
     pub timestamp: Option<i64>,
-    pub rollback: bool,
+    /// It may have waited in a queue while later messages of the gateway overtook it.
+    pub late: bool,
     /// The whole `data` object.
     pub attributes: Value,
 }
@@ -47,11 +48,16 @@ impl Gateway {
         }
     }
 
-    /// Takes in a heartbeat; one that the gateway sent before the last one changes nothing but
-    /// the sign of life.
+    /// Takes in a heartbeat; one that the gateway may have sent before the last one changes
+    /// nothing but the sign of life.
     pub fn heard_heartbeat(&mut self, heartbeat: &Heartbeat, now: DateTime<Utc>) {
         self.heard(now);
-        if is_earlier(heartbeat.timestamp, self.heartbeat_timestamp) {
+        let order = sent(
+            heartbeat.timestamp,
+            self.heartbeat_timestamp,
+            heartbeat.late,
+        );
+        if self.current_version.is_some() && order != Sent::After {
             return;
         }
         self.current_version = Some(heartbeat.firmware_version.clone());
@@ -75,7 +81,7 @@ mod tests {
         Heartbeat {
             firmware_version: version.into(),
             timestamp,
-            rollback: false,
+            late: false,
             attributes: serde_json::json!({ "firmwareVersion": version }),
         }
     }

@@ -6,12 +6,24 @@ use super::task::TaskStatus;
 /// it counts from 1970.
 const CLOCK_SET_SINCE: i64 = 1_577_836_800;
 
-/// Whether the gateway's own clock says that `a` was sent before `b`. False where either clock
-/// reading is missing or was not set: then the order of arrival counts.
-pub(super) fn is_earlier(a: Option<i64>, b: Option<i64>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a >= CLOCK_SET_SINCE && b >= CLOCK_SET_SINCE && a < b,
-        _ => false,
+/// In which order a gateway sent two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    Before,
+    After,
+    Unknown,
+}
+
+/// When the message with `timestamp` was sent, seen from `other`, which arrived before it. The
+/// gateway's own clock says; where it is missing or was not set, the order of arrival counts,
+/// unless the message came `late`.
+pub(super) fn sent(timestamp: Option<i64>, other: Option<i64>, late: bool) -> Sent {
+    let set = |timestamp: &i64| *timestamp >= CLOCK_SET_SINCE;
+    match (timestamp.filter(set), other.filter(set)) {
+        (Some(timestamp), Some(other)) if timestamp < other => Sent::Before,
+        (Some(_), Some(_)) => Sent::After,
+        _ if late => Sent::Unknown,
+        _ => Sent::After,
     }
 }
 
@@ -119,9 +131,17 @@ mod tests {
 
     #[test]
     fn order_is_told_by_the_gateways_clock_only_when_it_was_set() {
-        assert!(is_earlier(Some(1_770_000_000), Some(1_770_000_001)));
-        assert!(!is_earlier(Some(1_770_000_001), Some(1_770_000_001)));
-        assert!(!is_earlier(Some(5), Some(1_770_000_001)));
-        assert!(!is_earlier(None, Some(1_770_000_001)));
+        const T: i64 = 1_770_000_000;
+        for (timestamp, other, late, expected) in [
+            (Some(T), Some(T + 1), false, Sent::Before),
+            (Some(T), Some(T + 1), true, Sent::Before),
+            (Some(T + 1), Some(T + 1), false, Sent::After),
+            (Some(5), Some(T), false, Sent::After),
+            (Some(5), Some(T), true, Sent::Unknown),
+            (None, Some(T), false, Sent::After),
+            (None, Some(T), true, Sent::Unknown),
+        ] {
+            assert_eq!(sent(timestamp, other, late), expected);
+        }
     }
 }

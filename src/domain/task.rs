@@ -4,7 +4,11 @@ use airlift_proto::error_code;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{gateway::Heartbeat, report::Progress, report::is_earlier};
+use super::{
+    gateway::Heartbeat,
+    report::Progress,
+    report::{Sent, sent},
+};
 
 /// One upgrade of one gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,10 +192,18 @@ impl Task {
         let runs_target = heartbeat.firmware_version == self.to_version;
         match self.status {
             TaskStatus::Completed if self.confirmed_at.is_none() => {
-                if is_earlier(heartbeat.timestamp, self.completed_timestamp) {
-                    return Outcome::Unchanged;
-                }
-                if runs_target {
+                let proven = match sent(
+                    heartbeat.timestamp,
+                    self.completed_timestamp,
+                    heartbeat.late,
+                ) {
+                    Sent::Before => return Outcome::Unchanged,
+                    Sent::After => runs_target,
+                    // It can't have run the target before the upgrade; the old version it can.
+                    Sent::Unknown if runs_target && self.leaves_another_version() => true,
+                    Sent::Unknown => return Outcome::Unchanged,
+                };
+                if proven {
                     self.confirmed_at = Some(now);
                     self.updated_at = now;
                 } else {
@@ -207,11 +219,7 @@ impl Task {
             // Its `completed` was lost on the way, but it runs what it did not run before:
             // the proof stands without the word.
             TaskStatus::Downloading | TaskStatus::Verifying | TaskStatus::Installing
-                if runs_target
-                    && self
-                        .from_version
-                        .as_ref()
-                        .is_some_and(|from| *from != self.to_version) =>
+                if runs_target && self.leaves_another_version() =>
             {
                 self.end(TaskStatus::Completed, now);
                 self.progress = 100;
@@ -225,6 +233,12 @@ impl Task {
             }
             _ => Outcome::Unchanged,
         }
+    }
+
+    fn leaves_another_version(&self) -> bool {
+        self.from_version
+            .as_ref()
+            .is_some_and(|from| *from != self.to_version)
     }
 
     /// Fails an active task whose deadline has passed.

@@ -30,6 +30,14 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
+/// PostgreSQL has no NUL in text: it would call a question with one an error.
+const NUL_REFUSED: &str = "there is a NUL character in the address: leave it out";
+
+/// Whether percent-encoded text has a NUL.
+fn has_nul(encoded: &str) -> bool {
+    encoded.contains("%00")
+}
+
 /// [`Path`], refused in an envelope.
 pub struct ApiPath<T>(pub T);
 
@@ -37,6 +45,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if has_nul(parts.uri.path()) {
+            return Err(ApiError::bad_request("invalid_path", NUL_REFUSED));
+        }
         let Path(value) = Path::from_request_parts(parts, state).await?;
         Ok(ApiPath(value))
     }
@@ -49,6 +60,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if parts.uri.query().is_some_and(has_nul) {
+            return Err(ApiError::bad_request("invalid_query", NUL_REFUSED));
+        }
         let Query(value) = Query::from_request_parts(parts, state).await?;
         Ok(ApiQuery(value))
     }
@@ -89,6 +103,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
                     ),
                 ));
             }
+        }
+        // Serde would read an array as the fields in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(ApiError::bad_request(
+                "invalid_json",
+                "the body is an array: send a JSON object, as in {\"version\":\"1.0.2\"}",
+            ));
+        }
+        if body.windows(6).any(|bytes| bytes == br"\u0000") {
+            return Err(ApiError::bad_request(
+                "invalid_json",
+                "there is a NUL character in the body: leave it out",
+            ));
         }
         let value = serde_json::from_slice(&body).map_err(|error| {
             ApiError::bad_request(

@@ -2,7 +2,7 @@
 //! text, its handler, which parses, calls one service and maps the answer.
 //!
 //! To add an endpoint: the file, its route in `router.rs`, its name in `openapi.rs` (a test
-//! compares the two and the snapshot `tests/openapi.json`).
+//! compares the two and the snapshot `tests/server/openapi.json`).
 
 mod envelope;
 mod error;

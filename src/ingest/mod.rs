@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     mqtt::Incoming,
-    service::{InboundMessage, Service, Trouble},
+    service::{InboundMessage, Service},
 };
 
 /// Messages stored per transaction.
@@ -39,6 +39,7 @@ pub async fn run(
                 let message = InboundMessage {
                     topic: incoming.topic,
                     payload: incoming.payload,
+                    late: incoming.late,
                 };
                 (message, incoming.ack)
             })
@@ -53,33 +54,13 @@ pub async fn run(
     }
 }
 
-/// Returns when every message is stored or dropped with a reason.
+/// Returns when every message is stored or dropped with a reason; waits out a database that is
+/// away.
 async fn store(service: &Service, messages: &[InboundMessage]) {
-    if !store_together(service, messages).await {
-        // One of them can't be stored: it must not keep the others out.
-        for message in messages {
-            if !store_together(service, std::slice::from_ref(message)).await {
-                service.count_refusal(&message.topic, "unstorable", "the database refuses it");
-            }
-        }
-    }
-}
-
-/// Waits out a database that is away; false if it is there and refuses.
-async fn store_together(service: &Service, messages: &[InboundMessage]) -> bool {
     let mut delay = RETRY_DELAY_MIN;
-    loop {
-        match service.record_messages(messages).await {
-            Ok(()) => return true,
-            Err(error) if matches!(error.trouble(), Trouble::Unavailable(_)) => {
-                tracing::warn!(%error, messages = messages.len(), "reports wait for the database");
-                sleep(delay).await;
-                delay = (delay * 2).min(RETRY_DELAY_MAX);
-            }
-            Err(error) => {
-                tracing::error!(%error, messages = messages.len(), "reports can't be stored");
-                return false;
-            }
-        }
+    while let Err(error) = service.record_messages(messages).await {
+        tracing::warn!(%error, messages = messages.len(), "reports wait for the database");
+        sleep(delay).await;
+        delay = (delay * 2).min(RETRY_DELAY_MAX);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -9,13 +10,16 @@ use crate::service::{Result, Service};
 
 /// Longest wait between two looks into the outbox: commands that other servers queued, re-sends.
 const DISPATCH_INTERVAL: Duration = Duration::from_millis(500);
+const RECOVER_INTERVAL: Duration = Duration::from_secs(2);
+/// Age of a message in the inbox from which it counts as left behind.
+const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
     tokio::select! {
-        _ = async { tokio::join!(dispatch(&service), expire(&service), sweep(&service)) } => {}
+        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), sweep(&service)) } => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -25,6 +29,16 @@ async fn dispatch(service: &Service) {
         // Something was sent: there may be more.
         while let Some(1..) = report("dispatch commands", service.dispatch_commands().await) {}
         let _ = timeout(DISPATCH_INTERVAL, service.command_queued()).await;
+    }
+}
+
+async fn recover(service: &Service) {
+    while service.settings().built_in_broker {
+        report(
+            "recover inbox",
+            service.recover_inbox(LEFT_BEHIND_AFTER).await,
+        );
+        sleep(RECOVER_INTERVAL).await;
     }
 }
 

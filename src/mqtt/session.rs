@@ -19,12 +19,17 @@ use uuid::Uuid;
 
 use super::{BrokerUrl, Publisher};
 
-/// Messages that the broker may send before the first of them is acknowledged.
-const RECEIVE_MAXIMUM: u16 = 1024;
-/// Messages between connection and ingest. More than [`RECEIVE_MAXIMUM`], for QoS 0 comes on top.
+/// Messages that the broker may send before the first of them is acknowledged: as many as MQTT
+/// has packet ids. What holds the broker back is the room in our queue.
+const RECEIVE_MAXIMUM: u16 = u16::MAX;
+/// Messages between connection and ingest.
 pub const INCOMING_QUEUE_MAX: usize = 4096;
 /// Publishes and acknowledgements waiting for the connection.
-const OUTGOING_QUEUE_MAX: usize = 512;
+const OUTGOING_QUEUE_MAX: usize = 2 * INCOMING_QUEUE_MAX;
+/// Wait for room among the messages to be stored; less than [`KEEP_ALIVE`].
+const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks whether all is stored.
+const STORED_POLL: Duration = Duration::from_millis(20);
 /// Largest message either way, in bytes; brokers keep larger ones from us.
 const PACKET_BYTES_MAX: u32 = 256 << 10;
 /// How long the broker keeps a session whose server is gone, in seconds.
@@ -72,6 +77,8 @@ pub struct SessionOptions {
 pub struct Incoming {
     pub topic: String,
     pub payload: Bytes,
+    /// It waited in the session of a dead server, while a living one took in what came after.
+    pub late: bool,
     pub ack: Ack,
 }
 
@@ -131,11 +138,15 @@ async fn keep_connected(options: &SessionOptions, shutdown: &CancellationToken) 
             while !shutdown.is_cancelled() {
                 // A new client each time: acknowledgements of an old connection must not reach a
                 // new one, where the same packet id may mean another message.
-                let result = connection(options, &client_id, shutdown).await;
+                let outstanding = Arc::new(());
+                let result = connection(options, &client_id, &outstanding, shutdown).await;
                 options.publisher.set(None);
                 if let Err(error) = result {
                     tracing::warn!(broker = %options.broker, %error, "no connection to the broker");
+                }
+                if !shutdown.is_cancelled() {
                     sleep(RECONNECT_DELAY).await;
+                    all_stored(&outstanding).await;
                 }
             }
         };
@@ -152,10 +163,10 @@ async fn keep_connected(options: &SessionOptions, shutdown: &CancellationToken) 
 async fn connection(
     options: &SessionOptions,
     client_id: &str,
+    outstanding: &Arc<()>,
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectionError> {
     let (client, mut events) = open(options, client_id, false);
-    let outstanding = Arc::new(());
     let mut ended = None;
     loop {
         let event = tokio::select! {
@@ -182,14 +193,14 @@ async fn connection(
                 );
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
-                if !take(options, Some(&client), &outstanding, publish) {
+                if !take(options, Some(&client), outstanding, publish, false).await {
                     return Ok(());
                 }
             }
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
-                take_read(options, &mut events.state.events);
+                take_read(options, &mut events.state.events, outstanding, false).await;
                 return match ended {
                     Some(_) => Ok(()),
                     None => Err(error),
@@ -201,26 +212,32 @@ async fn connection(
 
 /// Takes in what had been read when the connection broke: the broker may have died, and with it
 /// its memory of these.
-fn take_read(options: &SessionOptions, events: &mut VecDeque<Event>) {
-    let outstanding = Arc::new(());
+async fn take_read(
+    options: &SessionOptions,
+    events: &mut VecDeque<Event>,
+    outstanding: &Arc<()>,
+    late: bool,
+) {
     for event in events.drain(..) {
         if let Event::Incoming(Packet::Publish(publish)) = event {
-            take(options, None, &outstanding, publish);
+            take(options, None, outstanding, publish, late).await;
         }
     }
 }
 
-/// Passes a message on; false if there is no room for one that the broker would send again.
-fn take(
+/// Passes a message on. Waiting for room holds the broker back; false if none comes.
+async fn take(
     options: &SessionOptions,
     client: Option<&AsyncClient>,
     outstanding: &Arc<()>,
     publish: Publish,
+    late: bool,
 ) -> bool {
     let acknowledged = publish.qos != QoS::AtMostOnce;
     let incoming = Incoming {
         topic: String::from_utf8_lossy(&publish.topic).into_owned(),
         payload: publish.payload.clone(),
+        late,
         ack: Ack {
             delivery: client
                 .filter(|_| acknowledged)
@@ -228,14 +245,19 @@ fn take(
             _outstanding: Arc::clone(outstanding),
         },
     };
-    match options.incoming.try_send(incoming) {
-        Ok(()) => true,
-        Err(_) if acknowledged => {
-            tracing::warn!("reports arrive faster than they are stored; reconnecting");
-            false
-        }
-        // QoS 0 promises nothing.
-        Err(_) => true,
+    let sent = timeout(ROOM_TIMEOUT, options.incoming.send(incoming)).await;
+    if sent.is_err() {
+        tracing::warn!("reports arrive faster than they are stored; reconnecting");
+    }
+    matches!(sent, Ok(Ok(())))
+}
+
+/// Returns when the ingest is done with all that a connection passed on. Until then a new
+/// connection would bring the same messages again, on top of these, and a server that is behind
+/// would never catch up.
+async fn all_stored(outstanding: &Arc<()>) {
+    while Arc::strong_count(outstanding) > 1 {
+        sleep(STORED_POLL).await;
     }
 }
 
@@ -275,13 +297,13 @@ async fn drain(options: &SessionOptions, client_id: &str) -> bool {
                 }
             }
             Ok(Ok(Event::Incoming(Packet::Publish(publish)))) => {
-                if !take(options, Some(&client), &outstanding, publish) {
+                if !take(options, Some(&client), &outstanding, publish, true).await {
                     return false;
                 }
             }
             Ok(Ok(_)) => {}
             Ok(Err(_)) => {
-                take_read(options, &mut events.state.events);
+                take_read(options, &mut events.state.events, &outstanding, true).await;
                 return false;
             }
             // Silent, and all that was passed on is stored.

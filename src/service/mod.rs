@@ -24,12 +24,13 @@ mod upload_firmware;
 use std::sync::Arc;
 
 use airlift_proto::Topics;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
 pub use download_firmware::FirmwareFile;
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
+pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
 pub use statistics::{Statistics, VersionStatistics};
@@ -70,9 +71,11 @@ pub struct Service {
     settings: Settings,
     /// Rung when a command was queued, so that it leaves at once.
     commands_queued: Notify,
+    inbox: inbox::KeepQueue,
 }
 
 impl Service {
+    /// The use cases, and the inbox's writer, which is to be run beside them.
     pub fn new(
         db: Db,
         blobs: BlobStore,
@@ -80,8 +83,9 @@ impl Service {
         clock: Clock,
         metrics: Arc<Metrics>,
         settings: Settings,
-    ) -> Service {
-        Service {
+    ) -> (Service, InboxWriter) {
+        let (inbox, queue) = mpsc::unbounded_channel();
+        let service = Service {
             db,
             blobs,
             publisher,
@@ -89,7 +93,9 @@ impl Service {
             metrics,
             settings,
             commands_queued: Notify::new(),
-        }
+            inbox,
+        };
+        (service, InboxWriter { queue })
     }
 
     pub fn metrics(&self) -> &Metrics {

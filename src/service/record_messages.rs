@@ -5,7 +5,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::{Result, Service, inbox::message_id};
+use super::{Error, Result, Service, inbox::message_id};
 use crate::{
     domain::{
         CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Heartbeat, Outcome, Progress, ReportRefusal,
@@ -28,6 +28,8 @@ const HASTEN_DELAY: TimeDelta = TimeDelta::seconds(2);
 pub struct InboundMessage {
     pub topic: String,
     pub payload: Bytes,
+    /// It may have waited in a queue while later messages of the gateway overtook it.
+    pub late: bool,
 }
 
 /// What a gateway said.
@@ -68,9 +70,36 @@ impl Service {
         )
     }
 
-    /// Takes in a batch of messages in one transaction. When this returns `Ok`, each of them is
-    /// stored or was counted as refused: it can be acknowledged.
+    /// Takes in a batch of messages. When this returns `Ok`, each of them is stored or was counted
+    /// as refused: it can be acknowledged. An error means that the database is away.
     pub async fn record_messages(&self, messages: &[InboundMessage]) -> Result<()> {
+        match self.record_together(messages).await {
+            Err(Error::Store(error)) if error.is_transient() => Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, messages = messages.len(), "messages can't be stored");
+                self.record_one_by_one(messages).await
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// One of them can't be stored: it must not keep the others out.
+    async fn record_one_by_one(&self, messages: &[InboundMessage]) -> Result<()> {
+        for message in messages {
+            match self.record_together(std::slice::from_ref(message)).await {
+                Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
+                Err(error) => {
+                    self.count_refusal(&message.topic, "unstorable", &error.to_string());
+                    self.forget_inbox(std::slice::from_ref(message)).await?;
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// All in one transaction.
+    async fn record_together(&self, messages: &[InboundMessage]) -> Result<()> {
         let mut tally = Tally::default();
         // By gateway, so that concurrent servers lock gateways in the same order.
         let mut by_gateway: BTreeMap<&str, Vec<Said>> = BTreeMap::new();
@@ -97,6 +126,16 @@ impl Service {
             .ingest_batch_messages
             .observe(messages.len() as f64);
         self.count(tally);
+        Ok(())
+    }
+
+    async fn forget_inbox(&self, messages: &[InboundMessage]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for message in messages {
+            tx.delete_inbox(&message_id(&message.topic, &message.payload))
+                .await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 
@@ -141,7 +180,7 @@ impl Service {
                     }) => Said::Heartbeat(Heartbeat {
                         firmware_version: storable(&data.firmware_version),
                         timestamp,
-                        rollback: data.rollback,
+                        late: message.late,
                         attributes: attributes(&message.payload),
                     }),
                 }
@@ -262,7 +301,7 @@ impl Service {
 
     /// Counts a message that is dropped; the log tells of the first of each reason only, so that
     /// a gateway gone mad can't fill it.
-    pub fn count_refusal(&self, sender: &str, reason: &'static str, explanation: &str) {
+    fn count_refusal(&self, sender: &str, reason: &'static str, explanation: &str) {
         let counter = self
             .metrics
             .messages_refused

@@ -41,11 +41,16 @@ impl Tx {
     }
 
     /// What was left behind, oldest first.
-    pub async fn inbox(&mut self, limit: i64) -> Result<Vec<InboxMessage>> {
+    pub async fn inbox(
+        &mut self,
+        received_before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<InboxMessage>> {
         Ok(on!(self, |conn| sqlx::query_as::<_, InboxMessage>(
             "SELECT message_id, topic, payload, received_at FROM inbox
-             ORDER BY received_at LIMIT $1",
+             WHERE received_at <= $1 ORDER BY received_at LIMIT $2",
         )
+        .bind(received_before)
         .bind(limit)
         .fetch_all(conn)
         .await)?)

@@ -151,7 +151,10 @@ async fn a_file_over_the_limit_is_refused(f: Fixture) {
     let mut staging = f.blobs.stage(new_id(), 4).await.unwrap();
     staging.write(Bytes::from_static(b"1234")).await.unwrap();
     let refused = staging.write(Bytes::from_static(b"5")).await;
-    assert!(matches!(refused, Err(Error::TooLarge { limit: 4 })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::TooLarge { limit: 4 })),
+        "{refused:?}"
+    );
 }
 
 async fn an_abandoned_upload_leaves_nothing(f: Fixture) {
@@ -203,8 +206,20 @@ async fn what_is_young_is_not_swept(f: Fixture) {
     let staged = staging.finish().await.unwrap();
     let blob = store(&f.blobs, &[b"blob"]).await;
     let now = now();
-    assert_eq!(f.blobs.sweep_staging(now - TimeDelta::hours(1)).await.unwrap(), 0);
-    assert!(f.blobs.stored_before(now - TimeDelta::hours(1)).await.unwrap().is_empty());
+    assert_eq!(
+        f.blobs
+            .sweep_staging(now - TimeDelta::hours(1))
+            .await
+            .unwrap(),
+        0
+    );
+    assert!(
+        f.blobs
+            .stored_before(now - TimeDelta::hours(1))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let later = now + TimeDelta::hours(1);
     assert_eq!(f.blobs.sweep_staging(later).await.unwrap(), 1);
     assert_eq!(f.blobs.stored_before(later).await.unwrap(), [blob]);

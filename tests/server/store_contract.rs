@@ -216,9 +216,15 @@ async fn rows_come_back_as_they_went_in(f: Fixture) {
     tx.commit().await.unwrap();
 
     let mut tx = f.db.read().await.unwrap();
-    assert_eq!(tx.firmware("gateway", "1.0.2").await.unwrap(), Some(stored.clone()));
+    assert_eq!(
+        tx.firmware("gateway", "1.0.2").await.unwrap(),
+        Some(stored.clone())
+    );
     assert_eq!(tx.firmware("gateway", "9.9.9").await.unwrap(), None);
-    let by_name = tx.firmware_by_file_name("gateway_v1.0.2.bin").await.unwrap();
+    let by_name = tx
+        .firmware_by_file_name("gateway_v1.0.2.bin")
+        .await
+        .unwrap();
     assert_eq!(by_name, Some(stored));
     assert_eq!(tx.released_versions("gateway").await.unwrap(), ["1.0.2"]);
     assert_eq!(tx.gateway("g1").await.unwrap(), Some(gateway("g1")));
@@ -273,10 +279,16 @@ async fn firmwares_page_by_upload_and_filter(f: Fixture) {
     let first = tx.firmwares(&filter).await.unwrap();
     filter.before = first[1].firmware_id;
     assert_eq!(versions(first), ["1.0.5", "1.0.4"]);
-    assert_eq!(versions(tx.firmwares(&filter).await.unwrap()), ["1.0.3", "1.0.2"]);
+    assert_eq!(
+        versions(tx.firmwares(&filter).await.unwrap()),
+        ["1.0.3", "1.0.2"]
+    );
     filter.before = Uuid::max();
     filter.status = Some(FirmwareStatus::Released);
-    assert_eq!(versions(tx.firmwares(&filter).await.unwrap()), ["1.0.4", "1.0.2"]);
+    assert_eq!(
+        versions(tx.firmwares(&filter).await.unwrap()),
+        ["1.0.4", "1.0.2"]
+    );
     filter.device_type = Some("linux".into());
     assert_eq!(tx.firmwares(&filter).await.unwrap(), []);
 }
@@ -300,7 +312,10 @@ async fn gateways_page_by_id_and_filter(f: Fixture) {
     let ids = |page: Vec<Gateway>| -> Vec<String> {
         page.into_iter().map(|gateway| gateway.gateway_id).collect()
     };
-    assert_eq!(ids(tx.gateways(&filter).await.unwrap()), ["A", "a-1", "a.1"]);
+    assert_eq!(
+        ids(tx.gateways(&filter).await.unwrap()),
+        ["A", "a-1", "a.1"]
+    );
     filter.after = "a.1".into();
     assert_eq!(ids(tx.gateways(&filter).await.unwrap()), ["a1", "b"]);
     filter.online = Some(false);
@@ -353,22 +368,41 @@ async fn tasks_page_and_filter(f: Fixture) {
         limit: 3,
     };
     let ids = |page: Vec<Task>| -> Vec<u128> {
-        page.into_iter().map(|task| task.task_id.as_u128()).collect()
+        page.into_iter()
+            .map(|task| task.task_id.as_u128())
+            .collect()
     };
     assert_eq!(ids(tx.tasks(&all).await.unwrap()), [4, 3, 2]);
-    let rest = TaskFilter { before: id(2), ..all.clone() };
+    let rest = TaskFilter {
+        before: id(2),
+        ..all.clone()
+    };
     assert_eq!(ids(tx.tasks(&rest).await.unwrap()), [1]);
-    let pending = TaskFilter { status: Some(TaskStatus::Pending), ..all.clone() };
+    let pending = TaskFilter {
+        status: Some(TaskStatus::Pending),
+        ..all.clone()
+    };
     assert_eq!(ids(tx.tasks(&pending).await.unwrap()), [4, 2, 1]);
-    let one = TaskFilter { gateway_id: Some("g002".into()), ..all.clone() };
+    let one = TaskFilter {
+        gateway_id: Some("g002".into()),
+        ..all.clone()
+    };
     assert_eq!(ids(tx.tasks(&one).await.unwrap()), [2]);
-    let version = TaskFilter { version: Some("9.9.9".into()), ..all };
+    let version = TaskFilter {
+        version: Some("9.9.9".into()),
+        ..all
+    };
     assert_eq!(ids(tx.tasks(&version).await.unwrap()), []);
 }
 
 async fn expired_tasks_are_those_whose_deadline_has_passed(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
-    for (n, deadline) in [(1, Some(at(30))), (2, Some(at(10))), (3, None), (4, Some(at(31)))] {
+    for (n, deadline) in [
+        (1, Some(at(30))),
+        (2, Some(at(10))),
+        (3, None),
+        (4, Some(at(31))),
+    ] {
         let gateway_id = format!("g{n}");
         tx.lock_gateway(&gateway(&gateway_id)).await.unwrap();
         let mut task = task(n, &gateway_id);
@@ -399,7 +433,10 @@ async fn a_report_is_kept_once(f: Fixture) {
     }
     assert_eq!(
         tx.task_reports(id(1)).await.unwrap(),
-        [("downloading".to_owned(), 0), ("downloading".to_owned(), 10)]
+        [
+            ("downloading".to_owned(), 0),
+            ("downloading".to_owned(), 10)
+        ]
     );
 }
 
@@ -492,9 +529,14 @@ async fn an_inbox_message_is_kept_once(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     tx.put_inbox(&message).await.unwrap();
     tx.put_inbox(&message).await.unwrap();
-    assert_eq!(tx.inbox(10).await.unwrap(), std::slice::from_ref(&message));
+    let before = tx.inbox(at(-1), 10).await.unwrap();
+    assert_eq!(before, []);
+    assert_eq!(
+        tx.inbox(at(0), 10).await.unwrap(),
+        std::slice::from_ref(&message)
+    );
     tx.delete_inbox("a").await.unwrap();
-    assert_eq!(tx.inbox(10).await.unwrap(), []);
+    assert_eq!(tx.inbox(at(9), 10).await.unwrap(), []);
 }
 
 async fn a_session_id_has_one_holder(f: Fixture) {
@@ -506,7 +548,10 @@ async fn a_session_id_has_one_holder(f: Fixture) {
     };
     let mut tx = f.db.begin().await.unwrap();
     tx.insert_session(&lease(a, 10)).await.unwrap();
-    assert_eq!(tx.claim_expired_session(b, at(9), at(19)).await.unwrap(), None);
+    assert_eq!(
+        tx.claim_expired_session(b, at(9), at(19)).await.unwrap(),
+        None
+    );
     assert!(tx.renew_session(&lease(a, 12)).await.unwrap());
     assert!(!tx.renew_session(&lease(b, 99)).await.unwrap());
     let claimed = tx.claim_expired_session(b, at(12), at(22)).await.unwrap();
@@ -518,7 +563,10 @@ async fn a_session_id_has_one_holder(f: Fixture) {
     let expired = tx.claim_expired_session(a, at(5), at(15)).await.unwrap();
     assert_eq!(expired.as_deref(), Some("airlift-1"));
     tx.delete_session("airlift-1", a).await.unwrap();
-    assert_eq!(tx.claim_expired_session(b, at(99), at(100)).await.unwrap(), None);
+    assert_eq!(
+        tx.claim_expired_session(b, at(99), at(100)).await.unwrap(),
+        None
+    );
 }
 
 async fn statistics_count_by_version_status_and_code(f: Fixture) {
@@ -547,13 +595,23 @@ async fn statistics_count_by_version_status_and_code(f: Fixture) {
         .collect();
     assert_eq!(
         counts,
-        [("completed", None, 2), ("failed", Some("TIMEOUT"), 1), ("pending", None, 1)]
+        [
+            ("completed", None, 2),
+            ("failed", Some("TIMEOUT"), 1),
+            ("pending", None, 1)
+        ]
     );
     assert!((rows[0].seconds - 30.0).abs() < 0.01, "{}", rows[0].seconds);
     assert_eq!(rows[2].seconds, 0.0);
-    let since = StatisticsFilter { since: Some(at(3)), ..all.clone() };
+    let since = StatisticsFilter {
+        since: Some(at(3)),
+        ..all.clone()
+    };
     assert_eq!(tx.statistics(&since).await.unwrap().len(), 2);
-    let version = StatisticsFilter { version: Some("9".into()), ..all };
+    let version = StatisticsFilter {
+        version: Some("9".into()),
+        ..all
+    };
     assert_eq!(tx.statistics(&version).await.unwrap(), []);
 }
 

@@ -56,7 +56,7 @@ impl Mosquitto {
              persistence_location {folder}/\n\
              persistence_file mosquitto.db\n\
              autosave_interval 1\n\
-             autosave_on_changes true\n\
+             autosave_on_changes false\n\
              persistent_client_expiration 1d\n\
              max_inflight_messages 0\n\
              max_queued_messages 0\n\

@@ -17,6 +17,8 @@ use reqwest::{
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
+use crate::clock;
+
 /// Longest wait for a connection.
 const CONNECT_SECONDS_MAX: u64 = 10;
 /// Longest silence in the middle of an answer.
@@ -174,7 +176,7 @@ fn head(response: &Response) -> Answer {
         total: total.filter(|_| status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE),
         etag: text(headers, &ETAG).map(str::to_owned),
         retry_after_ms: text(headers, &RETRY_AFTER)
-            .and_then(|value| retry_after_ms(value, SystemTime::now())),
+            .and_then(|value| retry_after_ms(value, clock::now())),
     }
 }
 

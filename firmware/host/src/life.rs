@@ -3,7 +3,7 @@
 
 use std::{
     num::NonZeroU64,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use airlift_firmware::{Config, Digests, Effect, Event, Gateway, JobId, Notice, Now, step};
@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     args::Member,
     broker::Broker,
+    clock,
     fetch::{Fetch, Piece, Request},
     flash::{Flash, IMAGE_BYTES_MAX},
     link::{Link, Signal},
@@ -227,9 +228,7 @@ impl<'s> Life<'s> {
     fn one_event(&mut self, event: Event<'_>) -> Result<()> {
         let now = Now {
             ms: self.shared.epoch.elapsed().as_millis() as u64,
-            unix_seconds: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs() as i64),
+            unix_seconds: (clock::unix_ms() / 1_000) as i64,
             jitter: fastrand::u64(..),
         };
         for effect in step(&mut self.gateway, event, now) {

@@ -335,6 +335,7 @@ fn describe(error: ConnectionError) -> String {
     use ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
     match error {
         ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::Tls(error) => error.to_string(),
         ConnectionError::Timeout(_) => "it does not answer".into(),
         ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => {
             "it refuses the credentials; check --id and --token".into()

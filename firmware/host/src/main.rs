@@ -4,10 +4,12 @@
 //! HTTP client, files and a clock, so that a server under test meets the rules a board follows.
 //!
 //! `args` the command line, `broker` and `link` MQTT, `fetch` HTTP, `flash` files, `life` the shell
-//! around the core, `say` stdout.
+//! around the core, `say` stdout,
+//! `clock` the wall clock.
 
 mod args;
 mod broker;
+mod clock;
 mod fetch;
 mod flash;
 mod life;

@@ -1,15 +1,12 @@
 //! What the person watching reads: a line per thing that happens, and a bar for a download.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::io::{self, IsTerminal, Write};
 
 use airlift_firmware::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use crate::args::LogFormat;
+use crate::{args::LogFormat, clock};
 
 const BAR: &str = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -26,7 +23,7 @@ impl Say {
         let shows_bar = alone && format == LogFormat::Text && io::stdout().is_terminal();
         let bar = shows_bar.then(|| {
             let style = ProgressStyle::with_template(BAR);
-            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stdout())
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden())
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Say { format, bar }
@@ -44,9 +41,11 @@ impl Say {
             bar.reset();
             bar.set_length(*file_size);
             bar.set_position(*offset);
+            bar.set_draw_target(ProgressDrawTarget::stdout());
         }
         if let (Some(bar), Notice::Finished { .. }) = (&self.bar, notice) {
             bar.finish_and_clear();
+            bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let fields = match serde_json::to_value(notice) {
             Ok(Value::Object(fields)) => fields,
@@ -73,10 +72,8 @@ impl Say {
         let line = match self.format {
             LogFormat::Text => format!("{gateway_id} {text}\n"),
             LogFormat::Json => {
-                let unix_ms = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |since| since.as_millis() as u64);
-                let mut line = json!({ "unixMs": unix_ms, "gatewayId": gateway_id, "text": text });
+                let mut line =
+                    json!({ "unixMs": clock::unix_ms(), "gatewayId": gateway_id, "text": text });
                 if let Value::Object(line) = &mut line {
                     line.extend(fields);
                 }

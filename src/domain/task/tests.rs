@@ -55,7 +55,7 @@ fn heartbeat(version: &str, second: i64) -> Heartbeat {
     Heartbeat {
         firmware_version: version.into(),
         timestamp: Some(at(second).timestamp()),
-        rollback: false,
+        late: false,
         attributes: serde_json::Value::Null,
     }
 }
@@ -281,4 +281,29 @@ proptest! {
         task.expire(at(1) + DEADLINES.pending);
         prop_assert!(!task.status.is_active());
     }
+}
+
+#[test]
+fn a_late_heartbeat_of_a_gateway_without_a_clock_proves_but_does_not_refute() {
+    let late = |version: &str| Heartbeat {
+        timestamp: None,
+        late: true,
+        ..heartbeat(version, 0)
+    };
+    let mut task = completed_at(10);
+    assert_eq!(
+        task.take_heartbeat(&late("1.0.1"), at(20)),
+        Outcome::Unchanged
+    );
+    assert_eq!(
+        task.take_heartbeat(&late("1.0.2"), at(21)),
+        Outcome::Changed
+    );
+    assert_eq!(task.confirmed_at, Some(at(21)));
+    let mut reinstalled = completed_at(10);
+    reinstalled.from_version = Some("1.0.2".into());
+    assert_eq!(
+        reinstalled.take_heartbeat(&late("1.0.2"), at(20)),
+        Outcome::Unchanged
+    );
 }

@@ -73,9 +73,11 @@ pub async fn download(
             StatusCode::NOT_MODIFIED.into_response()
         }
         _ => {
-            let current = headers
-                .typed_get::<IfRange>()
-                .is_none_or(|condition| !condition.is_modified(Some(&etag), None));
+            // A condition that can't be read is not met: parts of two files must never mix.
+            let current = match headers.typed_try_get::<IfRange>() {
+                Ok(condition) => condition.is_none_or(|it| !it.is_modified(Some(&etag), None)),
+                Err(_) => false,
+            };
             let range = headers
                 .get(RANGE)
                 .filter(|_| current && method == Method::GET);
@@ -163,6 +165,10 @@ fn header(value: String) -> Result<HeaderValue, ApiError> {
 
 /// RFC 9110, 14.2: a header that is malformed, in another unit or for several ranges is ignored.
 fn wanted(range: &str, size: u64) -> Wanted {
+    // To the parser a suffix of no bytes is malformed; to the RFC it is unsatisfiable.
+    if matches!(range.trim().strip_prefix("bytes=-"), Some(count) if count.parse() == Ok(0)) {
+        return Wanted::Unsatisfiable;
+    }
     let Ok(parsed) = parse_range_header(range) else {
         return Wanted::Whole;
     };
@@ -171,7 +177,6 @@ fn wanted(range: &str, size: u64) -> Wanted {
     };
     let start = match range.start {
         StartPosition::Index(start) => start,
-        StartPosition::FromLast(0) => size,
         StartPosition::FromLast(count) => size.saturating_sub(count),
     };
     let end = match range.end {

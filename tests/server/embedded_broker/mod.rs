@@ -21,9 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use self::clients::*;
 
-#[path = "embedded_broker_clients.rs"]
 mod clients;
-#[path = "embedded_broker_sessions.rs"]
 mod sessions;
 
 #[tokio::test]

@@ -3,11 +3,9 @@
 //!
 //! `PROPTEST_CASES=50000` for a long run. A failure found here becomes a named test in `upgrade.rs`.
 
-mod world;
-
-use airlift_firmware::{Digests, Event, JobId, PublishId};
+use crate::world::*;
+use airlift_firmware::{Answer, Digests, Event, JobId, PublishId};
 use proptest::prelude::*;
-use world::*;
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -109,21 +107,22 @@ fn stale(world: &mut World, job: JobId) {
         sha256: String::new(),
     };
     let bytes = &[1, 2, 3];
-    world.happens(Event::Answer {
-        job,
-        answer: Default::default(),
-    });
+    let answer = Answer {
+        status: STALE_STATUS,
+        ..Answer::default()
+    };
+    world.happens(Event::Answer { job, answer });
     world.happens(Event::Chunk { job, bytes });
     world.happens(Event::FetchEnded { job, reason: None });
     world.happens(Event::FetchImpossible {
         job,
-        reason: "late".into(),
+        reason: STALE.into(),
     });
     world.happens(Event::Digested { job, digests });
     world.happens(Event::Installed { job });
     world.happens(Event::StorageFailed {
         job: Some(job),
-        reason: "late".into(),
+        reason: STALE.into(),
     });
     world.happens(Event::Acked(PublishId(u32::MAX)));
 }

@@ -1,12 +1,10 @@
 //! One sentence about behaviour each.
 
-mod world;
-
+use crate::world::*;
 use airlift_firmware::{
     Answer, BUSY, DOWNLOAD_ATTEMPTS_MAX, Digests, Effect, Event, FINISHED_MAX, Notice, PublishId,
 };
 use airlift_proto::{ReportState, error_code};
-use world::*;
 
 /// A connected gateway that was told to upgrade to "m", a file of this kind.
 fn upgrading(kind: FileKind) -> World {
@@ -213,6 +211,7 @@ fn each_digest_and_the_size_count() {
         sha256: sha256.into(),
     };
     let mut world = upgrading(FileKind::Good);
+    world.is_honest = false;
     world.answer(true);
     let job = world.fetching.as_ref().unwrap().job;
     let answer = Answer {
@@ -341,6 +340,32 @@ fn a_power_cut_after_the_install_and_before_its_record_still_completes() {
         world.heartbeats.last().unwrap().boot_reason.as_deref(),
         Some("ota")
     );
+}
+
+#[test]
+fn a_partial_download_that_was_deleted_is_fetched_anew() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.serve(50);
+    world.lose_part();
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}
+
+#[test]
+fn a_whole_download_that_was_deleted_fails_and_the_old_version_runs_on() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.serve(usize::MAX / 2);
+    world.serve(1);
+    world.lose_part();
+    world.settle();
+    assert_eq!(
+        code(&world, "m").as_deref(),
+        Some(error_code::INSTALL_FAILED)
+    );
+    assert_eq!(world.gateway.saved().version, FIRST_VERSION);
 }
 
 #[test]

@@ -8,12 +8,17 @@ mod peers;
 use std::collections::HashMap;
 
 use airlift_firmware::*;
-use airlift_proto::*;
+use airlift_proto::{error_code::DIGEST_MISMATCH, *};
 
 pub use files::*;
 
 pub const FIRST_VERSION: &str = "1.0.1";
 pub const FIRST_IMAGE: &[u8] = b"the first image";
+
+/// Stands in every event that comes too late.
+pub const STALE: &str = "a stale event";
+/// An HTTP status no server sends; stands in an answer that comes too late.
+pub const STALE_STATUS: u16 = 999;
 
 pub struct Fetching {
     pub job: JobId,
@@ -38,6 +43,8 @@ pub struct World {
     pub now_ms: u64,
     pub kinds: HashMap<String, FileKind>,
     pub battery: u8,
+    /// The server and the digests tell the truth about good files.
+    pub is_honest: bool,
     /// Power fails after so many more effects.
     pub cut_after: Option<usize>,
     pub notices: Vec<Notice>,
@@ -74,6 +81,7 @@ impl World {
             now_ms: 0,
             kinds: HashMap::new(),
             battery: 80,
+            is_honest: true,
             cut_after: None,
             notices: Vec::new(),
             reports: HashMap::new(),
@@ -98,11 +106,23 @@ impl World {
         self.happens(Event::Boot(found));
     }
 
-    /// What is not durable is gone; the rest boots.
+    /// What is not durable is gone, though its length may be there; the rest boots.
     pub fn power_cut(&mut self) {
         self.cut_after = None;
-        self.part = self.part_synced.clone();
+        self.part = self.part.take().map(|mut part| {
+            let synced = self.part_synced.as_deref().unwrap_or(&[]);
+            for (at, byte) in part.iter_mut().enumerate() {
+                *byte = synced.get(at).copied().unwrap_or(0);
+            }
+            part
+        });
         self.boot();
+    }
+
+    /// Someone deletes the partial download; then the power fails.
+    pub fn lose_part(&mut self) {
+        self.part = None;
+        self.power_cut();
     }
 
     pub fn happens(&mut self, event: Event<'_>) {
@@ -167,6 +187,9 @@ impl World {
                 let part = self.part.as_mut().expect("write without a part");
                 assert_eq!(part.len() as u64, offset, "a gap or an overlap");
                 part.extend_from_slice(bytes);
+                let active = self.gateway.saved().active.as_ref().unwrap();
+                let size = active.order.upgrade.file_size;
+                assert!(part.len() as u64 <= size, "more than announced was written");
             }
             Effect::Truncate { bytes } => {
                 let part = self.part.get_or_insert_default();
@@ -212,6 +235,17 @@ impl World {
                 assert_eq!(message.uuid.as_deref(), Some("GW"));
                 let target = message.data.target_version.clone();
                 assert_eq!(target, Some(version_of(&msg_id)));
+                let error = message.data.error_message.as_deref().unwrap_or_default();
+                assert!(
+                    !error.contains(STALE) && !error.contains("999"),
+                    "a stale event counted"
+                );
+                let good = self.kinds.get(&msg_id) == Some(&FileKind::Good);
+                let mismatch = message.data.error_code.as_deref() == Some(DIGEST_MISMATCH);
+                assert!(
+                    !(good && mismatch && self.is_honest),
+                    "a good file came out wrong"
+                );
                 let reports = self.reports.entry(msg_id).or_default();
                 if let Some(last) = reports.last() {
                     check_order(last, &message.data);

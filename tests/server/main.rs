@@ -1,0 +1,22 @@
+//! The server, seen from outside: over real HTTP and MQTT, on real databases and brokers.
+//!
+//! To add a test: a sentence about behaviour in the `api_*` file of its subject, on a
+//! [`app::TestApp`].
+
+mod api_download;
+mod api_errors;
+mod api_firmware;
+mod api_health;
+mod api_reports;
+mod api_statistics;
+mod api_tasks;
+mod api_tutorial;
+mod api_upload;
+mod app;
+mod blob_contract;
+mod embedded_broker;
+mod gateway;
+mod openapi;
+mod schemathesis;
+mod statements;
+mod store_contract;

@@ -1,0 +1,104 @@
+//! How much a batch of reports asks of the database.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, ThreadId},
+};
+
+use airlift::service::InboundMessage;
+use airlift_testkit::{Mosquitto, MosquittoOptions};
+use serde_json::{Value, json};
+use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
+
+use crate::{app::Setup, gateway::progress_report};
+
+/// Reports in the batch.
+const REPORTS: usize = 100;
+/// Statements for the gateway and its tasks, however many reports it sent; jobs that happen to run
+/// at the same time are in it.
+const STATEMENTS_PER_GATEWAY_MAX: usize = 15;
+
+/// Counts the statements that sqlx logs on the thread that made it.
+#[derive(Clone)]
+struct Statements {
+    thread: ThreadId,
+    count: Arc<AtomicUsize>,
+}
+
+impl Statements {
+    /// The process's one subscriber: one for a thread alone is not asked by log lines that another
+    /// thread reached first.
+    fn counted_here() -> Statements {
+        let statements = Statements {
+            thread: thread::current().id(),
+            count: Arc::default(),
+        };
+        let subscriber = tracing_subscriber::registry().with(statements.clone());
+        tracing::subscriber::set_global_default(subscriber).expect("no other subscriber");
+        statements
+    }
+
+    fn so_far(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let here = thread::current().id() == self.thread;
+        if here && event.metadata().target() == "sqlx::query" {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+// One thread, where the counter is; PostgreSQL, whose driver logs on it.
+#[tokio::test]
+async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
+    let statements = Statements::counted_here();
+    let broker = Mosquitto::start(&MosquittoOptions::default()).unwrap();
+    let setup = Setup {
+        postgres: true,
+        mqtt_url: Some(broker.url()),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let task = app.trigger("g", "1.0.2").await.data();
+    let count = async |report: &dyn Fn(usize) -> Value| {
+        let batch: Vec<InboundMessage> = (0..REPORTS)
+            .map(|n| InboundMessage {
+                topic: "hanqi/gateway/g/report".to_owned(),
+                payload: report(n).to_string().into(),
+                late: false,
+            })
+            .collect();
+        let before = statements.so_far();
+        app.service().record_messages(&batch).await.unwrap();
+        statements.so_far() - before
+    };
+    let heartbeats = count(
+        &|n| json!({ "msgType": "heartbeat", "data": { "firmwareVersion": format!("1.0.{n}") } }),
+    )
+    .await;
+    assert!(heartbeats > 0, "the counter counts nothing");
+    assert!(
+        heartbeats <= STATEMENTS_PER_GATEWAY_MAX,
+        "{heartbeats} statements"
+    );
+    assert_eq!(app.gateway("g").await["currentVersion"], "1.0.99");
+
+    // Each distinct report is kept, by a statement of its own.
+    let progress =
+        count(&|n| progress_report(&task["msgId"], "downloading", i64::try_from(n).unwrap())).await;
+    assert!(
+        progress <= REPORTS + STATEMENTS_PER_GATEWAY_MAX,
+        "{progress} statements"
+    );
+    println!("statements: {heartbeats} for heartbeats, {progress} for progress");
+    assert_eq!(app.task("g").await["progress"], 99);
+    app.stop().await;
+}
