@@ -3,16 +3,15 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use rumqttc::{Transport, v5::MqttOptions};
 use url::Url;
 
 /// A broker's address and credentials, parsed from `--mqtt-url`. Shown without the password.
 #[derive(Clone, PartialEq)]
 pub struct BrokerUrl {
-    host: String,
-    port: u16,
-    tls: bool,
-    credentials: Option<(String, String)>,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
+    pub(super) credentials: Option<(String, String)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +57,6 @@ impl BrokerUrl {
             tls: false,
             credentials: None,
         }
-    }
-
-    pub(super) fn options(&self, client_id: &str) -> MqttOptions {
-        let mut options = MqttOptions::new(client_id, &self.host, self.port);
-        if self.tls {
-            options.set_transport(Transport::tls_with_default_config());
-        }
-        if let Some((user, password)) = &self.credentials {
-            options.set_credentials(user, password);
-        }
-        options
     }
 }
 

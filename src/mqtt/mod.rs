@@ -10,6 +10,7 @@
 mod broker_url;
 pub mod embedded;
 mod publisher;
+mod relay;
 mod session;
 
 pub use broker_url::BrokerUrl;

@@ -1,10 +1,10 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use airlift_proto::{TopicKind, Topics};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rumqttc::v5::{
-    AsyncClient, ConnectionError, Event, EventLoop,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions,
     mqttbytes::{
         QoS,
         v5::{Packet, Publish},
@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BrokerUrl, Publisher};
+use super::{BrokerUrl, Publisher, relay};
 
 /// Messages that the broker may send before the first of them is acknowledged: as many as MQTT
 /// has packet ids. What holds the broker back is the room in our queue.
@@ -166,7 +166,7 @@ async fn connection(
     outstanding: &Arc<()>,
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectionError> {
-    let (client, mut events) = open(options, client_id, false);
+    let (client, mut events) = open(options, client_id, false).await?;
     let mut ended = None;
     loop {
         let event = tokio::select! {
@@ -276,7 +276,9 @@ async fn adopt(options: &SessionOptions, client_id: &str) {
 
 /// Whether everything that waited was passed on and acknowledged.
 async fn drain(options: &SessionOptions, client_id: &str) -> bool {
-    let (client, mut events) = open(options, client_id, false);
+    let Ok((client, mut events)) = open(options, client_id, false).await else {
+        return false;
+    };
     let outstanding = Arc::new(());
     let mut renew_at = Instant::now() + RENEW_INTERVAL;
     loop {
@@ -319,22 +321,32 @@ async fn drain(options: &SessionOptions, client_id: &str) -> bool {
 
 /// Has the broker drop a session: whether it did.
 async fn end_session(options: &SessionOptions, client_id: &str) -> bool {
-    let (client, mut events) = open(options, client_id, true);
+    let Ok((client, mut events)) = open(options, client_id, true).await else {
+        return false;
+    };
     let connected = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
     let _ = client.try_disconnect();
     let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
     matches!(connected, Ok(Ok(Event::Incoming(Packet::ConnAck(_)))))
 }
 
-fn open(options: &SessionOptions, client_id: &str, fresh: bool) -> (AsyncClient, EventLoop) {
-    let mut mqtt = options.broker.options(client_id);
+async fn open(
+    options: &SessionOptions,
+    client_id: &str,
+    fresh: bool,
+) -> io::Result<(AsyncClient, EventLoop)> {
+    let port = relay::connect(&options.broker).await?;
+    let mut mqtt = MqttOptions::new(client_id, "127.0.0.1", port);
+    if let Some((user, password)) = &options.broker.credentials {
+        mqtt.set_credentials(user, password);
+    }
     mqtt.set_manual_acks(true)
         .set_clean_start(fresh)
         .set_keep_alive(KEEP_ALIVE)
         .set_session_expiry_interval(Some(if fresh { 0 } else { SESSION_EXPIRY_SECONDS }))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
         .set_max_packet_size(Some(PACKET_BYTES_MAX));
-    AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX)
+    Ok(AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX))
 }
 
 /// Shared, so that servers on one broker divide the gateways' messages among them.

@@ -190,14 +190,11 @@ async fn kill_9_of_the_broker_loses_nothing() {
     let api = Api::new(&[&server.url]);
     let fleet = Fleet::start(upgrades(), mosquitto.port()).await;
     let url = postgres.url();
-    let r = tokio::time::timeout(Duration::from_secs(60), upgrades_survive(&api, &fleet, &url, async || {
+    upgrades_survive(&api, &fleet, &url, async || {
         mosquitto.kill9().unwrap();
         mosquitto.start_again().unwrap();
-    }))
+    })
     .await;
-    std::fs::write("/tmp/server.log", server.process.log()).unwrap();
-    std::fs::write("/tmp/mosq.log", mosquitto.log()).unwrap();
-    println!("ok {:?}", r.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
