@@ -46,11 +46,44 @@ impl Clock {
 
     /// A UUID of version 7: ids sort by the time they were made.
     pub fn new_id(&self) -> Uuid {
-        let now = self.now();
-        Uuid::new_v7(Timestamp::from_unix(
-            NoContext,
-            now.timestamp().unsigned_abs(),
-            now.timestamp_subsec_nanos(),
-        ))
+        id_at(self.now())
+    }
+
+    /// Like [`Clock::new_id`], and sorts after `earlier` also when the clock was set back or both
+    /// are of one millisecond.
+    pub fn new_id_after(&self, earlier: Option<Uuid>) -> Uuid {
+        let after = earlier.and_then(|id| id.get_timestamp()).and_then(|made| {
+            let (seconds, nanoseconds) = made.to_unix();
+            DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+        });
+        match after {
+            Some(after) => id_at(self.now().max(after + TimeDelta::milliseconds(1))),
+            None => self.new_id(),
+        }
+    }
+}
+
+fn id_at(time: DateTime<Utc>) -> Uuid {
+    Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        time.timestamp().unsigned_abs(),
+        time.timestamp_subsec_nanos(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_sorts_after_the_one_before_it_whatever_the_clock_does() {
+        let clock = Clock::manual(DateTime::from_timestamp(1_770_000_000, 0).unwrap());
+        let mut last = clock.new_id();
+        for step in [0, 0, 5, -3_600_000, 0, 1] {
+            clock.advance(TimeDelta::milliseconds(step));
+            let next = clock.new_id_after(Some(last));
+            assert!(next > last, "{step}");
+            last = next;
+        }
     }
 }

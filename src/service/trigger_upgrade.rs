@@ -47,6 +47,9 @@ impl Service {
         let firmware =
             installable_firmware(&mut tx, &gateway.device_type, trigger.version.as_deref()).await?;
         let newest = tx.lock_newest_task(gateway_id).await?;
+        let task_id = self
+            .clock
+            .new_id_after(newest.as_ref().map(|task| task.task_id));
         let active = newest.filter(|task| task.status.is_active());
         let decision = decide_trigger(active.as_ref(), &firmware.version, trigger.force_upgrade);
         match (decision, active) {
@@ -66,7 +69,7 @@ impl Service {
             }
             _ => {}
         }
-        let task = self.new_task(&gateway, &firmware, &trigger, now);
+        let task = self.new_task(task_id, &gateway, &firmware, &trigger, now);
         tx.insert_task(&task).await?;
         tx.insert_command(&upgrade_command(self.clock.new_id(), &task))
             .await?;
@@ -103,12 +106,12 @@ impl Service {
 
     fn new_task(
         &self,
+        task_id: Uuid,
         gateway: &Gateway,
         firmware: &Firmware,
         trigger: &TriggerUpgrade,
         now: DateTime<Utc>,
     ) -> Task {
-        let task_id = self.clock.new_id();
         let start_time = trigger.scheduled_at.map_or(now, |at| at.max(now));
         Task {
             task_id,

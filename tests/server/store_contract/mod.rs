@@ -1,0 +1,197 @@
+//! What every database promises, run on SQLite and on a real PostgreSQL.
+
+use std::sync::Arc;
+
+use airlift::{
+    domain::{
+        CommandKind, Firmware, FirmwareStatus, Gateway, OutboundCommand, Progress, Task, TaskStatus,
+    },
+    store::{
+        BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
+        StatisticsFilter, TaskFilter, Tx,
+    },
+};
+use airlift_testkit::TestDatabase;
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+mod queues;
+mod rows;
+
+use queues::*;
+use rows::*;
+
+/// One database, gone at the end of the test.
+struct Fixture {
+    db: Db,
+    url: String,
+    _postgres: Option<TestDatabase>,
+    _folder: tempfile::TempDir,
+}
+
+async fn sqlite() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/contract.db", folder.path().display());
+    Fixture {
+        db: Db::open(&url).await.unwrap(),
+        url,
+        _postgres: None,
+        _folder: folder,
+    }
+}
+
+async fn postgres() -> Fixture {
+    let database = TestDatabase::create().unwrap();
+    let url = database.url().to_owned();
+    Fixture {
+        db: Db::open(&url).await.unwrap(),
+        url,
+        _postgres: Some(database),
+        _folder: tempfile::tempdir().unwrap(),
+    }
+}
+
+/// Each promise becomes two tests.
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $promise() {
+                super::$promise(super::sqlite().await).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                super::$promise(super::postgres().await).await;
+            })+
+        }
+    };
+}
+
+contract![
+    rows_come_back_as_they_went_in,
+    a_dropped_transaction_leaves_nothing,
+    a_version_is_unique_within_its_device_type,
+    firmwares_page_by_upload_and_filter,
+    gateways_page_by_id_and_filter,
+    a_gateway_is_registered_once_and_keeps_what_is_known,
+    a_gateway_has_one_active_task,
+    tasks_page_and_filter,
+    expired_tasks_are_those_whose_deadline_has_passed,
+    a_report_is_kept_once,
+    commands_are_due_in_order_and_leave_the_outbox,
+    concurrent_claims_share_commands_without_overlap,
+    hastening_moves_only_what_was_sent,
+    a_blob_in_use_is_not_deleted,
+    an_inbox_message_is_kept_once,
+    a_session_id_has_one_holder,
+    statistics_count_by_version_status_and_code,
+    migrations_run_again_change_nothing,
+    a_newer_schema_is_refused,
+];
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_770_000_000_123 + second * 1000).unwrap()
+}
+
+fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn firmware(n: u128, version: &str) -> Firmware {
+    Firmware {
+        firmware_id: id(n),
+        device_type: "gateway".into(),
+        version: version.into(),
+        file_name: format!("gateway_v{version}.bin"),
+        file_size: 14,
+        md5: "m".into(),
+        sha256: "5d".repeat(32),
+        description: "ümlaut".into(),
+        changelog: "# x".into(),
+        status: FirmwareStatus::Draft,
+        force_upgrade: true,
+        release_date: None,
+        created_at: at(0),
+        updated_at: at(1),
+    }
+}
+
+fn gateway(gateway_id: &str) -> Gateway {
+    Gateway {
+        current_version: Some("1.0.1".into()),
+        online: true,
+        last_seen_at: Some(at(3)),
+        attributes: json!({"rssi": -61, "nested": {"a": [1, null]}}),
+        heartbeat_timestamp: Some(1_770_000_000),
+        ..Gateway::new(gateway_id, "gateway", at(0))
+    }
+}
+
+fn task(n: u128, gateway_id: &str) -> Task {
+    Task {
+        task_id: id(n),
+        gateway_id: gateway_id.into(),
+        device_type: "gateway".into(),
+        from_version: None,
+        to_version: "1.0.2".into(),
+        firmware_url: "http://x".into(),
+        md5: "m".into(),
+        sha256: "s".into(),
+        file_size: 14,
+        msg_id: format!("ota_{n}"),
+        status: TaskStatus::Pending,
+        progress: 0,
+        error_code: None,
+        error_message: None,
+        force_upgrade: false,
+        scheduled_at: Some(at(9)),
+        start_time: at(0),
+        complete_time: None,
+        confirmed_at: None,
+        deadline_at: Some(at(100)),
+        completed_timestamp: None,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+fn command(n: u128, task: &Task, next_send_at: DateTime<Utc>) -> OutboundCommand {
+    OutboundCommand {
+        command_id: id(n),
+        task_id: task.task_id,
+        gateway_id: task.gateway_id.clone(),
+        kind: CommandKind::Upgrade,
+        payload: "{}".into(),
+        sends: 0,
+        next_send_at,
+    }
+}
+
+async fn put_blob(tx: &mut Tx) {
+    tx.put_blob(&BlobRow {
+        sha256: "5d".repeat(32),
+        md5: "m".into(),
+        size: 14,
+        created_at: at(0),
+    })
+    .await
+    .unwrap();
+}
+
+/// `count` gateways g001…, each with a pending task and its command, due at second n.
+async fn tasks_with_commands(db: &Db, count: u128) {
+    let mut tx = db.begin().await.unwrap();
+    for n in 1..=count {
+        let gateway_id = format!("g{n:03}");
+        tx.lock_gateway(&gateway(&gateway_id)).await.unwrap();
+        let task = task(n, &gateway_id);
+        tx.insert_task(&task).await.unwrap();
+        tx.insert_command(&command(n, &task, at(n as i64)))
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+}
