@@ -23,8 +23,9 @@ kill-test upgrades='5000' *args='':
     cargo build --workspace --bins
     AIRLIFT_UPGRADES={{ upgrades }} cargo nextest run --workspace --profile kill -E 'test(kill)' --run-ignored all {{ args }}
 
-bench *args:
-    cargo bench --workspace {{ args }}
+# Start-up time, idle memory and the memory of a 1 GB upload, printed beside their aims.
+bench:
+    ./benches/footprint.sh
 
 # Licences, advisories and sources of the dependencies.
 deny:

@@ -1,6 +1,6 @@
 //! The only wiring place: settings → stores, broker, clock → services → doors. No logic.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use airlift_proto::Topics;
 use anyhow::{Context, Result};
@@ -36,6 +36,8 @@ pub struct App {
     tasks: JoinSet<()>,
     broker: Option<EmbeddedBroker>,
     db: Db,
+    /// Kept open: its lock says that a server has this folder to itself.
+    _data_dir_lock: Option<File>,
 }
 
 impl App {
@@ -51,6 +53,10 @@ impl App {
         })?;
         let http_addr = listener.local_addr()?;
         let db = Db::open(&config.database_url).await?;
+        let data_dir_lock = match db.is_embedded() {
+            true => Some(lock_data_dir(&config.data_dir)?),
+            false => None,
+        };
         let blobs = BlobStore::open(&BlobUrl::parse(&config.blob_url)?)?;
         let publisher = Publisher::default();
         let topics = Topics::new(&config.topic_prefix);
@@ -119,6 +125,7 @@ impl App {
             tasks,
             broker,
             db,
+            _data_dir_lock: data_dir_lock,
         })
     }
 
@@ -145,6 +152,20 @@ fn keep_before_acknowledging(service: &Arc<Service>) -> OnPublish {
         let service = Arc::clone(&service);
         Box::pin(async move { service.keep_in_inbox(topic, payload).await })
     })
+}
+
+/// An embedded database has one server; a second would take the first one's sessions for its own.
+fn lock_data_dir(data_dir: &Path) -> Result<File> {
+    let path = data_dir.join("airlift.lock");
+    let file = File::create(&path).with_context(|| format!("can't open {}", path.display()))?;
+    file.try_lock().with_context(|| {
+        format!(
+            "another airlift serves {}: stop it, choose another --data-dir, or use PostgreSQL \
+             for several servers",
+            data_dir.display()
+        )
+    })?;
+    Ok(file)
 }
 
 async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) {

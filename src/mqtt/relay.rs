@@ -47,7 +47,10 @@ async fn reach(broker: &BrokerUrl) -> io::Result<Box<dyn Stream>> {
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder()
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     let name = ServerName::try_from(broker.host.clone()).map_err(io::Error::other)?;

@@ -1,7 +1,7 @@
 use std::{path::Path, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    Connection, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -108,6 +108,14 @@ impl Db {
             SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(SQLITE_BUSY_TIMEOUT)
+                // On a full disk SQLite itself rolls back, sqlx's rollback then fails, and the
+                // connection would count as in a transaction for ever.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         let readers = pool(SQLITE_READERS_MAX).connect_lazy_with(options.read_only(true));

@@ -1,4 +1,8 @@
-use sqlx::{error::ErrorKind, migrate::MigrateError};
+use sqlx::{
+    error::{DatabaseError, ErrorKind},
+    migrate::MigrateError,
+    postgres::PgDatabaseError,
+};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,26 +45,31 @@ impl Error {
 
 /// PostgreSQL: 08 connection, 40 rollback (deadlock, serialization), 53 resources, 57P shutdown.
 const TRANSIENT_SQLSTATES: [&str; 4] = ["08", "40", "53", "57P"];
+/// SQLite: 5 busy, 6 locked, 10 I/O, 13 disk full. The low byte of a code is its class.
+const TRANSIENT_SQLITE_CODES: [u32; 4] = [5, 6, 10, 13];
+
+fn is_transient(error: &dyn DatabaseError) -> bool {
+    let Some(code) = error.code() else {
+        return false;
+    };
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(_) => TRANSIENT_SQLSTATES
+            .iter()
+            .any(|class| code.starts_with(class)),
+        None => code
+            .parse::<u32>()
+            .is_ok_and(|code| TRANSIENT_SQLITE_CODES.contains(&(code & 0xff))),
+    }
+}
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code();
-                if database.kind() == ErrorKind::UniqueViolation {
-                    Error::Duplicate
-                } else if code.is_some_and(|code| {
-                    TRANSIENT_SQLSTATES
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                        && database
-                            .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-                            .is_some()
-                }) {
-                    Error::Unavailable(error)
-                } else {
-                    Error::Database(error)
-                }
+            sqlx::Error::Database(database) if database.kind() == ErrorKind::UniqueViolation => {
+                Error::Duplicate
+            }
+            sqlx::Error::Database(database) if is_transient(database.as_ref()) => {
+                Error::Unavailable(error)
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

@@ -250,3 +250,26 @@ pub(super) async fn a_newer_schema_is_refused(f: Fixture) {
     let refused = Db::open(&f.url).await.unwrap_err();
     assert!(matches!(refused, Error::NewerSchema(9999)), "{refused}");
 }
+
+#[tokio::test]
+async fn a_full_disk_does_not_wedge_the_database_for_ever() {
+    let f = sqlite().await;
+    let Db::Sqlite { writer, .. } = &f.db else {
+        unreachable!("it is SQLite")
+    };
+    // SQLite gives up a transaction by itself when a write meets the end of the disk; here it is
+    // told to, at the same place.
+    sqlx::raw_sql(
+        "CREATE TRIGGER full BEFORE INSERT ON gateways WHEN NEW.gateway_id = 'full'
+         BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+    )
+    .execute(writer)
+    .await
+    .unwrap();
+    let mut tx = f.db.begin().await.unwrap();
+    tx.lock_gateway(&gateway("full")).await.unwrap_err();
+    drop(tx);
+    let mut tx = f.db.begin().await.unwrap();
+    tx.lock_gateway(&gateway("g1")).await.unwrap();
+    tx.commit().await.unwrap();
+}
