@@ -8,14 +8,14 @@ pub const RESEND_DELAY_MIN: Duration = Duration::from_secs(5);
 /// Longest wait between two sends of a command.
 pub const RESEND_DELAY_MAX: Duration = Duration::from_secs(60);
 /// Times an `ota_cancel` is sent: no gateway answers it, so it can't be waited for.
-const CANCEL_SENDS_MAX: i32 = 3;
+pub const CANCEL_SENDS_MAX: i32 = 3;
 
 /// Which command waits in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     /// `ota_upgrade`: sent until the gateway shows life on the task.
     Upgrade,
-    /// `ota_cancel`: sent [`cancel_sends_max`] times.
+    /// `ota_cancel`: sent [`CANCEL_SENDS_MAX`] times.
     Cancel,
 }
 
@@ -32,11 +32,6 @@ impl CommandKind {
             .into_iter()
             .find(|kind| kind.as_str() == word)
     }
-}
-
-/// How often an `ota_cancel` is sent.
-pub fn cancel_sends_max() -> i32 {
-    CANCEL_SENDS_MAX
 }
 
 /// A command in the outbox.

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::report::{Sent, sent};
+use super::report::{Heartbeat, Sent, sent};
 
 /// What is known of a gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,18 +18,6 @@ pub struct Gateway {
     pub heartbeat_timestamp: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-}
-
-/// A heartbeat as taken in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Heartbeat {
-    pub firmware_version: String,
-    /// Unix seconds by the gateway's clock.
-    pub timestamp: Option<i64>,
-    /// It may have waited in a queue while later messages of the gateway overtook it.
-    pub late: bool,
-    /// The whole `data` object.
-    pub attributes: Value,
 }
 
 impl Gateway {

@@ -9,16 +9,18 @@ mod firmware;
 mod gateway;
 mod report;
 mod task;
+mod task_status;
 
 pub use clock::Clock;
 pub use dispatch::{
-    CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN, cancel_sends_max,
+    CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,
 };
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
     file_name, is_device_type, latest, needs_upgrade, parse_version,
 };
-pub use gateway::{Gateway, Heartbeat};
-pub use report::{Progress, ReportRefusal};
-pub use task::{Outcome, Task, TaskDeadlines, TaskStatus, TriggerDecision, decide_trigger};
+pub use gateway::Gateway;
+pub use report::{Heartbeat, Progress, ReportRefusal};
+pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
+pub use task_status::TaskStatus;

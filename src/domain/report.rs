@@ -1,6 +1,7 @@
 use airlift_proto::{ProgressData, ReportState};
+use serde_json::Value;
 
-use super::task::TaskStatus;
+use super::task_status::TaskStatus;
 
 /// A gateway's clock is believed from here on (2020-01-01, Unix seconds): before it knows the time
 /// it counts from 1970.
@@ -38,6 +39,18 @@ pub struct Progress {
     pub error_message: Option<String>,
     /// Unix seconds by the gateway's clock.
     pub timestamp: Option<i64>,
+}
+
+/// A heartbeat as taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    pub firmware_version: String,
+    /// Unix seconds by the gateway's clock.
+    pub timestamp: Option<i64>,
+    /// It may have waited in a queue while later messages of the gateway overtook it.
+    pub late: bool,
+    /// The whole `data` object.
+    pub attributes: Value,
 }
 
 /// Why a message from a gateway is dropped; the word is the metric's label.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Result, Service};
-use crate::domain::{CommandKind, OutboundCommand, cancel_sends_max, resend_delay};
+use crate::domain::{CANCEL_SENDS_MAX, CommandKind, OutboundCommand, resend_delay};
 
 /// Commands claimed per transaction.
 const DISPATCH_BATCH_MAX: i64 = 100;
@@ -59,7 +59,7 @@ impl Service {
         for command in &mut commands {
             command.sends = command.sends.saturating_add(1);
             command.next_send_at = now + resend_delay(command.sends, rand::random());
-            if command.kind == CommandKind::Cancel && command.sends >= cancel_sends_max() {
+            if command.kind == CommandKind::Cancel && command.sends >= CANCEL_SENDS_MAX {
                 tx.delete_command(command.task_id, command.kind).await?;
             } else {
                 tx.update_command(command).await?;
