@@ -43,15 +43,18 @@ pub struct Metrics {
     pub ota_failure: Family<ReasonLabel, Counter>,
 }
 
-/// The server's own error codes are labels; a gateway may invent any, which would multiply the
+/// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 6] = [
+const FAILURE_REASONS: [&str; 9] = [
     airlift_proto::error_code::BATTERY_LOW,
+    airlift_proto::error_code::BUSY,
+    airlift_proto::error_code::CANCELLED,
     airlift_proto::error_code::DIGEST_MISMATCH,
     airlift_proto::error_code::DOWNLOAD_FAILED,
     airlift_proto::error_code::INSTALL_FAILED,
     airlift_proto::error_code::TIMEOUT,
     airlift_proto::error_code::ROLLED_BACK,
+    airlift_proto::error_code::UNSPECIFIED,
 ];
 
 impl Metrics {

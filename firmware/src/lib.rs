@@ -38,6 +38,3 @@ pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 /// Ended upgrades remembered, so that a late duplicate of a command repeats its end instead of
 /// starting again.
 pub const FINISHED_MAX: usize = 32;
-
-/// Another upgrade is running and the new one is not forced.
-pub const BUSY: &str = "BUSY";

@@ -7,11 +7,11 @@ use alloc::{
 
 use airlift_proto::{
     BATTERY_PERCENT_MIN, Message, ProgressData, ReportState, UpgradeData,
-    error_code::{BATTERY_LOW, CANCELLED, DIGEST_MISMATCH, INSTALL_FAILED},
+    error_code::{BATTERY_LOW, BUSY, CANCELLED, DIGEST_MISMATCH, INSTALL_FAILED},
 };
 
 use crate::{
-    Active, BUSY, Digests, Effect, Finished, Found, Notice, Order, Phase,
+    Active, Digests, Effect, Finished, Found, Notice, Order, Phase,
     gateway::{BootReason, Job, Proof, Restart, Turn},
 };
 

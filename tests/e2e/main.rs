@@ -1,7 +1,10 @@
 //! Whole systems of real processes: `airlift serve`, `airlift-gateway`, PostgreSQL, Mosquitto, S3.
 //! What is killed here is killed with SIGKILL.
 
+mod alone;
 mod fleet;
+mod gateway;
 mod kill;
+mod production;
 mod replicas;
 mod server;

@@ -2,6 +2,8 @@
 
 /// Gateway: under [`crate::BATTERY_PERCENT_MIN`] percent of charge.
 pub const BATTERY_LOW: &str = "BATTERY_LOW";
+/// Gateway: another upgrade is running, and this one is not forced.
+pub const BUSY: &str = "BUSY";
 /// Gateway: the file's size, MD5 or SHA-256 is not the one in the command. The old version runs on.
 pub const DIGEST_MISMATCH: &str = "DIGEST_MISMATCH";
 /// Gateway: the file could not be fetched.

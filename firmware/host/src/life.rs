@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use airlift_firmware::{Config, Digests, Effect, Event, Gateway, JobId, Notice, Now, step};
-use airlift_proto::{Command, ReportState, TopicKind, Topics};
+use airlift_firmware::{Body, Config, Digests, Effect, Event, Gateway, JobId, Notice, Now, step};
+use airlift_proto::{Command, Report, ReportState, TopicKind, Topics};
 use anyhow::{Context, Result};
 use reqwest::Client;
 use rumqttc::v5::mqttbytes::v5::Publish;
@@ -23,7 +23,7 @@ use crate::{
     clock,
     fetch::{Fetch, Piece, Request},
     flash::{Flash, IMAGE_BYTES_MAX},
-    link::{Link, Signal},
+    link::{Ears, Link, Signal},
     say::Say,
 };
 
@@ -248,7 +248,11 @@ impl<'s> Life<'s> {
                 body,
             } => {
                 let payload = serde_json::to_vec(&body).context("cannot write a message")?;
-                self.link.publish(id, kind, retain, payload);
+                let ears = match body {
+                    Body::Report(Report::Progress(_)) => Ears::Needed,
+                    Body::Report(Report::Heartbeat(_)) | Body::Status(_) => Ears::Optional,
+                };
+                self.link.publish(id, kind, retain, payload, ears);
             }
             Effect::Save => self.flash.save(self.gateway.saved())?,
             Effect::Fetch {

@@ -37,6 +37,10 @@ const RECONNECT_MS_MAX: u64 = 30_000;
 const STABLE_SECONDS_MIN: u64 = 20;
 /// Longest wait for the acknowledgement of a publish before the connection is given up.
 const ACK_SECONDS_MAX: u64 = 30;
+/// Wait before a message that nobody heard is published again, and the longest one; the jitter takes
+/// up to half of either.
+const UNHEARD_MS_MIN: u64 = 2_000;
+const UNHEARD_MS_MAX: u64 = 10_000;
 /// Longest wait for a goodbye to reach the broker.
 const GOODBYE_SECONDS_MAX: u64 = 1;
 
@@ -51,6 +55,14 @@ pub enum Signal {
     Message(Publish),
 }
 
+/// Whether the broker's acknowledgement is enough while no server listens there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ears {
+    /// Published again and again until the broker has somebody to give it to.
+    Needed,
+    Optional,
+}
+
 /// What the connection's task says.
 enum Report {
     Up(AsyncClient),
@@ -61,6 +73,9 @@ enum Report {
     /// The oldest publish that was asked for went out under this packet id.
     Sent(u16),
     Acked(u16),
+    /// The broker took a publish and kept it for nobody (MQTT 5, reason 0x10): a shared subscription
+    /// that Mosquitto before 2.0.12 forgot at its restart, or servers that never were here.
+    Unheard(u16),
     /// The broker does not want a publish or the subscription.
     Refused(String),
     Message(Publish),
@@ -73,6 +88,16 @@ struct Waiting {
     id: PublishId,
     since: Instant,
     packet_id: Option<u16>,
+    /// Kept if it needs ears.
+    message: Option<Message>,
+}
+
+/// What is published again if nobody heard it.
+#[derive(Clone, Debug)]
+struct Message {
+    kind: TopicKind,
+    retain: bool,
+    payload: Vec<u8>,
 }
 
 /// One gateway's connection; dropped, it is cut without a goodbye.
@@ -86,6 +111,11 @@ pub struct Link {
     client: Option<AsyncClient>,
     /// In the order they were asked for.
     waiting: VecDeque<Waiting>,
+    /// Acknowledged, but heard by nobody; all published again at `again_at`.
+    unheard: Vec<(PublishId, Message)>,
+    again_at: Option<Instant>,
+    /// Waits for ears in a row.
+    unheard_rounds: u32,
     failures: u32,
     up_since: Option<Instant>,
     /// Why the connection is to be given up, if it is.
@@ -103,6 +133,9 @@ impl Link {
             task,
             client: None,
             waiting: VecDeque::new(),
+            unheard: Vec::new(),
+            again_at: None,
+            unheard_rounds: 0,
             failures: 0,
             up_since: None,
             broken: None,
@@ -114,8 +147,20 @@ impl Link {
         self.ask(|client| client.try_subscribe(topic, QoS::AtLeastOnce).is_ok());
     }
 
-    pub fn publish(&mut self, id: PublishId, kind: TopicKind, retain: bool, payload: Vec<u8>) {
+    pub fn publish(
+        &mut self,
+        id: PublishId,
+        kind: TopicKind,
+        retain: bool,
+        payload: Vec<u8>,
+        ears: Ears,
+    ) {
         let topic = self.topics.topic(&self.gateway_id, kind);
+        let message = (ears == Ears::Needed).then(|| Message {
+            kind,
+            retain,
+            payload: payload.clone(),
+        });
         let asked = self.ask(|client| {
             let sent = client.try_publish(topic, QoS::AtLeastOnce, retain, payload);
             sent.is_ok()
@@ -125,7 +170,20 @@ impl Link {
                 id,
                 since: Instant::now(),
                 packet_id: None,
+                message,
             });
+        }
+    }
+
+    fn publish_unheard(&mut self) {
+        self.again_at = None;
+        for (id, message) in std::mem::take(&mut self.unheard) {
+            let Message {
+                kind,
+                retain,
+                payload,
+            } = message;
+            self.publish(id, kind, retain, payload, Ears::Needed);
         }
     }
 
@@ -133,9 +191,9 @@ impl Link {
         self.ask(|client| client.try_ack(message).is_ok());
     }
 
-    /// Whether all that was published is acknowledged, or can no longer be.
+    /// Whether all that was published is acknowledged and heard, or can no longer be.
     pub fn is_flushed(&self) -> bool {
-        self.client.is_none() || self.waiting.is_empty()
+        self.client.is_none() || self.waiting.is_empty() && self.unheard.is_empty()
     }
 
     fn ask(&mut self, request: impl FnOnce(&AsyncClient) -> bool) -> bool {
@@ -167,6 +225,10 @@ impl Link {
                     ));
                     continue;
                 }
+                () = sleep_until(self.again_at.unwrap_or_else(Instant::now).into()), if self.again_at.is_some() => {
+                    self.publish_unheard();
+                    continue;
+                }
             };
             if let Some(signal) = self.take(report) {
                 return signal;
@@ -190,12 +252,23 @@ impl Link {
                 None
             }
             Some(Report::Acked(packet_id)) => {
-                let at = self
-                    .waiting
-                    .iter()
-                    .position(|one| one.packet_id == Some(packet_id))?;
-                let one = self.waiting.remove(at)?;
+                let one = self.taken(packet_id)?;
+                if one.message.is_some() {
+                    self.unheard_rounds = 0;
+                }
                 Some(Signal::Acked(one.id))
+            }
+            Some(Report::Unheard(packet_id)) => {
+                let one = self.taken(packet_id)?;
+                let Some(message) = one.message else {
+                    return Some(Signal::Acked(one.id));
+                };
+                self.unheard.push((one.id, message));
+                if self.again_at.is_none() {
+                    self.unheard_rounds = self.unheard_rounds.saturating_add(1);
+                    self.again_at = Some(Instant::now() + unheard_wait(self.unheard_rounds));
+                }
+                None
             }
             Some(Report::Refused(reason)) => {
                 self.broken = Some(reason);
@@ -210,6 +283,13 @@ impl Link {
                 None
             }
         }
+    }
+
+    /// What went out under this packet id, which is free again.
+    fn taken(&mut self, packet_id: u16) -> Option<Waiting> {
+        let mut ids = self.waiting.iter().map(|one| one.packet_id);
+        let at = ids.position(|id| id == Some(packet_id))?;
+        self.waiting.remove(at)
     }
 
     /// Cuts the connection and begins another.
@@ -231,6 +311,9 @@ impl Link {
         self.client = None;
         self.up_since = None;
         self.waiting.clear();
+        self.unheard.clear();
+        self.again_at = None;
+        self.unheard_rounds = 0;
     }
 
     /// Says goodbye, so that the broker does not send the last will.
@@ -299,7 +382,8 @@ async fn poll(eventloop: &mut EventLoop, client: &AsyncClient) -> Result<Option<
         Event::Incoming(Incoming::ConnAck(_)) => Some(Report::Up(client.clone())),
         Event::Incoming(Incoming::Publish(message)) => Some(Report::Message(message)),
         Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Report::Acked(ack.pkid),
+            PubAckReason::Success => Report::Acked(ack.pkid),
+            PubAckReason::NoMatchingSubscribers => Report::Unheard(ack.pkid),
             reason => Report::Refused(format!("it refuses a message: {reason:?}")),
         }),
         Event::Incoming(Incoming::SubAck(ack)) => ack
@@ -327,6 +411,11 @@ fn wait_after(failures: u32) -> Duration {
     ))
 }
 
+fn unheard_wait(rounds: u32) -> Duration {
+    let jitter = fastrand::u64(..);
+    Duration::from_millis(backoff_ms(rounds, UNHEARD_MS_MIN, UNHEARD_MS_MAX, jitter))
+}
+
 fn lost(reason: &str, wait: Duration) -> String {
     format!("{reason}; connects again in {:.1} s", wait.as_secs_f32())
 }
@@ -351,3 +440,6 @@ fn describe(error: ConnectionError) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use airlift_firmware::{
-    Answer, BUSY, DOWNLOAD_ATTEMPTS_MAX, Digests, Effect, Event, FINISHED_MAX, Notice, PublishId,
+    Answer, DOWNLOAD_ATTEMPTS_MAX, Digests, Effect, Event, FINISHED_MAX, Notice, PublishId,
 };
 use airlift_proto::{ReportState, error_code};
 
@@ -274,7 +274,7 @@ fn a_duplicate_repeats_the_last_report_and_starts_nothing() {
 fn a_second_upgrade_is_refused_unless_forced() {
     let mut world = upgrading(FileKind::Good);
     order(&mut world, "mm", FileKind::Good, false);
-    assert_eq!(code(&world, "mm").as_deref(), Some(BUSY));
+    assert_eq!(code(&world, "mm").as_deref(), Some(error_code::BUSY));
     order(&mut world, "mmm", FileKind::Good, true);
     assert_eq!(code(&world, "m").as_deref(), Some(error_code::CANCELLED));
     world.settle();
