@@ -9,9 +9,9 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
-of: postgresql mosquitto mosquitto-clients curl gpg python3-venv and a C toolchain; then
-cargo-nextest with cargo. The tests start servers of their own on free ports of the loopback
-address; services of the system are neither used nor started nor stopped.
+of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg python3-venv and a C
+toolchain; then cargo-nextest with cargo. The tests start servers of their own on free ports of the
+loopback address; services of the system are neither used nor started nor stopped.
 
 Examples:
   ./test.sh                          everything
@@ -24,7 +24,7 @@ TEXT
 }
 
 # Servers that Debian's packages enable at boot.
-readonly service_packages=(postgresql mosquitto)
+readonly service_packages=(postgresql mosquitto caddy)
 readonly policy=/usr/sbin/policy-rc.d
 readonly policy_mark='# written by airlift test.sh; safe to remove'
 # Making the cluster, with the compilation of the testkit, seconds.
@@ -61,6 +61,9 @@ missing_packages() {
     has_program initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
     has_program mosquitto || echo mosquitto
     { has_program mosquitto_pub && has_program mosquitto_sub; } || echo mosquitto-clients
+    has_program caddy || echo caddy
+    has_program docker-compose || echo docker-compose
+    has_program openssl || echo openssl
     has_program curl || echo curl
     has_program gpg || echo gpg
     has_program cc || echo build-essential

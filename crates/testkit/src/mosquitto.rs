@@ -59,7 +59,7 @@ impl Mosquitto {
              autosave_on_changes false\n\
              persistent_client_expiration 1d\n\
              max_inflight_messages 0\n\
-             max_queued_messages 0\n\
+             max_queued_messages 1000000\n\
              log_dest stdout\n"
         );
         for line in &options.extra_config {

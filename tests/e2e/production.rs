@@ -1,0 +1,490 @@
+//! The production set of `docker-compose.yml`, run natively: two servers on one PostgreSQL and one S3
+//! bucket, Mosquitto as `deploy/mosquitto.conf` sets it up, Caddy with `deploy/Caddyfile` in front, and
+//! a real gateway that comes in through TLS on both sides.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use airlift_testkit::{Process, S3Server, Scratch, TestDatabase, binary, free_port};
+use serde_json::{Value, json};
+
+use super::server::{PATIENCE, Server, eventually};
+
+const ADMIN: &str = "admin";
+const ADMIN_PASSWORD: &str = "operator-password";
+const MQTT_PASSWORD: &str = "server-password";
+const GATEWAY: &str = "HQ2026TEST001";
+const GATEWAY_PASSWORD: &str = "gateway-password";
+const STRANGER: &str = "HQ2026TEST002";
+const STRANGER_PASSWORD: &str = "stranger-password";
+/// A request through the proxy, the proxy's own attempts at a dead server among them; seconds.
+const REQUEST_SECONDS_MAX: &str = "20";
+/// Caddy up to 2.11.1 fails a request with a body whose first server is dead: ask again, as an operator
+/// would, until the proxy has noticed.
+const ASK_AGAIN: &str = "--retry 5 --retry-delay 1 --retry-all-errors";
+
+/// A file of this repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where `program` is; daemons lie in folders that not every user has in `PATH`.
+fn installed(program: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| {
+            panic!(
+                "`{program}` is not installed: run ./test.sh, which installs what the tests need, \
+                 or `apt-get install {package}`"
+            )
+        })
+}
+
+/// Runs a program to its end.
+fn run(program: &Path, args: &[&str]) -> Output {
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("running {}: {error}", program.display()))
+}
+
+/// The same for one that must succeed; what it printed.
+fn run_ok(program: &Path, args: &[&str]) -> String {
+    let output = run(program, args);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program:?} {args:?}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn wait_for_port(process: &mut Process, port: u16) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    process
+        .wait_until("accepting connections", PATIENCE, || {
+            TcpStream::connect(address).is_ok()
+        })
+        .unwrap();
+}
+
+/// A certificate for `localhost`, and who signed it.
+struct Certificate {
+    authority: PathBuf,
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    fn make(folder: &Path) -> Certificate {
+        let openssl = installed("openssl", "openssl");
+        let [authority, authority_key, chain, key] =
+            ["ca.pem", "ca.key", "fullchain.pem", "privkey.pem"].map(|name| folder.join(name));
+        let common =
+            "req -x509 -batch -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2";
+        let new = |key: &Path, certificate: &Path, more: &[&str]| {
+            let mut args: Vec<&str> = common.split(' ').collect();
+            args.extend(["-keyout", text(key), "-out", text(certificate)]);
+            args.extend(more);
+            run_ok(&openssl, &args);
+        };
+        new(
+            &authority_key,
+            &authority,
+            &["-subj", "/CN=airlift test authority"],
+        );
+        let signed = [
+            "-CA",
+            text(&authority),
+            "-CAkey",
+            text(&authority_key),
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ];
+        new(&key, &chain, &signed);
+        Certificate {
+            authority,
+            chain,
+            key,
+        }
+    }
+}
+
+/// Mosquitto as `deploy/` has it, but for paths, ports and the user.
+struct Broker {
+    _process: Process,
+    plain_port: u16,
+    tls_port: u16,
+}
+
+impl Broker {
+    fn start(certificate: &Certificate) -> Broker {
+        let scratch = Arc::new(Scratch::new("mosquitto").unwrap());
+        let folder = scratch.path().to_owned();
+        for name in ["config", "auth", "data"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        let acl = folder.join("config/mosquitto.acl");
+        fs::copy(repository("deploy/mosquitto.acl"), acl).unwrap();
+        fs::copy(&certificate.chain, folder.join("auth/fullchain.pem")).unwrap();
+        fs::copy(&certificate.key, folder.join("auth/privkey.pem")).unwrap();
+        let passwords = folder.join("auth/passwords");
+        fs::write(&passwords, "").unwrap();
+        let mosquitto_passwd = installed("mosquitto_passwd", "mosquitto");
+        for (user, password) in [
+            ("airlift", MQTT_PASSWORD),
+            (GATEWAY, GATEWAY_PASSWORD),
+            (STRANGER, STRANGER_PASSWORD),
+        ] {
+            run_ok(&mosquitto_passwd, &["-b", text(&passwords), user, password]);
+        }
+
+        let (plain_port, tls_port) = (free_port().unwrap(), free_port().unwrap());
+        let production = fs::read_to_string(repository("deploy/mosquitto.conf")).unwrap();
+        let mut config: String = production
+            .lines()
+            .map(|line| match line {
+                "listener 1883" => format!("listener {plain_port} 127.0.0.1\n"),
+                "listener 8883" => format!("listener {tls_port} 127.0.0.1\n"),
+                line => format!(
+                    "{}\n",
+                    line.replace("/mosquitto/", &format!("{}/", text(&folder)))
+                ),
+            })
+            .collect();
+        // Started as root it would else become a user who may not read our folder.
+        config.push_str("user root\n");
+        let config_path = folder.join("config/mosquitto.conf");
+        fs::write(&config_path, config).unwrap();
+
+        let program = installed("mosquitto", "mosquitto");
+        let args = ["-c", text(&config_path)];
+        let mut process = Process::spawn_in(scratch, program, &args, &[], "mosquitto").unwrap();
+        wait_for_port(&mut process, plain_port);
+        wait_for_port(&mut process, tls_port);
+        Broker {
+            _process: process,
+            plain_port,
+            tls_port,
+        }
+    }
+}
+
+/// Caddy with the configuration of `deploy/`, asked by `curl` as an operator would.
+struct Proxy {
+    _process: Process,
+    url: String,
+    authority: PathBuf,
+    curl: PathBuf,
+}
+
+impl Proxy {
+    fn start(port: u16, servers: [&Server; 2], certificate: &Certificate) -> Proxy {
+        let caddy = installed("caddy", "caddy");
+        // As `.env.example` says.
+        let pipeline = r#""$0" hash-password --plaintext "$1" | tr -d '\n' | base64 -w 0"#;
+        let hash = run_ok(
+            Path::new("sh"),
+            &["-c", pipeline, text(&caddy), ADMIN_PASSWORD],
+        );
+        let scratch = Arc::new(Scratch::new("caddy").unwrap());
+        let home = text(scratch.path()).to_owned();
+        let addresses = servers.map(|server| server.url.replace("http://", ""));
+        let url = format!("https://localhost:{port}");
+        let env = [
+            ("AIRLIFT_SITE", url.clone()),
+            ("AIRLIFT_BIND", "127.0.0.1".to_owned()),
+            ("AIRLIFT_UPSTREAM", format!("to {}", addresses.join(" "))),
+            (
+                "AIRLIFT_TLS",
+                format!("{} {}", text(&certificate.chain), text(&certificate.key)),
+            ),
+            ("ADMIN_USER", ADMIN.to_owned()),
+            ("ADMIN_PASSWORD_HASH", hash),
+            // Its name until Caddy 2.8, which later versions take as well.
+            ("CADDY_BASIC_AUTH", "basicauth".to_owned()),
+            ("HOME", home.clone()),
+            ("XDG_DATA_HOME", home.clone()),
+            ("XDG_CONFIG_HOME", home),
+        ];
+        let caddyfile = repository("deploy/Caddyfile");
+        let args = [
+            "run",
+            "--config",
+            text(&caddyfile),
+            "--adapter",
+            "caddyfile",
+        ];
+        let mut process = Process::spawn_in(scratch, caddy, &args, &env, "caddy").unwrap();
+        wait_for_port(&mut process, port);
+        Proxy {
+            _process: process,
+            url,
+            authority: certificate.authority.clone(),
+            curl: installed("curl", "curl"),
+        }
+    }
+
+    /// Status and body.
+    fn ask(&self, path: &str, args: &[&str]) -> (u16, String) {
+        let url = format!("{}{path}", self.url);
+        let mut all = vec!["--silent", "--show-error", "--noproxy", "*"];
+        all.extend(["--max-time", REQUEST_SECONDS_MAX]);
+        all.extend(ASK_AGAIN.split(' '));
+        all.extend([
+            "--cacert",
+            text(&self.authority),
+            "--write-out",
+            "\n%{http_code}",
+        ]);
+        all.extend(args);
+        all.push(&url);
+        let answer = run_ok(&self.curl, &all);
+        let (body, status) = answer.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), body.to_owned())
+    }
+
+    /// The same with the operator's password, for what must succeed: the answer's `data`.
+    fn operate(&self, path: &str, args: &[&str]) -> Value {
+        let user = format!("{ADMIN}:{ADMIN_PASSWORD}");
+        let (status, body) = self.ask(path, &[&["--user", &user], args].concat());
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str::<Value>(&body).unwrap()["data"].take()
+    }
+
+    fn upload_and_release(&self, version: &str, image: &Path) {
+        let version_part = format!("version={version}");
+        let file_part = format!("file=@{}", image.display());
+        self.operate(
+            "/api/ota/firmware/upload",
+            &["--form", &version_part, "--form", &file_part],
+        );
+        let release = format!("/api/ota/firmware/{version}/release");
+        self.operate(&release, &["--request", "POST"]);
+    }
+
+    fn trigger(&self, gateway_id: &str, version: &str) -> Value {
+        let body = json!({ "version": version }).to_string();
+        let path = format!("/api/ota/upgrade/{gateway_id}");
+        let json = "Content-Type: application/json";
+        self.operate(&path, &["--header", json, "--data", &body])
+    }
+
+    /// Waits until the upgrade to `version` is proven by a heartbeat.
+    async fn confirmed(&self, version: &str) {
+        eventually(
+            &format!("the upgrade to {version} is proven"),
+            PATIENCE,
+            async || {
+                let task = self.operate(&format!("/api/ota/task/{GATEWAY}"), &[]);
+                assert_eq!(task["toVersion"], version);
+                assert_eq!(task["errorCode"], Value::Null, "{task}");
+                task["status"] == "completed" && !task["confirmedAt"].is_null()
+            },
+        )
+        .await;
+    }
+}
+
+/// Another gateway's credentials, used to look at and to speak for ours.
+struct Stranger {
+    listener: Process,
+    login: Vec<String>,
+}
+
+impl Stranger {
+    /// Listens to the commands of both gateways; subscribed when this returns.
+    fn listen(broker: &Broker, certificate: &Certificate) -> Stranger {
+        let port = broker.tls_port.to_string();
+        let login: Vec<String> = [
+            "-h",
+            "localhost",
+            "-p",
+            &port,
+            "--cafile",
+            text(&certificate.authority),
+            "-u",
+            STRANGER,
+            "-P",
+            STRANGER_PASSWORD,
+            "-q",
+            "1",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        let program = installed("mosquitto_sub", "mosquitto-clients");
+        // `stdbuf`: else it writes when its buffer is full.
+        let mut args = vec!["-oL".to_owned(), text(&program).to_owned(), "-d".to_owned()];
+        args.extend(login.iter().cloned());
+        for id in [GATEWAY, STRANGER] {
+            args.extend(["-t".to_owned(), format!("hanqi/gateway/{id}/command")]);
+        }
+        let mut listener = Process::spawn("stdbuf", &args, &[], "stranger").unwrap();
+        listener.wait_for_line("Subscribed", PATIENCE).unwrap();
+        Stranger { listener, login }
+    }
+
+    /// What the broker says to a report in the name of the other gateway.
+    fn report_as(&self, gateway_id: &str, report: &Value) -> String {
+        let program = installed("mosquitto_pub", "mosquitto-clients");
+        let (topic, report) = (
+            format!("hanqi/gateway/{gateway_id}/report"),
+            report.to_string(),
+        );
+        let mut args: Vec<&str> = self.login.iter().map(String::as_str).collect();
+        args.extend(["-V", "5", "-t", &topic, "-m", &report]);
+        String::from_utf8_lossy(&run(&program, &args).stderr).into_owned()
+    }
+
+    fn has_received(&self, gateway_id: &str) -> bool {
+        let topic = format!("hanqi/gateway/{gateway_id}/command");
+        let log = self.listener.log();
+        log.lines()
+            .any(|line| line.contains("received PUBLISH") && line.contains(&topic))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_production_set_upgrades_a_gateway_over_tls_and_survives_the_loss_of_a_server() {
+    let files = Scratch::new("production").unwrap();
+    let certificate = Certificate::make(files.path());
+    let database = TestDatabase::create().unwrap();
+    let s3 = S3Server::start().unwrap();
+    let broker = Broker::start(&certificate);
+    let proxy_port = free_port().unwrap();
+    let args = [
+        format!("--public-url=https://localhost:{proxy_port}"),
+        format!("--database-url={}", database.url()),
+        format!("--blob-url=s3://{}", s3.bucket),
+    ];
+    let mut env = s3.env();
+    env.push((
+        "AIRLIFT_MQTT_URL",
+        format!(
+            "mqtt://airlift:{MQTT_PASSWORD}@127.0.0.1:{}",
+            broker.plain_port
+        ),
+    ));
+    let mut first = Server::start(&files.path().join("first"), &args, &env);
+    let second = Server::start(&files.path().join("second"), &args, &env);
+    let proxy = Proxy::start(proxy_port, [&first, &second], &certificate);
+
+    let image = files.path().join("gateway.bin");
+    fs::write(&image, vec![7; 300_000]).unwrap();
+    for path in ["/api/ota/firmware", "/readyz", "/metrics", "/docs"] {
+        assert_eq!(proxy.ask(path, &[]).0, 401, "{path} without a password");
+    }
+    assert_eq!(proxy.ask("/readyz", &["--user", "admin:wrong"]).0, 401);
+    assert_eq!(proxy.ask("/firmware/x", &["--request", "DELETE"]).0, 401);
+    assert_eq!(proxy.ask("/healthz", &[]).0, 200);
+    proxy.upload_and_release("1.0.2", &image);
+    let (status, _) = proxy.ask("/firmware/gateway_v1.0.2.bin", &["--output", "/dev/null"]);
+    assert_eq!(status, 200, "gateways have no password for HTTPS");
+
+    // The upgrade waits for its gateway. Another one can neither hear of it nor end it.
+    let stranger = Stranger::listen(&broker, &certificate);
+    let task = proxy.trigger(GATEWAY, "1.0.2");
+    let report = json!({ "msgType": "ota_progress", "msgId": task["msgId"],
+        "data": { "state": "failed", "progress": 0, "errorCode": "FORGED" } });
+    let answer = stranger.report_as(GATEWAY, &report);
+    assert!(answer.contains("Not authorized"), "{answer}");
+
+    let gateway_args = [
+        format!("--id={GATEWAY}"),
+        format!("--mqtt=mqtts://localhost:{}", broker.tls_port),
+    ];
+    let gateway_env = [
+        ("AIRLIFT_GATEWAY_TOKEN", GATEWAY_PASSWORD.to_owned()),
+        ("SSL_CERT_FILE", text(&certificate.authority).to_owned()),
+    ];
+    let gateway = binary("airlift-gateway").unwrap();
+    let _gateway = Process::spawn(gateway, &gateway_args, &gateway_env, "gateway").unwrap();
+    proxy.confirmed("1.0.2").await;
+
+    first.process.kill9().unwrap();
+    proxy.upload_and_release("1.0.3", &image);
+    proxy.trigger(GATEWAY, "1.0.3");
+    proxy.confirmed("1.0.3").await;
+
+    // Its own command reaches the stranger: that it heard no other is not for want of a connection.
+    proxy.trigger(STRANGER, "1.0.3");
+    eventually("the stranger's own command", PATIENCE, async || {
+        stranger.has_received(STRANGER)
+    })
+    .await;
+    assert!(
+        !stranger.has_received(GATEWAY),
+        "{}",
+        stranger.listener.log()
+    );
+}
+
+/// The settings of `.env.example`, each with a value, but for `without`.
+fn filled_in(without: Option<&str>) -> String {
+    fs::read_to_string(repository(".env.example"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(key, _)| !key.starts_with('#') && Some(*key) != without)
+        .map(|(key, value)| match value {
+            "" => format!("{key}=value\n"),
+            value => format!("{key}={value}\n"),
+        })
+        .collect()
+}
+
+/// What `docker-compose config` says to `docker-compose.yml` with these settings and no others.
+fn compose_config(settings: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let env_file = folder.path().join("env");
+    fs::write(&env_file, settings).unwrap();
+    Command::new(installed("docker-compose", "docker-compose"))
+        .args(["--file", text(&repository("docker-compose.yml"))])
+        .args(["--env-file", text(&env_file), "config"])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn docker_compose_takes_the_file_with_all_settings_and_not_with_one_missing() {
+    let all = filled_in(None);
+    let output = compose_config(&all);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let config = String::from_utf8(output.stdout).unwrap();
+    for service in ["proxy", "airlift", "postgres", "mosquitto", "s3"] {
+        assert!(
+            config.contains(&format!("\n  {service}:\n")),
+            "{service}\n{config}"
+        );
+    }
+
+    std::thread::scope(|scope| {
+        for key in all.lines().filter_map(|line| line.split('=').next()) {
+            scope.spawn(move || {
+                let output = compose_config(&filled_in(Some(key)));
+                let complaint = String::from_utf8_lossy(&output.stderr);
+                assert!(!output.status.success(), "it does without {key}");
+                assert!(complaint.contains(".env.example"), "{key}: {complaint}");
+            });
+        }
+    });
+}
