@@ -167,17 +167,17 @@ async fn connection(
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectionError> {
     let (client, mut events) = open(options, client_id, false).await?;
-    let mut ended = None;
+    let mut closing = false;
     loop {
         let event = tokio::select! {
             event = events.poll() => event,
-            () = shutdown.cancelled(), if ended.is_none() => {
+            () = shutdown.cancelled(), if !closing => {
                 options.publisher.set(None);
                 let _ = client.try_disconnect();
-                ended = Some(Instant::now() + DISCONNECT_TIMEOUT);
+                closing = true;
                 continue;
             }
-            () = sleep(DISCONNECT_TIMEOUT), if ended.is_some() => return Ok(()),
+            () = sleep(DISCONNECT_TIMEOUT), if closing => return Ok(()),
         };
         match event {
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
@@ -201,10 +201,7 @@ async fn connection(
             Ok(_) => {}
             Err(error) => {
                 take_read(options, &mut events.state.events, outstanding, false).await;
-                return match ended {
-                    Some(_) => Ok(()),
-                    None => Err(error),
-                };
+                return if closing { Ok(()) } else { Err(error) };
             }
         }
     }

@@ -23,7 +23,7 @@ pub struct MosquittoOptions {
     pub extra_config: Vec<String>,
 }
 
-/// A running broker. It saves its state after every change, in the main loop and so *after* it has
+/// A running broker. It saves its state about once a second, in the main loop and so *after* it has
 /// acknowledged it: a kill at the wrong moment loses a message, as it does in the field.
 #[derive(Debug)]
 pub struct Mosquitto {
