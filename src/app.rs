@@ -52,11 +52,12 @@ impl App {
             )
         })?;
         let http_addr = listener.local_addr()?;
-        let db = Db::open(&config.database_url).await?;
-        let data_dir_lock = match db.is_embedded() {
+        // Before the database is opened: opening it may migrate it.
+        let data_dir_lock = match config.database_url.starts_with("sqlite:") {
             true => Some(lock_data_dir(&config.data_dir)?),
             false => None,
         };
+        let db = Db::open(&config.database_url).await?;
         let blobs = BlobStore::open(&BlobUrl::parse(&config.blob_url)?)?;
         let publisher = Publisher::default();
         let topics = Topics::new(&config.topic_prefix);

@@ -6,6 +6,8 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::service::Page;
+
 /// Every success under `/api`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<T> {
@@ -38,6 +40,17 @@ pub struct PageDto<T> {
     pub items: Vec<T>,
     /// `cursor` of the next page; null on the last.
     pub next_cursor: Option<String>,
+}
+
+impl<D> PageDto<D> {
+    /// A page whose next one begins after the item that `cursor` names.
+    pub fn new<T>(page: Page<T>, cursor: impl Fn(&T) -> String, dto: impl Fn(T) -> D) -> Self {
+        let last = page.items.last().map(cursor);
+        PageDto {
+            next_cursor: last.filter(|_| page.more),
+            items: page.items.into_iter().map(dto).collect(),
+        }
+    }
 }
 
 impl<T> Envelope<T> {

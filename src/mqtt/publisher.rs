@@ -29,13 +29,6 @@ impl Publisher {
         self.client.borrow().is_some()
     }
 
-    /// Returns once there is a connection.
-    pub async fn connected(&self) {
-        let mut client = self.client.subscribe();
-        // The sender lives in `self`: waiting can't fail.
-        let _ = client.wait_for(Option::is_some).await;
-    }
-
     pub(super) fn set(&self, client: Option<AsyncClient>) {
         self.client.send_replace(client);
     }

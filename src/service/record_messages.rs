@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{Error, Result, Service, inbox::message_id};
 use crate::{
     domain::{
-        CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Heartbeat, Outcome, Progress, ReportRefusal,
-        Task, TaskStatus, is_device_type,
+        CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Heartbeat, Progress, ReportRefusal, Task,
+        TaskStatus, is_device_type,
     },
     metrics::{KindLabel, ReasonLabel},
     store::Tx,
@@ -90,7 +90,10 @@ impl Service {
                 Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
                 Err(error) => {
                     self.count_refusal(&message.topic, "unstorable", &error.to_string());
-                    self.forget_inbox(std::slice::from_ref(message)).await?;
+                    let mut tx = self.db.begin().await?;
+                    self.forget_inbox(&mut tx, std::slice::from_ref(message))
+                        .await?;
+                    tx.commit().await?;
                 }
                 Ok(()) => {}
             }
@@ -115,12 +118,7 @@ impl Service {
             self.record_gateway(&mut tx, gateway_id, said, now, &mut tally)
                 .await?;
         }
-        if self.settings.built_in_broker {
-            for message in messages {
-                tx.delete_inbox(&message_id(&message.topic, &message.payload))
-                    .await?;
-            }
-        }
+        self.forget_inbox(&mut tx, messages).await?;
         tx.commit().await?;
         self.metrics
             .ingest_batch_messages
@@ -129,13 +127,13 @@ impl Service {
         Ok(())
     }
 
-    async fn forget_inbox(&self, messages: &[InboundMessage]) -> Result<()> {
-        let mut tx = self.db.begin().await?;
-        for message in messages {
-            tx.delete_inbox(&message_id(&message.topic, &message.payload))
-                .await?;
+    async fn forget_inbox(&self, tx: &mut Tx, messages: &[InboundMessage]) -> Result<()> {
+        if self.settings.built_in_broker {
+            for message in messages {
+                tx.delete_inbox(&message_id(&message.topic, &message.payload))
+                    .await?;
+            }
         }
-        tx.commit().await?;
         Ok(())
     }
 
@@ -217,7 +215,7 @@ impl Service {
                         gateway.device_type = device_type.to_owned();
                     }
                     if let Some(newest) = tasks.newest() {
-                        newest.apply(|task| task.take_heartbeat(&heartbeat, now));
+                        newest.now.take_heartbeat(&heartbeat, now);
                     }
                 }
                 Said::Status(status) if status.online => {
@@ -243,7 +241,7 @@ impl Service {
                     };
                     tx.put_task_report(task.now.task_id, &report, now).await?;
                     let deadlines = &self.settings.deadlines;
-                    task.apply(|task| task.take_progress(&report, now, deadlines));
+                    task.now.take_progress(&report, now, deadlines);
                 }
             }
             tally.stored.push(kind);
@@ -326,12 +324,6 @@ struct Tasks(Vec<Tracked>);
 struct Tracked {
     before: Task,
     now: Task,
-}
-
-impl Tracked {
-    fn apply(&mut self, event: impl FnOnce(&mut Task) -> Outcome) {
-        event(&mut self.now);
-    }
 }
 
 impl Tasks {

@@ -11,7 +11,10 @@ impl Service {
     pub async fn sweep_blobs(&self) -> Result<usize> {
         let before = self.clock.now() - RUBBISH_AGE;
         let mut swept = self.blobs.sweep_staging(before).await?;
-        for sha256 in self.blobs.stored_before(before).await? {
+        let stored = self.blobs.stored_before(before).await?;
+        // Looked up once: a lock and a transaction are for those that seem to be rubbish.
+        let used = self.db.read().await?.used_blobs().await?;
+        for sha256 in stored.into_iter().filter(|name| !used.contains(name)) {
             swept += usize::from(self.delete_blob_if_unused(&sha256).await?);
         }
         Ok(swept)

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::{Result, Tx};
@@ -28,6 +30,16 @@ impl Tx {
         .await
         .map(drop))?;
         Ok(())
+    }
+
+    /// The blobs that firmwares use.
+    pub async fn used_blobs(&mut self) -> Result<HashSet<String>> {
+        let used = on!(self, |conn| sqlx::query_scalar::<_, String>(
+            "SELECT DISTINCT sha256 FROM firmwares",
+        )
+        .fetch_all(conn)
+        .await)?;
+        Ok(used.into_iter().collect())
     }
 
     /// Locks a blob's row; whether there is one.

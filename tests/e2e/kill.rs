@@ -13,6 +13,7 @@ use std::{
 use airlift::store::Db;
 use airlift_testkit::{Durability, Mosquitto, MosquittoOptions, Postgres, free_port};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::Value;
 
 use super::{
     fleet::{Fleet, REPORTS_PER_UPGRADE},
@@ -113,25 +114,23 @@ async fn upgrades_survive(
     assert_eq!(settled, accepted.len(), "one task per accepted trigger");
 
     let db = Db::open(database_url).await.unwrap();
-    let mut tx = db.read().await.unwrap();
-    let mut stored = HashMap::new();
-    for task in &accepted {
-        let task_id = task["taskId"].as_str().unwrap().parse().unwrap();
-        let reports: HashSet<(String, i16)> = tx
-            .task_reports(task_id)
-            .await
-            .unwrap()
-            .into_iter()
+    let acked = fleet.ledger.acked.lock().unwrap().clone();
+    // What waits in the session of a killed server comes when its lease has run out.
+    let deadline = tokio::time::Instant::now() + SETTLE_LIMIT;
+    let missing = loop {
+        let stored = stored_reports(&db, &accepted).await;
+        let missing: Vec<_> = acked
+            .iter()
+            .filter(|report| {
+                !stored[&report.msg_id].contains(&(report.state.to_owned(), report.progress as i16))
+            })
             .collect();
-        stored.insert(task["msgId"].as_str().unwrap().to_owned(), reports);
-    }
-    let acked = fleet.ledger.acked.lock().unwrap();
-    let missing: Vec<_> = acked
-        .iter()
-        .filter(|report| {
-            !stored[&report.msg_id].contains(&(report.state.to_owned(), report.progress as i16))
-        })
-        .collect();
+        if missing.is_empty() || tokio::time::Instant::now() > deadline {
+            break missing;
+        }
+        println!("{} acknowledged reports are still to come", missing.len());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
     assert!(
         missing.is_empty(),
         "{} of {} acknowledged reports are missing: {missing:?}",
@@ -144,6 +143,19 @@ async fn upgrades_survive(
         acked.len(),
         fleet.ledger.commands.load(Ordering::SeqCst)
     );
+}
+
+/// What is stored of each task, by its message id.
+async fn stored_reports(db: &Db, tasks: &[Value]) -> HashMap<String, HashSet<(String, i16)>> {
+    let mut tx = db.read().await.unwrap();
+    let mut stored = HashMap::new();
+    for task in tasks {
+        let task_id = task["taskId"].as_str().unwrap().parse().unwrap();
+        let reports = tx.task_reports(task_id).await.unwrap();
+        let msg_id = task["msgId"].as_str().unwrap().to_owned();
+        stored.insert(msg_id, reports.into_iter().collect());
+    }
+    stored
 }
 
 fn outside(postgres: &Postgres, mosquitto: &Mosquitto) -> Vec<String> {

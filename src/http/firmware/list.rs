@@ -54,13 +54,9 @@ pub async fn list(
             limit: page_limit(query.limit)?,
         })
         .await?;
-    let last = page.items.last().map(|last| last.firmware_id.to_string());
-    Ok(Envelope::of(PageDto {
-        next_cursor: last.filter(|_| page.more),
-        items: page
-            .items
-            .into_iter()
-            .map(|firmware| FirmwareDto::new(&service, firmware))
-            .collect(),
-    }))
+    Ok(Envelope::of(PageDto::new(
+        page,
+        |firmware| firmware.firmware_id.to_string(),
+        |firmware| FirmwareDto::new(&service, firmware),
+    )))
 }

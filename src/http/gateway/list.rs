@@ -55,12 +55,9 @@ pub async fn list(
             limit: page_limit(query.limit)?,
         })
         .await?;
-    let last = page
-        .items
-        .last()
-        .map(|last| last.gateway.gateway_id.clone());
-    Ok(Envelope::of(PageDto {
-        next_cursor: last.filter(|_| page.more),
-        items: page.items.into_iter().map(GatewayDto::from).collect(),
-    }))
+    Ok(Envelope::of(PageDto::new(
+        page,
+        |view| view.gateway.gateway_id.clone(),
+        GatewayDto::from,
+    )))
 }

@@ -57,9 +57,9 @@ pub async fn list(
             limit: page_limit(query.limit)?,
         })
         .await?;
-    let last = page.items.last().map(|last| last.task_id.to_string());
-    Ok(Envelope::of(PageDto {
-        next_cursor: last.filter(|_| page.more),
-        items: page.items.into_iter().map(TaskDto::from).collect(),
-    }))
+    Ok(Envelope::of(PageDto::new(
+        page,
+        |task| task.task_id.to_string(),
+        TaskDto::from,
+    )))
 }

@@ -120,6 +120,7 @@ pub(super) async fn a_blob_in_use_is_not_deleted(f: Fixture) {
     put_blob(&mut tx).await;
     assert!(tx.lock_blob(&sha256).await.unwrap());
     tx.insert_firmware(&firmware(1, "1.0.2")).await.unwrap();
+    assert_eq!(tx.used_blobs().await.unwrap(), [sha256.clone()].into());
     assert!(!tx.delete_unused_blob(&sha256).await.unwrap());
     tx.delete_firmware(id(1)).await.unwrap();
     assert!(tx.delete_unused_blob(&sha256).await.unwrap());
