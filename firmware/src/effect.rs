@@ -1,31 +1,21 @@
 //! What a gateway wants done.
 
-use alloc::string::String;
 use core::fmt;
 
-use airlift_proto::{Report, ReportState, Status, TopicKind};
+use airlift_proto::{ReportState, TopicKind};
 use serde::Serialize;
 
 /// Names one publish, until the broker acknowledges it or the connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublishId(pub u32);
 
-/// Names one fetch, digest or install. At most one runs at a time.
+/// Names one fetch. At most one runs at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u32);
 
-/// The payload of a publish; serializes as the message it holds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Body {
-    Status(Status),
-    Report(Report),
-}
-
-/// One thing to do. Effects are performed in their order, each done before the next is begun, but
-/// for `Fetch`, `Digest` and `Install`: these are begun, and end in an event.
+/// One thing to do. Effects come in their order; what they borrow is gone after the call.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect<'e> {
+pub enum Effect<'a> {
     /// Subscribe to the gateway's command topic with QoS 1.
     Subscribe,
     /// Publish with QoS 1; the broker's acknowledgement comes back as `Event::Acked(id)`.
@@ -33,37 +23,27 @@ pub enum Effect<'e> {
         id: PublishId,
         kind: TopicKind,
         retain: bool,
-        body: Body,
+        /// The report of an upgrade. Somebody must hear it: if the broker answers that it has nobody
+        /// for it, it is sent again.
+        needs_ears: bool,
+        /// At most [`crate::MESSAGE_BYTES_MAX`] bytes.
+        payload: &'a [u8],
     },
-    /// Make [`crate::Gateway::saved`] durable, all of it or nothing.
-    Save,
     /// GET `url` from byte `offset` on. With an offset: `Range: bytes=<offset>-` and, with an etag,
     /// `If-Range: <etag>`.
     Fetch {
         job: JobId,
-        url: String,
+        url: &'a str,
         /// Bytes.
-        offset: u64,
-        etag: Option<String>,
+        offset: u32,
+        etag: Option<&'a str>,
     },
     /// Stop this job; nothing more of it is wanted.
     Stop(JobId),
-    /// Put `bytes` at `offset` into the partial download.
-    Write { offset: u64, bytes: &'e [u8] },
-    /// Cut the partial download to this many bytes, making it if need be.
-    Truncate { bytes: u64 },
-    /// Make the partial download durable.
-    Sync,
-    /// Read the partial download back and digest it.
-    Digest { job: JobId },
-    /// Make the partial download the image that boots next, durably, or change nothing.
-    Install { job: JobId },
-    /// Remove the partial download.
-    Discard,
-    /// Leave the broker, restart, and begin anew with what was saved.
+    /// Leave the broker and restart; the bootloader chooses the image.
     Reboot,
     /// Tell the person watching.
-    Tell(Notice),
+    Tell(Notice<'a>),
 }
 
 /// What a person watching wants to read. `Display` is one line.
@@ -73,18 +53,28 @@ pub enum Effect<'e> {
     rename_all = "snake_case",
     rename_all_fields = "camelCase"
 )]
-pub enum Notice {
+pub enum Notice<'a> {
     Booted {
-        version: String,
+        version: &'a str,
         boot_reason: &'static str,
     },
+    /// A new image runs and has to prove itself.
+    OnTrial {
+        version: &'a str,
+        attempt: u8,
+    },
+    /// The new image did not prove itself; this is the old one again.
+    RolledBack {
+        version: &'a str,
+        attempts: u8,
+    },
     Heartbeat {
-        version: String,
+        version: &'a str,
     },
     /// An upgrade begins, or goes on after a restart.
     Accepted {
-        msg_id: String,
-        version: String,
+        msg_id: &'a str,
+        version: &'a str,
         /// Bytes already here.
         offset: u64,
         /// Bytes of the whole file.
@@ -95,6 +85,10 @@ pub enum Notice {
         /// Percent.
         progress: u8,
     },
+    /// The download waits until the server's chosen moment.
+    Waits {
+        delay_ms: u64,
+    },
     /// The server continues the file at this byte.
     Resumed {
         offset: u64,
@@ -102,48 +96,60 @@ pub enum Notice {
     /// The server sends the file from its beginning although part of it was here.
     StartedOver,
     Retry {
-        reason: String,
+        reason: &'a str,
         /// Retries in a row without a byte of progress, this one included.
         attempt: u32,
         delay_ms: u64,
     },
     /// A command that was seen before; its last report is sent again.
     Repeated {
-        msg_id: String,
+        msg_id: &'a str,
     },
-    /// The upgrade waits for the one being installed.
+    /// The upgrade waits for the one being installed or proven.
     Held {
-        msg_id: String,
+        msg_id: &'a str,
     },
     Ignored {
-        reason: String,
+        reason: &'a str,
     },
     /// An upgrade ended.
     Finished {
-        msg_id: String,
+        msg_id: &'a str,
         state: ReportState,
-        error_code: Option<String>,
-        error_message: Option<String>,
+        error_code: Option<&'a str>,
+        error_message: Option<&'a str>,
     },
     /// The broker has the report of an upgrade's end.
     Delivered {
-        msg_id: String,
+        msg_id: &'a str,
         state: ReportState,
     },
+    /// The upload page installed an image.
+    Uploaded {
+        version: &'a str,
+    },
     Rebooting,
-    /// The broker has the new version's first heartbeat.
+    /// The new version has proven itself: the broker has its first heartbeat, and it boots from now
+    /// on.
     Confirmed {
-        version: String,
+        version: &'a str,
     },
 }
 
-impl fmt::Display for Notice {
+impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Notice::Booted {
                 version,
                 boot_reason,
             } => write!(f, "boots version {version} ({boot_reason})"),
+            Notice::OnTrial { version, attempt } => {
+                write!(f, "tries version {version}, attempt {attempt}")
+            }
+            Notice::RolledBack { version, attempts } => write!(
+                f,
+                "is back: version {version} did not prove itself in {attempts} boots"
+            ),
             Notice::Heartbeat { version } => write!(f, "heartbeat, version {version}"),
             Notice::Accepted {
                 msg_id,
@@ -161,26 +167,25 @@ impl fmt::Display for Notice {
                 "goes on upgrading to {version}, {offset} of {file_size} bytes are here ({msg_id})"
             ),
             Notice::Progress { state, progress } => write!(f, "{} {progress} %", word(*state)),
+            Notice::Waits { delay_ms } => {
+                write!(f, "begins the download in ")?;
+                seconds(f, *delay_ms)
+            }
             Notice::Resumed { offset } => write!(f, "resumes the download at byte {offset}"),
             Notice::StartedOver => {
-                write!(
-                    f,
-                    "starts the download over: the server sends the whole file"
-                )
+                f.write_str("starts the download over: the server sends the whole file")
             }
             Notice::Retry {
                 reason,
                 attempt,
                 delay_ms,
-            } => write!(
-                f,
-                "download interrupted ({reason}); retry {attempt} in {}.{} s",
-                delay_ms / 1_000,
-                delay_ms % 1_000 / 100
-            ),
+            } => {
+                write!(f, "download interrupted ({reason}); retry {attempt} in ")?;
+                seconds(f, *delay_ms)
+            }
             Notice::Repeated { msg_id } => write!(f, "knows {msg_id}; repeats its last report"),
             Notice::Held { msg_id } => {
-                write!(f, "holds {msg_id} until the running upgrade is installed")
+                write!(f, "holds {msg_id} until the upgrade before it is proven")
             }
             Notice::Ignored { reason } => write!(f, "ignores {reason}"),
             Notice::Finished {
@@ -195,18 +200,19 @@ impl fmt::Display for Notice {
                 }
                 write!(f, " ({msg_id})")
             }
-            Notice::Finished { msg_id, state, .. } => {
-                write!(f, "{} 100 % ({msg_id})", word(*state))
-            }
+            Notice::Finished { msg_id, state, .. } => write!(f, "{} ({msg_id})", word(*state)),
             Notice::Delivered { msg_id, state } => {
-                write!(f, "the broker has the report {} of {msg_id}", word(*state))
+                write!(f, "the broker has {} ({msg_id})", word(*state))
             }
-            Notice::Rebooting => write!(f, "reboots"),
-            Notice::Confirmed { version } => {
-                write!(f, "runs version {version}; the broker has the heartbeat")
-            }
+            Notice::Uploaded { version } => write!(f, "version {version} was uploaded"),
+            Notice::Rebooting => f.write_str("reboots"),
+            Notice::Confirmed { version } => write!(f, "version {version} is confirmed"),
         }
     }
+}
+
+fn seconds(f: &mut fmt::Formatter<'_>, ms: u64) -> fmt::Result {
+    write!(f, "{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
 fn word(state: ReportState) -> &'static str {

@@ -1,32 +1,63 @@
-//! The gateway's core: every decision of an update, and no input or output.
+//! The gateway's core: every decision of an update, and no network.
 //!
-//! [`step`] takes what happened and answers what to do. The shell around it (the PC binary in
-//! `host/`, a board's firmware) owns sockets, storage and clocks, performs the effects in the order
-//! given, and feeds back what comes of them. So one set of rules runs on a PC, on an ESP32 and in a
-//! property test, and every crash can be replayed: the only memory that survives one is [`Saved`].
+//! [`Gateway::boot`] decides what a start is, [`Gateway::step`] takes what happened and hands out
+//! what to do. The shell around it (the PC binary in `host/`, the boards) owns sockets and clocks;
+//! flash is reached through `embedded_storage`'s `NorFlash`. So one set of rules runs on a PC, on an
+//! ESP32 and in a test that cuts the power at every flash operation.
 //!
-//! To add a command: a variant in `airlift_proto::Command`, its arm in `gateway.rs`, its rules in
+//! There is no allocator: all text and lists have a bound.
+//!
+//! To add a command: its form in `airlift_proto`, its reading in `wire.rs`, its rules in
 //! `upgrade.rs`. To add a thing the shell must do: a variant in [`Effect`]; the compiler then names
 //! every shell that lacks it.
 #![no_std]
 
-extern crate alloc;
-
 mod backoff;
 mod download;
 mod effect;
+mod error;
+mod esp_error;
 mod event;
+pub mod flash;
 mod gateway;
+mod local;
+pub mod ota;
 mod outbox;
+pub mod page;
 mod saved;
+mod text;
+mod trial;
 mod upgrade;
+mod wire;
 
 pub use backoff::backoff_ms;
-pub use effect::{Body, Effect, JobId, Notice, PublishId};
-pub use event::{Answer, Digests, Event, Found, Now};
-pub use gateway::{Config, Gateway, step};
-pub use saved::{Active, Finished, Order, Phase, Saved};
+pub use download::MARK_STEP_BYTES;
+pub use effect::{Effect, JobId, Notice, PublishId};
+pub use error::{BootError, Broken};
+pub use esp_error::EspError;
+pub use event::{Answer, Event, Now};
+pub use gateway::{Boot, BootReason, Booted, Config, Gateway, Running};
+pub use ota::{ImageSize, Images, Ota};
+pub use saved::{Active, Ended, Failure, Installed, NAMESPACE, Order, Phase, Saved};
+pub use text::Text;
+pub use trial::{ATTEMPTS_MAX, RolledBack, Trial};
+pub use wire::MESSAGE_BYTES_MAX;
 
+/// Longest message id, bytes.
+pub const MSG_ID_BYTES_MAX: usize = 64;
+/// Longest version, bytes.
+pub const VERSION_BYTES_MAX: usize = 64;
+/// Longest firmware URL, bytes.
+pub const URL_BYTES_MAX: usize = 512;
+/// Longest `ETag` that is kept, bytes; with a longer one a download cannot be resumed.
+pub const ETAG_BYTES_MAX: usize = 80;
+/// Longest error code, bytes.
+pub const ERROR_CODE_BYTES_MAX: usize = 24;
+/// Longest error message, bytes; a longer one is cut.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 128;
+/// Ended upgrades remembered, so that a late duplicate of a command repeats its end instead of
+/// starting again.
+pub const ENDED_MAX: usize = 6;
 /// Consecutive attempts to download without one byte of progress before `DOWNLOAD_FAILED`.
 pub const DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
 /// Wait before the second attempt, in milliseconds; it doubles from there.
@@ -35,6 +66,5 @@ pub const RETRY_MS_MIN: u64 = 1_000;
 pub const RETRY_MS_MAX: u64 = 60_000;
 /// Longest `Retry-After` that is obeyed, in milliseconds; a longer one is cut to this.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
-/// Ended upgrades remembered, so that a late duplicate of a command repeats its end instead of
-/// starting again.
-pub const FINISHED_MAX: usize = 32;
+/// Longest wait for a command's `notBefore`, in seconds; a later one is cut to this.
+pub const NOT_BEFORE_SECONDS_MAX: u64 = 86_400;

@@ -3,149 +3,222 @@
 //! There is no queue of messages: the newest report of every upgrade follows from what is saved, so
 //! after a reconnect exactly those go out that the broker has not acknowledged.
 
-use alloc::{string::String, vec::Vec};
-
-use airlift_proto::{HeartbeatData, Message, ProgressData, Report, ReportState, TopicKind};
+use airlift_proto::{HeartbeatData, Message, ProgressData, Report, ReportState, Status, TopicKind};
+use embedded_storage::nor_flash::NorFlash;
 
 use crate::{
-    Body, Effect, Notice, PublishId,
+    Broken, ENDED_MAX, Effect, MESSAGE_BYTES_MAX, MSG_ID_BYTES_MAX, Notice, PublishId,
     gateway::{Proof, Restart, Turn},
+    text::Text,
+    wire,
 };
 
 /// A report on its way. Only the newest of each upgrade counts.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     id: PublishId,
-    msg_id: String,
+    msg_id: Text<MSG_ID_BYTES_MAX>,
     state: ReportState,
 }
 
-impl Turn<'_, '_> {
-    /// Sends if there is a connection; a status is retained.
-    pub(crate) fn publish(&mut self, kind: TopicKind, body: Body) -> Option<PublishId> {
-        if !self.gateway.connected {
-            return None;
-        }
+/// The active upgrade and all that ended.
+pub(crate) const IN_FLIGHT_MAX: usize = ENDED_MAX + 2;
+
+/// Which upgrade a report is about.
+#[derive(Clone, Copy)]
+enum About {
+    Active,
+    /// Its place in the list.
+    Ended(usize),
+}
+
+impl<F: NorFlash> Turn<'_, F> {
+    fn next_publish(&mut self) -> PublishId {
         self.gateway.publish_last = self.gateway.publish_last.wrapping_add(1);
-        let id = PublishId(self.gateway.publish_last);
-        self.effects.push(Effect::Publish {
+        PublishId(self.gateway.publish_last)
+    }
+
+    fn publish(&mut self, id: PublishId, kind: TopicKind, needs_ears: bool, payload: &[u8]) {
+        (self.out)(Effect::Publish {
             id,
             kind,
             retain: kind == TopicKind::Status,
-            body,
+            needs_ears,
+            payload,
         });
-        Some(id)
+    }
+
+    pub(crate) fn publish_status(&mut self, online: bool) {
+        if !self.gateway.connected {
+            return;
+        }
+        let id = self.next_publish();
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        let status = Status {
+            online,
+            firmware_version: Some(self.gateway.version.as_str()),
+        };
+        if let Some(payload) = wire::status(&status, &mut buffer) {
+            self.publish(id, TopicKind::Status, false, payload);
+        }
     }
 
     pub(crate) fn heartbeat(&mut self) {
+        let id = self.next_publish();
         let gateway = &mut *self.gateway;
         gateway.heartbeat_due_ms = self.now.ms.saturating_add(gateway.config.heartbeat_ms);
-        let version = gateway.running_version.clone();
+        let rollback = gateway.saved.rolled_back.as_ref();
+        let tells_rollback = gateway.tells_rollback && rollback.is_some();
         let message = Message {
             msg_id: None,
-            uuid: Some(gateway.config.id.clone()),
+            uuid: Some(gateway.config.id.as_str()),
             timestamp: Some(self.now.unix_seconds),
             data: HeartbeatData {
-                firmware_version: version.clone(),
-                battery: Some(f32::from(gateway.battery)),
-                boot_reason: Some(gateway.boot_reason.word().into()),
-                ..HeartbeatData::default()
+                firmware_version: gateway.version.as_str(),
+                battery: Some(i32::from(gateway.battery)),
+                free_heap: gateway.free_heap.map(u64::from),
+                rssi: gateway.rssi.map(i32::from),
+                boot_reason: Some(gateway.boot_reason.word()),
+                rollback: tells_rollback,
             },
         };
-        let id = self.publish(TopicKind::Report, Body::Report(Report::Heartbeat(message)));
-        if let (Proof::Owed, Some(id)) = (self.gateway.proof, id) {
-            self.gateway.proof = Proof::Sent(id);
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        if let Some(payload) = wire::report(&Report::Heartbeat(message), &mut buffer) {
+            self.publish(id, TopicKind::Report, false, payload);
         }
-        self.tell(Notice::Heartbeat { version });
+        let gateway = &mut *self.gateway;
+        if gateway.proof == Proof::Owed {
+            gateway.proof = Proof::Sent(id);
+        }
+        if tells_rollback {
+            gateway.rollback_told_by = Some(id);
+        }
+        (self.out)(Effect::Tell(Notice::Heartbeat {
+            version: &self.gateway.version,
+        }));
     }
 
-    /// Sends one report of one upgrade.
-    pub(crate) fn report(&mut self, msg_id: &str, data: ProgressData) {
+    fn report(&mut self, about: About) {
+        if !self.gateway.connected {
+            return;
+        }
+        let id = self.next_publish();
+        let gateway = &*self.gateway;
+        let (msg_id, data) = match about {
+            About::Active => {
+                let Some(active) = &gateway.saved.active else {
+                    return;
+                };
+                let data = ProgressData {
+                    state: active.phase.state(),
+                    progress: gateway.progress().into(),
+                    current_version: Some(gateway.version.as_str()),
+                    target_version: Some(active.order.version.as_str()),
+                    error_code: None,
+                    error_message: None,
+                };
+                (active.order.msg_id.clone(), data)
+            }
+            About::Ended(at) => {
+                let Some(end) = gateway.saved.ended.get(at) else {
+                    return;
+                };
+                let error = end.error.as_ref();
+                let data = ProgressData {
+                    state: end.state(),
+                    progress: end.progress.into(),
+                    current_version: Some(gateway.version.as_str()),
+                    target_version: Some(end.version.as_str()),
+                    error_code: error.map(|error| error.code.as_str()),
+                    error_message: error.map(|error| error.message.as_str()),
+                };
+                (end.msg_id.clone(), data)
+            }
+        };
         let state = data.state;
         let message = Message {
-            msg_id: Some(msg_id.into()),
-            uuid: Some(self.gateway.config.id.clone()),
+            msg_id: Some(msg_id.as_str()),
+            uuid: Some(gateway.config.id.as_str()),
             timestamp: Some(self.now.unix_seconds),
             data,
         };
-        let body = Body::Report(Report::Progress(message));
-        if let Some(id) = self.publish(TopicKind::Report, body) {
-            let in_flight = &mut self.gateway.in_flight;
-            in_flight.retain(|report| report.msg_id != msg_id);
-            in_flight.push(InFlight {
-                id,
-                msg_id: msg_id.into(),
-                state,
-            });
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        let Some(payload) = wire::report(&Report::Progress(message), &mut buffer) else {
+            return;
+        };
+        self.publish(id, TopicKind::Report, true, payload);
+        let in_flight = &mut self.gateway.in_flight;
+        in_flight.retain(|report| report.msg_id != msg_id);
+        if in_flight.is_full() {
+            in_flight.remove(0);
         }
+        // There is room now.
+        let _ = in_flight.push(InFlight { id, msg_id, state });
     }
 
     /// Sends how far the running upgrade is.
     pub(crate) fn report_active(&mut self) {
-        let Some(active) = &self.gateway.saved.active else {
-            return;
-        };
-        let data = ProgressData {
-            state: active.phase.state(),
-            progress: active.progress.into(),
-            current_version: Some(self.gateway.running_version.clone()),
-            target_version: Some(active.order.upgrade.version.clone()),
-            error_code: None,
-            error_message: None,
-        };
-        let msg_id = active.order.msg_id.clone();
-        self.report(&msg_id, data);
+        self.report(About::Active);
+    }
+
+    /// Sends the last report of an upgrade that ended.
+    pub(crate) fn report_end(&mut self, msg_id: &str) {
+        let mut ended = self.gateway.saved.ended.iter();
+        if let Some(at) = ended.position(|end| end.msg_id == msg_id) {
+            self.report(About::Ended(at));
+        }
     }
 
     /// Sends the newest report of the upgrade that runs and of all whose end is not delivered.
     pub(crate) fn publish_owed_reports(&mut self) {
-        let owed: Vec<_> = self
-            .gateway
-            .saved
-            .finished
-            .iter()
-            .filter(|end| !end.delivered)
-            .map(|end| (end.msg_id.clone(), end.report.clone()))
-            .collect();
-        for (msg_id, report) in owed {
-            self.report(&msg_id, report);
+        for at in 0..self.gateway.saved.ended.len() {
+            if !self.gateway.saved.ended[at].delivered {
+                self.report(About::Ended(at));
+            }
         }
         self.report_active();
     }
 
-    pub(crate) fn acked(&mut self, id: PublishId) {
-        let gateway = &mut *self.gateway;
-        if gateway.proof == Proof::Sent(id) {
-            gateway.proof = Proof::None;
-            let version = gateway.running_version.clone();
-            self.tell(Notice::Confirmed { version });
-            return;
+    pub(crate) fn acked(&mut self, id: PublishId) -> Result<(), Broken> {
+        if self.gateway.rollback_told_by == Some(id) {
+            self.gateway.rollback_told_by = None;
+            if let Some(rolled_back) = &mut self.gateway.saved.rolled_back {
+                rolled_back.told = true;
+                self.save()?;
+            }
         }
-        let Some(at) = gateway.in_flight.iter().position(|report| report.id == id) else {
-            return;
+        if self.gateway.proof == Proof::Sent(id) {
+            self.gateway.proof = Proof::None;
+            return self.confirm();
+        }
+        let mut in_flight = self.gateway.in_flight.iter();
+        let Some(at) = in_flight.position(|report| report.id == id) else {
+            return Ok(());
         };
-        let report = gateway.in_flight.swap_remove(at);
+        let report = self.gateway.in_flight.swap_remove(at);
         if matches!(report.state, ReportState::Completed | ReportState::Failed) {
-            self.delivered(report);
+            self.delivered(&report)?;
         }
+        Ok(())
     }
 
-    fn delivered(&mut self, report: InFlight) {
-        let finished = &mut self.gateway.saved.finished;
-        let end = finished
+    fn delivered(&mut self, report: &InFlight) -> Result<(), Broken> {
+        let ended = &mut self.gateway.saved.ended;
+        let end = ended
             .iter_mut()
             .find(|end| end.msg_id == report.msg_id && !end.delivered);
         if let Some(end) = end {
             end.delivered = true;
-            self.effects.push(Effect::Save);
-            self.tell(Notice::Delivered {
-                msg_id: report.msg_id.clone(),
+            self.save()?;
+            (self.out)(Effect::Tell(Notice::Delivered {
+                msg_id: &report.msg_id,
                 state: report.state,
-            });
+            }));
         }
         if matches!(&self.gateway.restart, Restart::AwaitsAck { msg_id } if *msg_id == report.msg_id)
         {
-            self.reboot();
+            self.reboot_into_trial()?;
         }
+        Ok(())
     }
 }

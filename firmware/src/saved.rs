@@ -1,59 +1,79 @@
-//! What a gateway remembers over a power cut.
+//! What a gateway remembers over a power cut: two NVS blobs, each replaced as a whole.
 
-use alloc::{string::String, vec::Vec};
+use airlift_proto::ReportState;
+use embedded_storage::nor_flash::NorFlash;
+use heapless::Vec;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use airlift_proto::{ProgressData, ReportState, UpgradeData};
-use serde::{Deserialize, Serialize};
+use crate::{
+    ENDED_MAX, ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ETAG_BYTES_MAX, MSG_ID_BYTES_MAX,
+    URL_BYTES_MAX, VERSION_BYTES_MAX,
+    flash::nvs::{Nvs, NvsError},
+    text::Text,
+    trial::{RolledBack, Trial},
+};
 
-use crate::FINISHED_MAX;
+/// Namespace of all our keys.
+pub const NAMESPACE: &str = "airlift";
+/// Key of [`Saved`].
+const KEY_SAVED: &str = "state";
+/// Key of [`Mark`].
+const KEY_MARK: &str = "mark";
+/// Key of the attempts of the last boot trial, a u8 for whoever reads the flash afterwards.
+const KEY_ATTEMPTS: &str = "attempts";
+/// Largest [`Saved`], bytes: what one NVS page holds.
+const SAVED_BYTES_MAX: usize = 3900;
+/// Largest [`Mark`], bytes.
+const MARK_BYTES_MAX: usize = 420;
 
-/// The only memory that survives a crash. It is made durable by [`crate::Effect::Save`], always
-/// before the deed it announces is done or reported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// All that counts after a crash, but for the place in the download. It is made durable as a whole,
+/// always before the deed it announces is done or told.
+///
+/// The image before and the image after an update read each other's: fields are only added, at the
+/// end, and such that zero means absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// Version of the image that boots next.
-    pub version: String,
-    /// The first boot of that image is still to come.
-    #[serde(default)]
-    pub fresh_image: bool,
-    #[serde(default)]
     pub active: Option<Active>,
     /// An upgrade that came too late to replace the one being installed; it begins after.
-    #[serde(default)]
     pub next: Option<Order>,
-    /// Oldest first, at most [`FINISHED_MAX`].
-    #[serde(default)]
-    pub finished: Vec<Finished>,
+    /// Oldest first.
+    pub ended: Vec<Ended, ENDED_MAX>,
+    /// What was installed where, newest last.
+    pub installed: Vec<Installed, 2>,
+    /// A new image that has still to prove itself.
+    pub trial: Option<Trial>,
+    /// A new image that did not.
+    pub rolled_back: Option<RolledBack>,
 }
 
 /// An upgrade as it was ordered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Order {
     /// Never empty.
-    pub msg_id: String,
-    pub upgrade: UpgradeData,
+    pub msg_id: Text<MSG_ID_BYTES_MAX>,
+    pub version: Text<VERSION_BYTES_MAX>,
+    pub url: Text<URL_BYTES_MAX>,
+    pub md5: [u8; 16],
+    pub sha256: Option<[u8; 32]>,
+    /// Bytes.
+    pub file_size: u64,
+    pub force: bool,
+    /// Unix seconds before which the download must not begin.
+    pub not_before: Option<i64>,
+    /// Unix seconds by the server's clock when it was ordered.
+    pub sent_at: Option<i64>,
 }
 
 /// The upgrade that runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Active {
     pub order: Order,
+    /// The furthest phase it ever was in.
     pub phase: Phase,
-    /// Bytes of the partial download that are durable.
-    pub offset: u64,
-    /// The file's strong `ETag`, with its quotes.
-    #[serde(default)]
-    pub etag: Option<String>,
-    /// Highest progress reported, percent.
-    pub progress: u8,
 }
 
-/// How far an upgrade is. It only moves forward; `Installing` is the point of no return.
+/// How far an upgrade is. It only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Phase {
     Downloading,
     Verifying,
@@ -70,47 +90,197 @@ impl Phase {
     }
 }
 
-/// An upgrade that ended.
+/// An upgrade that ended: what its last report says, to be repeated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finished {
-    pub msg_id: String,
-    /// Its last report, to be repeated word for word.
-    pub report: ProgressData,
-    /// The broker acknowledged that report.
+pub struct Ended {
+    pub msg_id: Text<MSG_ID_BYTES_MAX>,
+    pub version: Text<VERSION_BYTES_MAX>,
+    /// Percent.
+    pub progress: u8,
+    /// `None` if it is complete.
+    pub error: Option<Failure>,
+    /// The broker acknowledged the report.
     pub delivered: bool,
 }
 
-impl Saved {
-    /// A gateway that never updated and runs `version`.
-    pub fn new(version: impl Into<String>) -> Self {
-        Saved {
-            version: version.into(),
-            fresh_image: false,
-            active: None,
-            next: None,
-            finished: Vec::new(),
+/// Why an upgrade failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: Text<ERROR_CODE_BYTES_MAX>,
+    pub message: Text<ERROR_MESSAGE_BYTES_MAX>,
+}
+
+impl Ended {
+    pub(crate) fn state(&self) -> ReportState {
+        match self.error {
+            None => ReportState::Completed,
+            Some(_) => ReportState::Failed,
         }
     }
+}
 
-    /// Whether the boot needs the digests of the running image: the last run died while it
-    /// installed, and only the image can say if it had finished.
-    pub fn asks_running_digests(&self) -> bool {
-        self.active
-            .as_ref()
-            .is_some_and(|active| active.phase == Phase::Installing)
+/// Which version lies in a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Number of the OTA slot.
+    pub slot: u8,
+    pub version: Text<VERSION_BYTES_MAX>,
+    /// The application image's size and own SHA-256, so that one flashed by cable is not taken for
+    /// it. `None` where any bytes are an image.
+    pub image: Option<(u32, [u8; 32])>,
+}
+
+/// A place in the download from which it can go on after a power cut. All before it is in the
+/// flash, but for the image's first bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Whose download.
+    pub msg_id: Text<MSG_ID_BYTES_MAX>,
+    /// Number of the OTA slot.
+    pub slot: u8,
+    /// Bytes, whole sectors.
+    pub offset: u32,
+    /// The file's strong `ETag`, with its quotes.
+    pub etag: Option<Text<ETAG_BYTES_MAX>>,
+    pub head: [u8; 16],
+    /// State of the running digests.
+    pub md5: Vec<u8, 88>,
+    pub sha256: Vec<u8, 104>,
+}
+
+impl Saved {
+    /// Reads the fields one by one: as a whole they need four times the stack.
+    fn parse(&mut self, mut bytes: &[u8]) -> Option<()> {
+        let Saved {
+            active,
+            next,
+            ended,
+            installed,
+            trial,
+            rolled_back,
+        } = self;
+        let bytes = &mut bytes;
+        *active = field(bytes)?;
+        *next = field(bytes)?;
+        for _ in 0..field::<u8>(bytes)? {
+            ended.push(field(bytes)?).ok()?;
+        }
+        *installed = field(bytes)?;
+        *trial = field(bytes)?;
+        *rolled_back = field(bytes)?;
+        Some(())
     }
 
-    pub(crate) fn finished(&self, msg_id: &str) -> Option<&Finished> {
-        self.finished.iter().find(|end| end.msg_id == msg_id)
+    pub(crate) fn ended(&self, msg_id: &str) -> Option<&Ended> {
+        self.ended.iter().find(|end| end.msg_id == msg_id)
     }
 
     /// Remembers an end; the oldest that was delivered makes room for it.
-    pub(crate) fn remember(&mut self, end: Finished) {
-        if self.finished.len() >= FINISHED_MAX {
-            let oldest = self.finished.iter().position(|end| end.delivered);
-            self.finished.remove(oldest.unwrap_or(0));
+    pub(crate) fn remember(&mut self, end: Ended) {
+        if self.ended.is_full() {
+            let oldest = self.ended.iter().position(|end| end.delivered);
+            self.ended.remove(oldest.unwrap_or(0));
         }
-        self.finished.push(end);
+        // There is room now.
+        let _ = self.ended.push(end);
+    }
+
+    /// Remembers which version lies in a slot.
+    pub(crate) fn remember_installed(&mut self, installed: Installed) {
+        self.installed.retain(|other| other.slot != installed.slot);
+        if self.installed.is_full() {
+            self.installed.remove(0);
+        }
+        let _ = self.installed.push(installed);
+    }
+}
+
+/// The next field of a struct.
+#[inline(never)]
+fn field<T: DeserializeOwned>(bytes: &mut &[u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
+    *bytes = rest;
+    Some(value)
+}
+
+/// The NVS, and what of us lies in it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    nvs: Nvs,
+}
+
+impl Memory {
+    pub(crate) fn new(nvs: Nvs) -> Self {
+        Memory { nvs }
+    }
+
+    /// What was saved; nothing if there is nothing, or what is there is not of this version.
+    pub(crate) fn load<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        saved: &mut Saved,
+    ) -> Result<(), NvsError<F::Error>> {
+        let mut buffer = [0; SAVED_BYTES_MAX];
+        if self.read(flash, KEY_SAVED, &mut buffer)? && saved.parse(&buffer).is_none() {
+            *saved = Saved::default();
+        }
+        Ok(())
+    }
+
+    /// Reads a blob into `zeros`; false if there is none. An image of another version may have written
+    /// it: one that knew fewer fields at the end leaves zeros for them, which mean nothing; one that
+    /// knew more has its own passed over.
+    fn read<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        key: &str,
+        zeros: &mut [u8],
+    ) -> Result<bool, NvsError<F::Error>> {
+        match self.nvs.get_blob(flash, NAMESPACE, key, zeros) {
+            Ok(found) => Ok(found.is_some()),
+            Err(NvsError::Buffer { .. } | NvsError::OtherType) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn save<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        saved: &Saved,
+    ) -> Result<(), NvsError<F::Error>> {
+        let mut buffer = [0; SAVED_BYTES_MAX];
+        let bytes = postcard::to_slice(saved, &mut buffer).map_err(|_| NvsError::TooLong {
+            limit: SAVED_BYTES_MAX,
+        })?;
+        self.nvs.set_blob(flash, NAMESPACE, KEY_SAVED, bytes)?;
+        let attempts = match (&saved.trial, &saved.rolled_back) {
+            (Some(trial), _) => trial.attempts,
+            (None, Some(rolled_back)) => rolled_back.attempts,
+            (None, None) => return Ok(()),
+        };
+        self.nvs.set_u8(flash, NAMESPACE, KEY_ATTEMPTS, attempts)
+    }
+
+    pub(crate) fn load_mark<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+    ) -> Result<Option<Mark>, NvsError<F::Error>> {
+        let mut buffer = [0; MARK_BYTES_MAX];
+        let is_there = self.read(flash, KEY_MARK, &mut buffer)?;
+        Ok(is_there
+            .then(|| postcard::from_bytes(&buffer).ok())
+            .flatten())
+    }
+
+    pub(crate) fn save_mark<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        mark: &Mark,
+    ) -> Result<(), NvsError<F::Error>> {
+        let mut buffer = [0; MARK_BYTES_MAX];
+        let bytes = postcard::to_slice(mark, &mut buffer).map_err(|_| NvsError::TooLong {
+            limit: MARK_BYTES_MAX,
+        })?;
+        self.nvs.set_blob(flash, NAMESPACE, KEY_MARK, bytes)
     }
 }

@@ -1,43 +1,89 @@
 //! An upgrade from its command to its end: who may begin, what ends it, and that it ends once.
 
-use alloc::{
-    format,
-    string::{String, ToString},
-};
+use core::fmt;
 
 use airlift_proto::{
-    BATTERY_PERCENT_MIN, Message, ProgressData, ReportState, UpgradeData,
+    BATTERY_PERCENT_MIN,
     error_code::{BATTERY_LOW, BUSY, CANCELLED, DIGEST_MISMATCH, INSTALL_FAILED},
 };
+use embedded_storage::nor_flash::NorFlash;
+use sha2::Digest;
 
 use crate::{
-    Active, Digests, Effect, Finished, Found, Notice, Order, Phase,
-    gateway::{BootReason, Job, Proof, Restart, Turn},
+    Broken, ERROR_MESSAGE_BYTES_MAX, Effect, EspError, MSG_ID_BYTES_MAX, Notice, VERSION_BYTES_MAX,
+    gateway::{Job, Restart, Turn},
+    ota::Verified,
+    saved::{Active, Ended, Failure, Installed, Order, Phase},
+    text::{Text, text},
+    trial,
+    wire::{self, Command, Hex},
 };
 
 /// Progress of `verifying`, percent.
 const VERIFYING_PERCENT: u8 = 95;
 /// Progress of `installing`, percent.
 const INSTALLING_PERCENT: u8 = 98;
+/// Read back between two looks at the network, bytes.
+const VERIFY_SLICE_BYTES: u32 = 64 * 1024;
 
-impl Turn<'_, '_> {
-    pub(crate) fn upgrade(&mut self, message: Message<UpgradeData>) {
-        let upgrade = message.data;
-        let msg_id = [upgrade.msg_id.clone(), message.msg_id]
-            .into_iter()
-            .flatten()
-            .find(|msg_id| !msg_id.is_empty());
-        let Some(msg_id) = msg_id else {
-            self.ignore(
-                "an ota_upgrade",
-                "it has no msgId, so a duplicate would start again",
-            );
-            return;
-        };
-        if self.repeat(&msg_id) {
-            return;
+/// What ends an upgrade.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    code: &'static str,
+    why: Text<ERROR_MESSAGE_BYTES_MAX>,
+}
+
+impl Trouble {
+    pub(crate) fn new(code: &'static str, why: fmt::Arguments<'_>) -> Self {
+        Trouble {
+            code,
+            why: text(why),
         }
-        self.consider(Order { msg_id, upgrade });
+    }
+
+    /// A write to the slot failed.
+    pub(crate) fn write(error: EspError) -> Self {
+        let why = match error {
+            EspError::OtaValidateFailed => {
+                format_args!("{error}: the file is no application image")
+            }
+            _ => format_args!("{error}: the slot cannot be written"),
+        };
+        Trouble::new(INSTALL_FAILED, why)
+    }
+}
+
+impl<F: NorFlash> Turn<'_, F> {
+    /// Does what a message on the command topic says.
+    #[inline(never)]
+    pub(crate) fn obey(&mut self, payload: &[u8]) -> Result<(), Broken> {
+        match wire::command(payload) {
+            Ok(Command::Upgrade(order)) => {
+                if self.repeat(&order.msg_id) {
+                    return Ok(());
+                }
+                self.consider(order)
+            }
+            Ok(Command::Impossible {
+                msg_id,
+                version,
+                why,
+            }) => {
+                if self.repeat(&msg_id) {
+                    return Ok(());
+                }
+                self.refuse(
+                    msg_id,
+                    version,
+                    Trouble::new(INSTALL_FAILED, format_args!("the command is wrong: {why}")),
+                )
+            }
+            Ok(Command::Cancel { msg_id }) => self.cancel(&msg_id),
+            Err(why) => {
+                self.ignore("a command", &why);
+                Ok(())
+            }
+        }
     }
 
     /// Sends the last report of an upgrade already known; false if it is new.
@@ -51,290 +97,324 @@ impl Turn<'_, '_> {
             .next
             .as_ref()
             .is_some_and(|next| next.msg_id == msg_id);
-        let end = saved.finished(msg_id).map(|end| end.report.clone());
-        match end {
-            _ if runs => self.report_active(),
-            Some(report) => self.report(msg_id, report),
-            None if held => {}
-            None => return false,
+        if runs {
+            self.report_active();
+        } else if saved.ended(msg_id).is_some() {
+            self.report_end(msg_id);
+        } else if !held {
+            return false;
         }
-        self.tell(Notice::Repeated {
-            msg_id: msg_id.into(),
-        });
+        (self.out)(Effect::Tell(Notice::Repeated { msg_id }));
         true
     }
 
     /// Begins, holds or refuses an upgrade that was not seen before.
-    fn consider(&mut self, order: Order) {
-        let upgrade = &order.upgrade;
-        let battery = self.gateway.battery;
+    fn consider(&mut self, order: Order) -> Result<(), Broken> {
+        let gateway = &*self.gateway;
+        let battery = gateway.battery;
         if battery < BATTERY_PERCENT_MIN {
-            let why = format!(
+            let why = format_args!(
                 "the battery is at {battery} %, an upgrade needs {BATTERY_PERCENT_MIN} %; charge it and retry"
             );
-            return self.refuse(order, BATTERY_LOW, why);
+            return self.refuse_order(order, Trouble::new(BATTERY_LOW, why));
         }
-        if upgrade.file_size == 0 {
-            let why = "the command announces an empty file".to_string();
-            return self.refuse(order, DIGEST_MISMATCH, why);
+        if order.file_size == 0 {
+            let why = format_args!("the command announces an empty file");
+            return self.refuse_order(order, Trouble::new(DIGEST_MISMATCH, why));
         }
-        let size_max = self.gateway.config.image_bytes_max;
-        if upgrade.file_size > size_max {
-            let why = format!(
-                "the image has {} bytes, this gateway takes {size_max}",
-                upgrade.file_size
-            );
-            return self.refuse(order, INSTALL_FAILED, why);
-        }
-        if self.gateway.restart != Restart::No {
+        if gateway.restart != Restart::No || gateway.saved.trial.is_some() {
             return self.hold(order);
         }
-        let Some(active) = &self.gateway.saved.active else {
+        if gateway.local.is_open() {
+            let why = format_args!("an upload over the local page is running");
+            return self.refuse_order(order, Trouble::new(BUSY, why));
+        }
+        let Some(active) = &gateway.saved.active else {
             return self.begin(order);
         };
-        if !upgrade.force_upgrade {
-            let why = format!(
-                "the upgrade to {} is running; wait for its end, cancel it or force this one",
-                active.order.upgrade.version
+        if !order.force {
+            let running = &active.order.version;
+            let why = format_args!(
+                "the upgrade to {running} is running; wait for its end, cancel it or force this one"
             );
-            return self.refuse(order, BUSY, why);
+            return self.refuse_order(order, Trouble::new(BUSY, why));
         }
-        if active.phase == Phase::Installing {
-            return self.hold(order);
-        }
-        let why = format!("replaced by the forced upgrade to {}", upgrade.version);
-        self.end_active(CANCELLED, why);
-        self.begin(order);
+        let why = format_args!("replaced by the forced upgrade to {}", order.version);
+        self.end_active_before(Trouble::new(CANCELLED, why))?;
+        self.begin(order)
     }
 
-    fn begin(&mut self, order: Order) {
-        self.gateway.received = 0;
-        self.gateway.received_max = 0;
-        self.gateway.failures = 0;
+    fn begin(&mut self, order: Order) -> Result<(), Broken> {
         self.gateway.saved.active = Some(Active {
             order,
             phase: Phase::Downloading,
-            offset: 0,
-            etag: None,
-            progress: 0,
         });
-        self.effects
-            .extend([Effect::Truncate { bytes: 0 }, Effect::Save]);
-        self.tell_accepted();
+        self.save()?;
+        self.resume()
+    }
+
+    /// Begins the saved upgrade, or goes on with it after a restart.
+    pub(crate) fn resume(&mut self) -> Result<(), Broken> {
+        if let Err(trouble) = self.open_download()? {
+            return self.end_active(trouble);
+        }
+        let gateway = &*self.gateway;
+        if let (Some(active), Some(download)) = (&gateway.saved.active, &gateway.download) {
+            (self.out)(Effect::Tell(Notice::Accepted {
+                msg_id: &active.order.msg_id,
+                version: &active.order.version,
+                offset: download.received.into(),
+                file_size: active.order.file_size,
+            }));
+        }
         self.report_active();
-        self.fetch();
+        self.fetch_in_time()
     }
 
-    fn tell_accepted(&mut self) {
-        if let Some(Active { order, .. }) = &self.gateway.saved.active {
-            let notice = Notice::Accepted {
-                msg_id: order.msg_id.clone(),
-                version: order.upgrade.version.clone(),
-                offset: self.gateway.received,
-                file_size: order.upgrade.file_size,
-            };
-            self.tell(notice);
+    /// Keeps an upgrade until the one before it is proven; a newer one takes its place.
+    fn hold(&mut self, order: Order) -> Result<(), Broken> {
+        let msg_id = order.msg_id.clone();
+        let why = Trouble::new(
+            CANCELLED,
+            format_args!("replaced by the upgrade to {}", order.version),
+        );
+        match self.gateway.saved.next.replace(order) {
+            Some(older) => self.refuse_order(older, why)?,
+            None => self.save()?,
         }
-    }
-
-    /// Keeps an upgrade until the one being installed has rebooted; a newer one takes its place.
-    fn hold(&mut self, order: Order) {
-        let notice = Notice::Held {
-            msg_id: order.msg_id.clone(),
-        };
-        let why = format!("replaced by the upgrade to {}", order.upgrade.version);
-        if let Some(older) = self.gateway.saved.next.replace(order) {
-            self.refuse(older, CANCELLED, why);
-        } else {
-            self.effects.push(Effect::Save);
-        }
-        self.tell(notice);
+        (self.out)(Effect::Tell(Notice::Held { msg_id: &msg_id }));
+        Ok(())
     }
 
     /// Begins the upgrade that was held, if there is one.
-    pub(crate) fn begin_next(&mut self) {
-        if let Some(order) = self.gateway.saved.next.take() {
-            self.consider(order);
+    pub(crate) fn begin_next(&mut self) -> Result<(), Broken> {
+        if self.gateway.saved.trial.is_some() {
+            return Ok(());
+        }
+        match self.gateway.saved.next.take() {
+            Some(order) => self.consider(order),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn cancel(&mut self, msg_id: &str) {
+    fn cancel(&mut self, msg_id: &str) -> Result<(), Broken> {
+        let trouble = || Trouble::new(CANCELLED, format_args!("cancelled by command"));
         let saved = &mut self.gateway.saved;
         if let Some(order) = saved.next.take_if(|next| next.msg_id == msg_id) {
-            return self.refuse(order, CANCELLED, "cancelled by command".into());
+            return self.refuse_order(order, trouble());
         }
         match &saved.active {
-            Some(active) if active.order.msg_id == msg_id => {
-                if active.phase == Phase::Installing {
-                    self.ignore("an ota_cancel", "the image is already being installed");
-                } else {
-                    self.end_active(CANCELLED, "cancelled by command".into());
-                }
+            Some(active) if active.order.msg_id == msg_id => self.end_active(trouble()),
+            _ => {
+                self.ignore("an ota_cancel", &"no such upgrade is running");
+                Ok(())
             }
-            _ => self.ignore("an ota_cancel", "no such upgrade is running"),
         }
     }
 
-    /// Goes on after a restart with `part_bytes` of the partial download in storage.
-    pub(crate) fn resume(&mut self, part_bytes: Option<u64>) {
-        let Some(active) = &mut self.gateway.saved.active else {
-            return;
+    /// The whole file came: its digests are compared, then it is read back from the flash.
+    pub(crate) fn verify(&mut self) -> Result<(), Broken> {
+        self.gateway.job = Job::None;
+        if let Some(trouble) = self.digest_mismatch() {
+            return self.end_active(trouble);
+        }
+        self.advance(Phase::Verifying)?;
+        self.gateway.job = Job::Verifying;
+        Ok(())
+    }
+
+    fn digest_mismatch(&self) -> Option<Trouble> {
+        let download = self.gateway.download.as_ref()?;
+        let order = &self.gateway.saved.active.as_ref()?.order;
+        let md5 = download.md5.clone().finalize();
+        if md5[..] != order.md5 {
+            let (is, announced) = (Hex(&md5), Hex(&order.md5));
+            return Some(Trouble::new(
+                DIGEST_MISMATCH,
+                format_args!("the file's MD5 is {is}, the command says {announced}"),
+            ));
+        }
+        let announced = order.sha256?;
+        let sha256 = download.sha256.clone().finalize();
+        (sha256[..] != announced).then(|| {
+            // Half of each tells them apart and fits.
+            let (is, announced) = (Hex(&sha256[..16]), Hex(&announced[..16]));
+            Trouble::new(
+                DIGEST_MISMATCH,
+                format_args!("the file's SHA-256 is {is}…, the command says {announced}…"),
+            )
+        })
+    }
+
+    /// Reads the next slice of the image back.
+    pub(crate) fn verify_slice(&mut self) -> Result<(), Broken> {
+        let gateway = &mut *self.gateway;
+        let Some(download) = &gateway.download else {
+            return Ok(());
         };
-        let size = active.order.upgrade.file_size;
-        let offset = active.offset.min(part_bytes.unwrap_or(0)).min(size);
-        active.offset = offset;
-        self.gateway.received = offset;
-        self.gateway.received_max = offset;
-        let verified = active.phase > Phase::Downloading;
-        if verified && offset < size {
-            let why = "the downloaded image is gone from storage; retry the upgrade".into();
-            return self.end_active(INSTALL_FAILED, why);
+        let came = download.sha256.clone().finalize();
+        match gateway.ota.verify(download.handle, VERIFY_SLICE_BYTES) {
+            Ok(None) => Ok(()),
+            Ok(Some(verified)) if verified.sha256 == came[..] => self.install(verified),
+            Ok(Some(_)) => self.end_active(Trouble::new(
+                INSTALL_FAILED,
+                format_args!("the flash does not hold what was written to it"),
+            )),
+            Err(EspError::OtaValidateFailed) => self.end_active(Trouble::new(
+                INSTALL_FAILED,
+                format_args!("ESP_ERR_OTA_VALIDATE_FAILED: the file is no valid application image for this chip"),
+            )),
+            Err(error) => self.end_active(Trouble::new(
+                INSTALL_FAILED,
+                format_args!("Update.end() failed: {error}"),
+            )),
         }
-        self.effects.push(Effect::Truncate { bytes: offset });
-        self.tell_accepted();
-        if verified {
-            self.digest();
-        } else {
-            self.fetch();
-        }
     }
 
-    /// The whole file is here: it is read back and digested.
-    pub(crate) fn verify(&mut self) {
-        self.advance(Phase::Verifying, VERIFYING_PERCENT);
-        self.digest();
-    }
-
-    fn digest(&mut self) {
-        let job = self.next_job();
-        self.gateway.job = Job::Digesting(job);
-        self.effects.push(Effect::Digest { job });
-    }
-
-    pub(crate) fn digested(&mut self, digests: &Digests) {
-        let Some(active) = &self.gateway.saved.active else {
-            return;
+    fn install(&mut self, verified: Verified) -> Result<(), Broken> {
+        self.gateway.job = Job::None;
+        self.advance(Phase::Installing)?;
+        let gateway = &mut *self.gateway;
+        let (Some(download), Some(active)) = (gateway.download.take(), &gateway.saved.active)
+        else {
+            return Ok(());
         };
-        if let Some(why) = digests.mismatch(&active.order.upgrade) {
-            return self.end_active(DIGEST_MISMATCH, why);
+        if let Err(error) = gateway.ota.end(download.handle) {
+            return self.end_active(Trouble::new(
+                INSTALL_FAILED,
+                format_args!("Update.end() failed: {error}"),
+            ));
         }
-        self.advance(Phase::Installing, INSTALLING_PERCENT);
-        let job = self.next_job();
-        self.gateway.job = Job::Installing(job);
-        self.effects.push(Effect::Install { job });
+        let order = active.order.clone();
+        self.arm_trial(order.version.clone(), &verified)?;
+        self.gateway.saved.active = None;
+        self.gateway.restart = Restart::AwaitsAck {
+            msg_id: order.msg_id.clone(),
+        };
+        self.finish(order.msg_id, order.version, 100, None)
+    }
+
+    /// Notes what lies in the new slot and that it must prove itself; saved by the caller.
+    pub(crate) fn arm_trial(
+        &mut self,
+        version: Text<VERSION_BYTES_MAX>,
+        verified: &Verified,
+    ) -> Result<(), Broken> {
+        let gateway = &mut *self.gateway;
+        let partition = gateway.ota.get_next_update_partition(None);
+        let slot = partition
+            .and_then(trial::slot_of)
+            .ok_or(EspError::NotFound)?;
+        gateway.saved.trial = Some(trial::arm(&mut gateway.ota, slot, version.clone())?);
+        gateway.saved.rolled_back = None;
+        gateway.saved.remember_installed(Installed {
+            slot,
+            version,
+            image: verified.image,
+        });
+        Ok(())
     }
 
     /// Enters a phase: durable first, then told.
-    fn advance(&mut self, phase: Phase, progress: u8) {
-        let received = self.gateway.received;
+    fn advance(&mut self, phase: Phase) -> Result<(), Broken> {
         let Some(active) = &mut self.gateway.saved.active else {
-            return;
+            return Ok(());
         };
         if active.phase < phase {
             active.phase = phase;
-            active.offset = received;
-            active.progress = progress;
-            self.effects.extend([Effect::Sync, Effect::Save]);
-            self.tell(Notice::Progress {
+            self.save()?;
+            (self.out)(Effect::Tell(Notice::Progress {
                 state: phase.state(),
-                progress,
-            });
+                progress: self.gateway.progress(),
+            }));
             self.report_active();
         }
+        Ok(())
     }
 
-    pub(crate) fn installed(&mut self) {
-        self.gateway.job = Job::None;
+    /// Ends the running upgrade as failed, and begins the one that was held; the old version runs
+    /// on.
+    pub(crate) fn end_active(&mut self, trouble: Trouble) -> Result<(), Broken> {
+        self.end_active_before(trouble)?;
+        self.begin_next()
+    }
+
+    fn end_active_before(&mut self, trouble: Trouble) -> Result<(), Broken> {
+        let progress = self.gateway.progress();
         let Some(active) = self.gateway.saved.active.take() else {
-            return;
+            return Ok(());
         };
-        self.gateway.saved.version = active.order.upgrade.version.clone();
-        self.gateway.saved.fresh_image = true;
-        self.gateway.restart = Restart::AwaitsAck {
-            msg_id: active.order.msg_id.clone(),
-        };
-        self.finish(active.order, ReportState::Completed, 100, None);
-    }
-
-    /// If the last run died between the install and its record, and the new image is the one that
-    /// runs, the upgrade is complete and this is its first boot.
-    pub(crate) fn finish_interrupted_install(&mut self, found: &Found) {
-        let gateway = &mut *self.gateway;
-        let Some(running) = &found.running else {
-            return;
-        };
-        let runs = |active: &mut Active| {
-            active.phase == Phase::Installing
-                && found.part_bytes.is_none()
-                && running.mismatch(&active.order.upgrade).is_none()
-        };
-        if let Some(active) = gateway.saved.active.take_if(runs) {
-            gateway.saved.version = active.order.upgrade.version.clone();
-            gateway.running_version = gateway.saved.version.clone();
-            gateway.boot_reason = BootReason::Ota;
-            gateway.proof = Proof::Owed;
-            self.finish(active.order, ReportState::Completed, 100, None);
+        self.stop_job();
+        if let Some(download) = self.gateway.download.take() {
+            // Closed already if it was the session that failed.
+            let _ = self.gateway.ota.abort(download.handle);
         }
+        let order = active.order;
+        self.finish(order.msg_id, order.version, progress, Some(trouble))
     }
 
-    pub(crate) fn storage_failed(&mut self, reason: &str) {
-        self.end_active(INSTALL_FAILED, format!("storage failed: {reason}"));
-    }
-
-    /// Ends the running upgrade as failed; the old version runs on.
-    pub(crate) fn end_active(&mut self, code: &'static str, why: String) {
-        let Some(active) = self.gateway.saved.active.take() else {
-            return;
-        };
-        if let Some(job) = self.current_job() {
-            self.effects.push(Effect::Stop(job));
-        }
-        self.gateway.job = Job::None;
-        let progress = active.progress;
-        self.finish(
-            active.order,
-            ReportState::Failed,
-            progress,
-            Some((code, why)),
-        );
-        self.effects.push(Effect::Discard);
-        self.begin_next();
+    fn refuse_order(&mut self, order: Order, trouble: Trouble) -> Result<(), Broken> {
+        self.refuse(order.msg_id, order.version, trouble)
     }
 
     /// Ends an upgrade that never began.
-    fn refuse(&mut self, order: Order, code: &'static str, why: String) {
-        self.finish(order, ReportState::Failed, 0, Some((code, why)));
+    fn refuse(
+        &mut self,
+        msg_id: Text<MSG_ID_BYTES_MAX>,
+        version: Text<VERSION_BYTES_MAX>,
+        trouble: Trouble,
+    ) -> Result<(), Broken> {
+        self.finish(msg_id, version, 0, Some(trouble))
     }
 
     /// The one way an upgrade ends: remembered first, then reported.
     fn finish(
         &mut self,
-        order: Order,
-        state: ReportState,
+        msg_id: Text<MSG_ID_BYTES_MAX>,
+        version: Text<VERSION_BYTES_MAX>,
         progress: u8,
-        error: Option<(&'static str, String)>,
-    ) {
-        let (error_code, error_message) = error.map(|(code, why)| (code.to_string(), why)).unzip();
-        let report = ProgressData {
-            state,
-            progress: progress.into(),
-            current_version: Some(self.gateway.running_version.clone()),
-            target_version: Some(order.upgrade.version),
-            error_code: error_code.clone(),
-            error_message: error_message.clone(),
-        };
-        self.gateway.saved.remember(Finished {
-            msg_id: order.msg_id.clone(),
-            report: report.clone(),
+        trouble: Option<Trouble>,
+    ) -> Result<(), Broken> {
+        let end = Ended {
+            msg_id: msg_id.clone(),
+            version,
+            progress,
+            error: trouble.map(|trouble| Failure {
+                code: text(format_args!("{}", trouble.code)),
+                message: trouble.why,
+            }),
             delivered: false,
-        });
-        self.effects.push(Effect::Save);
-        self.tell(Notice::Finished {
-            msg_id: order.msg_id.clone(),
+        };
+        let error = end.error.clone();
+        let state = end.state();
+        self.gateway.saved.remember(end);
+        self.save()?;
+        (self.out)(Effect::Tell(Notice::Finished {
+            msg_id: &msg_id,
             state,
-            error_code,
-            error_message,
-        });
-        self.report(&order.msg_id, report);
+            error_code: error.as_ref().map(|error| error.code.as_str()),
+            error_message: error.as_ref().map(|error| error.message.as_str()),
+        }));
+        self.report_end(&msg_id);
+        Ok(())
+    }
+
+    fn ignore(&mut self, what: &str, why: &dyn fmt::Display) {
+        let reason: Text<160> = text(format_args!("{what}: {why}"));
+        (self.out)(Effect::Tell(Notice::Ignored { reason: &reason }));
+    }
+}
+
+impl<F> crate::Gateway<F> {
+    /// Progress of the running upgrade, percent.
+    pub(crate) fn progress(&self) -> u8 {
+        match self.saved.active.as_ref().map(|active| active.phase) {
+            Some(Phase::Installing) => INSTALLING_PERCENT,
+            Some(Phase::Verifying) => VERIFYING_PERCENT,
+            Some(Phase::Downloading) | None => {
+                let download = self.download.as_ref();
+                download.map_or(0, |download| download.progress)
+            }
+        }
     }
 }

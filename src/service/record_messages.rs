@@ -153,7 +153,7 @@ impl Service {
                 Said::Status(serde_json::from_slice(&message.payload).map_err(malformed)?)
             }
             TopicKind::Report => {
-                match serde_json::from_slice(&message.payload).map_err(malformed)? {
+                match serde_json::from_slice::<Report>(&message.payload).map_err(malformed)? {
                     Report::Progress(Message {
                         msg_id,
                         timestamp,

@@ -202,6 +202,7 @@ fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
             sha256: Some(task.sha256.clone()),
             file_size: task.file_size.unsigned_abs(),
             force_upgrade: task.force_upgrade,
+            not_before: None,
             msg_id: Some(task.msg_id.clone()),
         },
     });

@@ -214,7 +214,7 @@ impl Gateway {
     }
 
     fn push_report(&mut self, msg_id: &str, target: &str, state: ReportState, progress: i64) {
-        let report = Report::Progress(Message {
+        let report: Report = Report::Progress(Message {
             msg_id: Some(msg_id.to_owned()),
             uuid: Some(self.id.clone()),
             timestamp: None,
@@ -244,7 +244,7 @@ impl Gateway {
     }
 
     fn push_heartbeat(&mut self) {
-        let heartbeat = Report::Heartbeat(Message {
+        let heartbeat: Report = Report::Heartbeat(Message {
             msg_id: None,
             uuid: Some(self.id.clone()),
             timestamp: None,

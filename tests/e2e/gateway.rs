@@ -1,6 +1,8 @@
 //! Upgrades of the real gateway, `airlift-gateway`, by a server on its embedded defaults.
 
 use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +17,10 @@ use super::server::{Api, PATIENCE, Server, eventually};
 
 const OLD: &str = "1.0.1";
 const NEW: &str = "1.0.2";
+/// Where the first upgrade goes in the flash of a raw gateway: its partition `ota_1`.
+const SLOT: u64 = 0x4001_0000;
+/// Bytes of an image that are written last.
+const HEAD_BYTES: usize = 16;
 
 /// A server with its built-in broker.
 struct Cloud {
@@ -125,9 +131,7 @@ impl Cloud {
         assert_eq!(seen["currentVersion"], OLD, "{seen}");
         assert_eq!(seen["online"], true, "{seen}");
         assert!(gateway.is_running().unwrap());
-        assert!(!image_of(gateway, gateway_id).exists());
-        let part = part_of(gateway, gateway_id);
-        assert!(!part.exists(), "the partial download is removed");
+        assert_slot_has_no_head(gateway, gateway_id);
     }
 
     /// The sum of all series of a metric whose labels contain `label`.
@@ -145,13 +149,28 @@ fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// The image the gateway runs; it keeps its files in the folder it runs in.
-fn image_of(gateway: &Process, gateway_id: &str) -> PathBuf {
+/// The flash of a gateway, which keeps its files in the folder it runs in.
+fn flash_of(gateway: &Process, gateway_id: &str) -> PathBuf {
     gateway.folder().join(format!("{gateway_id}.img"))
 }
 
-fn part_of(gateway: &Process, gateway_id: &str) -> PathBuf {
-    gateway.folder().join(format!("{gateway_id}.img.part"))
+/// At most so many bytes of the slot that the first upgrade goes to.
+fn slot(gateway: &Process, gateway_id: &str, bytes: usize) -> Vec<u8> {
+    let mut flash = File::open(flash_of(gateway, gateway_id)).unwrap();
+    flash.seek(SeekFrom::Start(SLOT)).unwrap();
+    let mut slot = Vec::new();
+    flash.take(bytes as u64).read_to_end(&mut slot).unwrap();
+    slot
+}
+
+fn assert_slot_holds(gateway: &Process, gateway_id: &str, image: &[u8]) {
+    assert!(slot(gateway, gateway_id, image.len()) == image);
+}
+
+/// Whatever came of a download, it does not look like an image.
+fn assert_slot_has_no_head(gateway: &Process, gateway_id: &str) {
+    let head = slot(gateway, gateway_id, HEAD_BYTES);
+    assert!(head.iter().all(|byte| *byte == 0xFF), "{head:02x?}");
 }
 
 /// Bytes of which no two stretches are alike, so that a wrong resume shows.
@@ -192,8 +211,7 @@ async fn an_upgrade_ends_confirmed_and_the_image_equals_the_upload() {
     let status = gateway.wait(PATIENCE).unwrap();
     assert!(status.success(), "{status}: {}", gateway.log());
     cloud.confirmed("WHOLE").await;
-    assert!(std::fs::read(image_of(&gateway, "WHOLE")).unwrap() == image);
-    assert!(!part_of(&gateway, "WHOLE").exists());
+    assert_slot_holds(&gateway, "WHOLE", &image);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +227,7 @@ async fn a_download_that_is_cut_resumes_where_it_was() {
     let status = gateway.wait(PATIENCE).unwrap();
     assert!(status.success(), "{status}: {}", gateway.log());
     cloud.confirmed("CUT").await;
-    assert!(std::fs::read(image_of(&gateway, "CUT")).unwrap() == image);
+    assert_slot_holds(&gateway, "CUT", &image);
 
     assert_eq!(proxy.cuts_fired(), 1);
     assert_eq!(proxy.connections(), 2);
@@ -240,15 +258,15 @@ async fn kill_9_of_the_gateway_in_mid_download_costs_only_the_rest() {
     let task = cloud.task("KILLED").await;
     assert_eq!(task["status"], "downloading", "{task}");
     assert!((30..90).contains(&task["progress"].as_u64().unwrap()));
-    let part = std::fs::metadata(part_of(&gateway, "KILLED"));
-    assert!(part.unwrap().len() < SIZE);
-    assert!(!image_of(&gateway, "KILLED").exists());
+    let flash = std::fs::metadata(flash_of(&gateway, "KILLED"));
+    assert!(flash.unwrap().len() < SLOT + SIZE);
+    assert_slot_has_no_head(&gateway, "KILLED");
 
     gateway.start_again().unwrap();
     let status = gateway.wait(PATIENCE).unwrap();
     assert!(status.success(), "{status}: {}", gateway.log());
     cloud.confirmed("KILLED").await;
-    assert!(std::fs::read(image_of(&gateway, "KILLED")).unwrap() == image);
+    assert_slot_holds(&gateway, "KILLED", &image);
     assert!(resumed_at(&gateway) >= SIZE / 4, "{}", gateway.log());
     let route = "airlift_http_requests_total{";
     assert_eq!(cloud.metric(route, "status=\"206\"").await, 1);
@@ -319,7 +337,7 @@ async fn a_gateway_that_was_away_gets_its_upgrade_when_it_comes() {
     let fresh = cloud.gateway("NEVER-HEARD-OF", &[]);
     for (gateway, id) in [(&known, "KNOWN"), (&fresh, "NEVER-HEARD-OF")] {
         cloud.confirmed(id).await;
-        assert!(std::fs::read(image_of(gateway, id)).unwrap() == image);
+        assert_slot_holds(gateway, id, &image);
     }
 }
 
@@ -377,7 +395,7 @@ async fn reports_that_nobody_heard_reach_the_server_when_it_is_back_at_the_broke
     proxy.refuse(true).unwrap();
     mosquitto.terminate().unwrap();
     mosquitto.start_again().unwrap();
-    let line = "completed 100 %";
+    let line = "UNHEARD completed (";
     gateway.wait_for_line(line, PATIENCE).unwrap();
     // Long enough for the broker to acknowledge it.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -405,7 +423,7 @@ async fn a_fleet_of_fifty_ends_confirmed() {
     assert!(status.success(), "{status}: {}", gateways.log());
     for id in &ids {
         cloud.confirmed(id).await;
-        assert!(std::fs::read(image_of(&gateways, id)).unwrap() == image);
+        assert_slot_holds(&gateways, id, &image);
     }
     assert_eq!(cloud.api.tasks("").await.unwrap().len(), GATEWAYS);
 }

@@ -1,12 +1,13 @@
 //! What travels between the server and a gateway: topic names and JSON messages.
 //!
-//! `no_std` with `alloc`, and free of any client library, so that the server, the gateway on a PC and
+//! `no_std`, generic over the type of its strings so that it needs no allocator, and free of any client library, so that the server, the gateway on a PC and
 //! the gateway on an ESP32 share one definition of every byte.
 //!
 //! To add a message: a variant in [`Command`] or [`Report`], its data struct, and a golden line in
 //! `tests/golden.rs`.
 #![no_std]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
 pub mod error_code;
@@ -14,10 +15,12 @@ mod message;
 mod topic;
 
 pub use message::{
-    CancelData, Command, HeartbeatData, Message, ProgressData, Report, ReportState, Status,
+    CancelData, Command, HeartbeatData, Message, ProgressData, Report, ReportState, Status, Text,
     UpgradeData,
 };
-pub use topic::{GATEWAY_ID_LENGTH_MAX, TopicKind, Topics, is_gateway_id};
+#[cfg(feature = "alloc")]
+pub use topic::Topics;
+pub use topic::{GATEWAY_ID_LENGTH_MAX, TopicKind, is_gateway_id, write_topic};
 
 /// Battery charge, in percent, under which a gateway refuses an upgrade with
 /// [`error_code::BATTERY_LOW`].

@@ -1,84 +1,103 @@
-use alloc::string::String;
-
 use serde::{Deserialize, Serialize};
+
+/// The strings of a message where nothing else is said: owned if there is an allocator.
+#[cfg(feature = "alloc")]
+pub type Text = alloc::string::String;
+/// The strings of a message where nothing else is said: owned if there is an allocator.
+#[cfg(not(feature = "alloc"))]
+pub type Text = &'static str;
 
 /// What every command and report has around its `data`. All but `data` may be missing in what a
 /// gateway sends: sketches in the field leave them out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Message<D> {
+#[serde(
+    rename_all = "camelCase",
+    bound(deserialize = "D: Deserialize<'de>, S: Deserialize<'de>")
+)]
+pub struct Message<D, S = Text> {
     /// The task's message id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<String>,
+    pub msg_id: Option<S>,
     /// The gateway's id; the topic's is the one that counts.
     #[serde(default)]
-    pub uuid: Option<String>,
+    pub uuid: Option<S>,
     /// Unix seconds by the sender's clock, which may not be set.
     #[serde(default)]
     pub timestamp: Option<i64>,
     pub data: D,
 }
 
-/// Server to gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Server to gateway. Read with an allocator alone: the tag may stand anywhere.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "alloc", derive(Deserialize))]
 #[serde(tag = "msgType")]
-pub enum Command {
+#[cfg_attr(feature = "alloc", serde(bound(deserialize = "S: Deserialize<'de>")))]
+pub enum Command<S = Text> {
     #[serde(rename = "ota_upgrade")]
-    Upgrade(Message<UpgradeData>),
+    Upgrade(Message<UpgradeData<S>, S>),
     #[serde(rename = "ota_cancel")]
-    Cancel(Message<CancelData>),
+    Cancel(Message<CancelData<S>, S>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UpgradeData {
-    pub version: String,
-    pub firmware_url: String,
+#[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
+pub struct UpgradeData<S = Text> {
+    pub version: S,
+    pub firmware_url: S,
     /// Lower-case hex.
-    pub md5: String,
+    pub md5: S,
     /// Lower-case hex. Optional when read: older servers send none.
     #[serde(default)]
-    pub sha256: Option<String>,
+    pub sha256: Option<S>,
     /// Bytes.
     pub file_size: u64,
     #[serde(default)]
     pub force_upgrade: bool,
+    /// Unix seconds before which the download must not begin, so that a fleet does not begin at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
     /// The same as the message's: gateways in the field read it from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msg_id: Option<String>,
+    pub msg_id: Option<S>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CancelData {
+#[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
+pub struct CancelData<S = Text> {
     /// The message id of the upgrade to end.
-    pub msg_id: String,
+    pub msg_id: S,
 }
 
-/// Gateway to server, on the report topic.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Gateway to server, on the report topic. `N` is the type of measured numbers: devices that measure
+/// whole ones need no floating point.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "alloc", derive(Deserialize))]
 #[serde(tag = "msgType")]
-pub enum Report {
+#[cfg_attr(
+    feature = "alloc",
+    serde(bound(deserialize = "S: Deserialize<'de>, N: Deserialize<'de>"))
+)]
+pub enum Report<S = Text, N = f32> {
     #[serde(rename = "ota_progress")]
-    Progress(Message<ProgressData>),
+    Progress(Message<ProgressData<S>, S>),
     #[serde(rename = "heartbeat")]
-    Heartbeat(Message<HeartbeatData>),
+    Heartbeat(Message<HeartbeatData<S, N>, S>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProgressData {
+#[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
+pub struct ProgressData<S = Text> {
     pub state: ReportState,
     /// Percent. Any number can arrive; 0 to 100 is valid.
     pub progress: i64,
     #[serde(default)]
-    pub current_version: Option<String>,
+    pub current_version: Option<S>,
     #[serde(default)]
-    pub target_version: Option<String>,
+    pub target_version: Option<S>,
     #[serde(default)]
-    pub error_code: Option<String>,
+    pub error_code: Option<S>,
     #[serde(default)]
-    pub error_message: Option<String>,
+    pub error_message: Option<S>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,20 +114,23 @@ pub enum ReportState {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeartbeatData {
-    pub firmware_version: String,
+#[serde(
+    rename_all = "camelCase",
+    bound(deserialize = "S: Deserialize<'de>, N: Deserialize<'de>")
+)]
+pub struct HeartbeatData<S = Text, N = f32> {
+    pub firmware_version: S,
     /// Percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub battery: Option<f32>,
+    pub battery: Option<N>,
     /// Bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_heap: Option<u64>,
     /// dBm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rssi: Option<f32>,
+    pub rssi: Option<N>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boot_reason: Option<String>,
+    pub boot_reason: Option<S>,
     /// The boot before this heartbeat fell back to the old image.
     #[serde(default)]
     pub rollback: bool,
@@ -116,9 +138,9 @@ pub struct HeartbeatData {
 
 /// Gateway to everyone, retained on the status topic; also its last will.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status {
+#[serde(rename_all = "camelCase", bound(deserialize = "S: Deserialize<'de>"))]
+pub struct Status<S = Text> {
     pub online: bool,
     #[serde(default)]
-    pub firmware_version: Option<String>,
+    pub firmware_version: Option<S>,
 }

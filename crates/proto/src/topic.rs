@@ -1,4 +1,6 @@
-use alloc::{format, string::String};
+#[cfg(feature = "alloc")]
+use alloc::string::String;
+use core::fmt::{self, Write};
 
 /// Longest gateway id, in bytes.
 pub const GATEWAY_ID_LENGTH_MAX: usize = 64;
@@ -34,12 +36,24 @@ impl TopicKind {
     }
 }
 
+/// Writes the topic's name, `{prefix}/gateway/{gatewayId}/{command|report|status}`.
+pub fn write_topic(
+    out: &mut impl Write,
+    prefix: &str,
+    gateway_id: &str,
+    kind: TopicKind,
+) -> fmt::Result {
+    write!(out, "{prefix}/gateway/{gateway_id}/{}", kind.name())
+}
+
 /// Topic names under one prefix: `{prefix}/gateway/{gatewayId}/{command|report|status}`.
+#[cfg(feature = "alloc")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
     prefix: String,
 }
 
+#[cfg(feature = "alloc")]
 impl Topics {
     pub fn new(prefix: impl Into<String>) -> Self {
         Topics {
@@ -48,7 +62,10 @@ impl Topics {
     }
 
     pub fn topic(&self, gateway_id: &str, kind: TopicKind) -> String {
-        format!("{}/gateway/{gateway_id}/{}", self.prefix, kind.name())
+        let mut topic = String::new();
+        // Writing to a string cannot fail.
+        let _ = write_topic(&mut topic, &self.prefix, gateway_id, kind);
+        topic
     }
 
     /// The filter that matches `kind` of every gateway.

@@ -1,6 +1,13 @@
 //! The bytes on the wire, as phones and sketches in the field know them.
 
-use airlift_proto::*;
+use airlift_proto::{
+    CancelData, HeartbeatData, Message, ProgressData, ReportState, TopicKind, Topics, UpgradeData,
+    is_gateway_id,
+};
+
+type Command = airlift_proto::Command;
+type Report = airlift_proto::Report;
+type Status = airlift_proto::Status;
 
 fn round_trip<T>(value: &T, json: &str)
 where
@@ -24,11 +31,33 @@ fn upgrade_command() {
                 sha256: Some("5d".into()),
                 file_size: 14,
                 force_upgrade: false,
+                not_before: None,
                 msg_id: Some("ota_1".into()),
             },
         }),
         r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1"}}"#,
     );
+}
+
+/// What a device without an allocator reads and writes.
+#[test]
+fn borrowed_strings_and_whole_numbers_give_the_same_bytes() {
+    let json = r#"{"version":"2","firmwareUrl":"u","md5":"m","sha256":null,"fileSize":1,"forceUpgrade":true,"notBefore":1770000090}"#;
+    let data: UpgradeData<&str> = serde_json::from_str(json).unwrap();
+    assert_eq!((data.version, data.not_before), ("2", Some(1_770_000_090)));
+    assert_eq!(serde_json::to_string(&data).unwrap(), json);
+    let heartbeat = HeartbeatData::<&str, i32> {
+        firmware_version: "2",
+        battery: Some(80),
+        ..HeartbeatData::default()
+    };
+    let json = serde_json::to_string(&heartbeat).unwrap();
+    assert_eq!(
+        json,
+        r#"{"firmwareVersion":"2","battery":80,"rollback":false}"#
+    );
+    let read: HeartbeatData = serde_json::from_str(&json).unwrap();
+    assert_eq!(read.battery, Some(80.0));
 }
 
 #[test]

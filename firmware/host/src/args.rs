@@ -1,17 +1,25 @@
 //! The command line, read and checked.
 
-use std::{num::NonZeroU64, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
+use airlift_firmware::{Text, VERSION_BYTES_MAX};
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
+
+use crate::{
+    board::{Board, BootloaderKind},
+    faults::Seed,
+    local,
+};
 
 /// Largest `--fleet`.
 const FLEET_MAX: u32 = 100_000;
 
 /// An OTA gateway on this PC: takes upgrade commands over MQTT, downloads over HTTP (and goes on
-/// where it was cut), checks MD5 and SHA-256, writes the image to a file, reports, "reboots" and
-/// heartbeats with the new version.
+/// where it was cut), checks MD5 and SHA-256, writes the image to the flash in a file, reports,
+/// "reboots" into it, and keeps it once its first heartbeat is acknowledged; else the old one comes
+/// back.
 #[derive(Debug, Parser)]
 #[command(
     name = "airlift-gateway",
@@ -24,14 +32,39 @@ Examples:
         curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001 \\
              -H 'Content-Type: application/json' -d '{\"version\": \"1.0.2\"}'
 
+  airlift-gateway --board esp32c3 --flash c3.bin --local-listen 127.0.0.1:8080
+      One that takes nothing but application images for the ESP32-C3, also over its own page:
+        curl -u :PASSWORD -F firmware=@firmware.bin http://127.0.0.1:8080/api/ota/upload
+
   airlift-gateway --id LAB --fleet 1000 --flash fleet/lab.img
       A thousand gateways, LAB-0001 to LAB-1000, with fleet/lab-0001.img and so on.
 
-Files, beside each other and kept between runs:
-  FILE             the image that runs
-  FILE.part        a partial download
-  FILE.state.json  version, running upgrade, ended upgrades; delete it to begin anew
-  FILE.lock        held while the program runs"
+  airlift-gateway --fleet 50 --faults --self-test-seconds 10
+      Fifty with bad luck, by a random seed; it is printed, to have the same again.
+
+Boards:
+  raw           two slots of 1 GiB; any bytes are an image
+  esp32-wroom   ESP32 with 4 MB: two slots of 1.19 MiB
+  esp32-wrover  ESP32 with 8 MB: two slots of 2 MiB
+  esp32c3       ESP32-C3 with 4 MB: two slots of 1.875 MiB
+  The ESP32 boards demand a valid application image for their chip (esptool elf2image, idf.py
+  build); a fresh flash has a small one of --firmware-version in its first slot.
+
+Files, kept between runs:
+  FILE       the flash, byte for byte: the partition table at 0x8000, NVS (the gateway's memory)
+             at 0x9000, otadata (which slot boots) at 0xe000, then the slots. A dump read from a
+             device with esptool read-flash works too. Sparse: it takes little more room than what
+             was written. Delete it to begin anew.
+  FILE.lock  held while the program runs
+
+Faults (--faults), each told as a line FAULT and counted at the end:
+  power_cut     the power goes in a write or erase of the flash, which is left torn
+  mqtt_drop     the connection to the broker drops
+  http_drop     a download's connection drops
+  corrupt_byte  a bit of a download is turned over (the upgrade fails: DIGEST_MISMATCH)
+  low_battery   for a while upgrades are refused (BATTERY_LOW)
+  bad_boot      a new image dies or stays silent for one to three boots; after three the old one
+                is back"
 )]
 pub struct Args {
     /// Gateway id; with --fleet N > 1 the ids are ID-0001 to ID-N
@@ -46,20 +79,24 @@ pub struct Args {
     #[arg(long, env = "AIRLIFT_GATEWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
 
-    /// The image file [default: ./<id>.img]; with --fleet N > 1 -0001 and so on is added to its name
+    /// The flash file [default: ./<id>.img]; with --fleet N > 1 -0001 and so on is added to its name
     #[arg(long, value_name = "FILE")]
     pub flash: Option<PathBuf>,
 
     /// What the gateway is; raw takes any bytes whose digests fit
-    #[arg(long, value_enum, default_value_t = Board::Raw)]
+    #[arg(long, value_enum, default_value_t = Board::Raw, hide_possible_values = true)]
     pub board: Board,
+
+    /// What starts the gateway
+    #[arg(long, value_enum, default_value_t = BootloaderKind::Stock)]
+    pub bootloader: BootloaderKind,
 
     /// Battery charge in percent; under 20 every upgrade is refused
     #[arg(long, value_name = "PERCENT", default_value_t = 80,
           value_parser = clap::value_parser!(u8).range(0..=100))]
     pub battery: u8,
 
-    /// Version at the very first start; later the state file knows
+    /// Version at the very first start; later the flash knows
     #[arg(long, value_name = "VERSION", default_value = "1.0.1")]
     pub firmware_version: String,
 
@@ -71,6 +108,24 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub heartbeat_seconds: u32,
+
+    /// How long a new version may take to be heard at the broker before the old one comes back
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub self_test_seconds: u32,
+
+    /// Serve the upload page there, such as 127.0.0.1:8080; for a single gateway
+    #[arg(long, value_name = "ADDRESS")]
+    pub local_listen: Option<SocketAddr>,
+
+    /// The upload page's password, any user name; without one a new one is printed at each start
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "AIRLIFT_LOCAL_PASSWORD",
+        hide_env_values = true
+    )]
+    pub local_password: Option<String>,
 
     /// Run N gateways in this process. With N > 1 their files survive a killed process but not a
     /// power cut (no fsync)
@@ -91,19 +146,13 @@ pub struct Args {
     #[arg(long, value_name = "BYTES")]
     pub download_bytes_per_second: Option<NonZeroU64>,
 
+    /// Inject faults, the same by the same seed; without a number by a random one
+    #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "random")]
+    pub faults: Option<Seed>,
+
     /// How to write what happens to stdout, one line per thing
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
-}
-
-/// The hardware to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Board {
-    /// Any bytes are an image, and FILE is the running one
-    Raw,
-    Esp32Wroom,
-    Esp32Wrover,
-    Esp32c3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -117,25 +166,31 @@ pub enum LogFormat {
 pub struct Member {
     pub id: String,
     pub flash: PathBuf,
+    /// Its number in the fleet, from 1; 0 alone.
+    pub number: u32,
 }
 
 impl Args {
     /// The gateways to run, or what is wrong with the arguments.
     pub fn members(&self) -> Result<Vec<Member>> {
+        self.first_version()?;
         ensure!(
-            self.board == Board::Raw,
-            "this build simulates --board raw alone; the ESP32 boards come with the flash core"
+            self.fleet == 1 || self.local_listen.is_none(),
+            "--local-listen serves one gateway's page; leave --fleet away"
         );
+        if let Some(password) = &self.local_password {
+            local::check_password(password)?;
+        }
         ensure!(
             !self.topic_prefix.is_empty() && !self.topic_prefix.contains(['+', '#', '\0']),
             "--topic-prefix {:?} is no MQTT topic: it must not be empty nor hold + or #",
             self.topic_prefix
         );
         let members: Vec<Member> = if self.fleet == 1 {
-            vec![self.member("")]
+            vec![self.member(0, "")]
         } else {
             (1..=self.fleet)
-                .map(|number| self.member(&format!("-{number:04}")))
+                .map(|number| self.member(number, &format!("-{number:04}")))
                 .collect()
         };
         let id = &members[members.len() - 1].id;
@@ -146,7 +201,15 @@ impl Args {
         Ok(members)
     }
 
-    fn member(&self, suffix: &str) -> Member {
+    /// The version of a flash that does not tell one.
+    pub fn first_version(&self) -> Result<Text<VERSION_BYTES_MAX>> {
+        let version = self.firmware_version.as_str();
+        version.try_into().map_err(|_| {
+            anyhow!("--firmware-version must not have more than {VERSION_BYTES_MAX} bytes")
+        })
+    }
+
+    fn member(&self, number: u32, suffix: &str) -> Member {
         let id = format!("{}{suffix}", self.id);
         let flash = match &self.flash {
             None => PathBuf::from(format!("{id}.img")),
@@ -161,7 +224,7 @@ impl Args {
                 flash.with_file_name(name)
             }
         };
-        Member { id, flash }
+        Member { id, flash, number }
     }
 }
 
@@ -174,10 +237,11 @@ mod tests {
         Args::try_parse_from(args)?.members()
     }
 
-    fn member(id: &str, flash: &str) -> Member {
+    fn member(number: u32, id: &str, flash: &str) -> Member {
         Member {
             id: id.into(),
             flash: flash.into(),
+            number,
         }
     }
 
@@ -185,7 +249,7 @@ mod tests {
     fn one_gateway_by_default() {
         assert_eq!(
             members(&[]).unwrap(),
-            [member("SIM_GATEWAY_001", "SIM_GATEWAY_001.img")]
+            [member(0, "SIM_GATEWAY_001", "SIM_GATEWAY_001.img")]
         );
     }
 
@@ -194,13 +258,13 @@ mod tests {
         assert_eq!(
             members(&["--id", "G", "--fleet", "2", "--flash", "d/x.img"]).unwrap(),
             [
-                member("G-0001", "d/x-0001.img"),
-                member("G-0002", "d/x-0002.img")
+                member(1, "G-0001", "d/x-0001.img"),
+                member(2, "G-0002", "d/x-0002.img")
             ]
         );
         assert_eq!(
             members(&["--id", "G", "--fleet", "2"]).unwrap()[1],
-            member("G-0002", "G-0002.img")
+            member(2, "G-0002", "G-0002.img")
         );
     }
 
@@ -209,8 +273,26 @@ mod tests {
         let refusal = |args: &[&str]| members(args).unwrap_err().to_string();
         assert!(refusal(&["--id", "a/b"]).contains("choose another --id"));
         assert!(refusal(&["--id", "x".repeat(62).as_str(), "--fleet", "2"]).contains("--id"));
-        assert!(refusal(&["--board", "esp32c3"]).contains("flash core"));
+        assert!(refusal(&["--firmware-version", &"1".repeat(65)]).contains("64 bytes"));
+        assert!(refusal(&["--faults", "x"]).contains("--faults"));
+        let local = ["--local-listen", "127.0.0.1:0"];
+        assert!(refusal(&[&local[..], &["--fleet", "2"]].concat()).contains("--fleet"));
+        let empty = [&local[..], &["--local-password", ""]].concat();
+        assert!(refusal(&empty).contains("--local-password"));
         assert!(refusal(&["--topic-prefix", "a/#"]).contains("no MQTT topic"));
         assert!(refusal(&["--battery", "101"]).contains("101"));
+    }
+
+    #[test]
+    fn a_seed_of_faults_is_given_or_drawn() {
+        let faults = |args: &[&str]| {
+            let args = [&["airlift-gateway"], args].concat();
+            Args::try_parse_from(args).unwrap().faults
+        };
+        assert_eq!(faults(&[]), None);
+        assert_eq!(faults(&["--faults", "42"]), Some(Seed(42)));
+        assert!(faults(&["--faults"]).is_some());
+        assert!(faults(&["--faults", "--log", "json"]).is_some());
+        assert!(faults(&["--faults", "random"]).is_some());
     }
 }

@@ -58,10 +58,33 @@ pub struct Request {
     pub bytes_per_second: Option<NonZeroU64>,
 }
 
+/// The head of an answer.
+#[derive(Clone, Debug)]
+pub struct Head {
+    status: u16,
+    start: u64,
+    total: Option<u64>,
+    etag: Option<String>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Head {
+    /// As the core takes it.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            start: self.start,
+            total: self.total,
+            etag: self.etag.as_deref(),
+            retry_after_ms: self.retry_after_ms,
+        }
+    }
+}
+
 /// What comes of a fetch: a head, pieces, an end; or an end at once.
 #[derive(Debug)]
 pub enum Piece {
-    Head(Answer),
+    Head(Head),
     Bytes(Bytes),
     /// With the reason, if it was not the file's end.
     End(Option<String>),
@@ -160,7 +183,7 @@ async fn throttled(length: usize, rate: u64) -> usize {
     length
 }
 
-fn head(response: &Response) -> Answer {
+fn head(response: &Response) -> Head {
     let headers = response.headers();
     let status = response.status();
     let (start, total) = match status {
@@ -169,7 +192,7 @@ fn head(response: &Response) -> Answer {
         }
         _ => (Some(0), response.content_length()),
     };
-    Answer {
+    Head {
         status: status.as_u16(),
         // A part without a place cannot be used; no download ever waits for this one.
         start: start.unwrap_or(u64::MAX),

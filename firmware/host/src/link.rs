@@ -52,7 +52,7 @@ pub enum Signal {
     Lost(String),
     Acked(PublishId),
     /// To be given to [`Link::ack`] once it is dealt with.
-    Message(Publish),
+    Message(Box<Publish>),
 }
 
 /// Whether the broker's acknowledgement is enough while no server listens there.
@@ -78,7 +78,7 @@ enum Report {
     Unheard(u16),
     /// The broker does not want a publish or the subscription.
     Refused(String),
-    Message(Publish),
+    Message(Box<Publish>),
     Closed,
 }
 
@@ -194,6 +194,14 @@ impl Link {
     /// Whether all that was published is acknowledged and heard, or can no longer be.
     pub fn is_flushed(&self) -> bool {
         self.client.is_none() || self.waiting.is_empty() && self.unheard.is_empty()
+    }
+
+    /// Has the connection given up at the next [`Self::next`]; false if there is none.
+    pub fn cut(&mut self, reason: &str) -> bool {
+        if self.client.is_some() {
+            self.broken = Some(reason.into());
+        }
+        self.client.is_some()
     }
 
     fn ask(&mut self, request: impl FnOnce(&AsyncClient) -> bool) -> bool {
@@ -352,6 +360,8 @@ fn connect(
 async fn run(options: MqttOptions, mut failures: u32, reports: mpsc::Sender<Report>) {
     loop {
         let (client, mut eventloop) = AsyncClient::new(options.clone(), REQUESTS_MAX);
+        // Room for a hundred packets is a third of what a gateway of a fleet costs.
+        eventloop.state.events = VecDeque::new();
         let mut up_since = None;
         let reason = loop {
             let report = match poll(&mut eventloop, &client).await {
@@ -380,7 +390,7 @@ async fn run(options: MqttOptions, mut failures: u32, reports: mpsc::Sender<Repo
 async fn poll(eventloop: &mut EventLoop, client: &AsyncClient) -> Result<Option<Report>, String> {
     Ok(match eventloop.poll().await.map_err(describe)? {
         Event::Incoming(Incoming::ConnAck(_)) => Some(Report::Up(client.clone())),
-        Event::Incoming(Incoming::Publish(message)) => Some(Report::Message(message)),
+        Event::Incoming(Incoming::Publish(message)) => Some(Report::Message(Box::new(message))),
         Event::Incoming(Incoming::PubAck(ack)) => Some(match ack.reason {
             PubAckReason::Success => Report::Acked(ack.pkid),
             PubAckReason::NoMatchingSubscribers => Report::Unheard(ack.pkid),

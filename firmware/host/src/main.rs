@@ -1,19 +1,25 @@
 //! `airlift-gateway`: an OTA gateway on a PC, or a fleet of them.
 //!
 //! It decides nothing about updates: `airlift-firmware` does, and this shell gives it a broker, an
-//! HTTP client, files and a clock, so that a server under test meets the rules a board follows.
+//! HTTP client, a flash in a file and a clock, so that a server under test meets the rules a board
+//! follows.
 //!
-//! `args` the command line, `broker` and `link` MQTT, `fetch` HTTP, `flash` files, `life` the shell
-//! around the core, `say` stdout,
-//! `clock` the wall clock.
+//! `args` the command line, `board` the hardware to be, `flash` and `chip` its flash in a file, `broker`
+//! and `link` MQTT, `fetch` HTTP, `local` the upload page's sockets, `life` and `hands` the shell around
+//! the core, `faults` what goes wrong, `say` stdout, `clock` the wall clock.
 
 mod args;
+mod board;
 mod broker;
+mod chip;
 mod clock;
+mod faults;
 mod fetch;
 mod flash;
+mod hands;
 mod life;
 mod link;
+mod local;
 mod say;
 
 use std::{
@@ -30,13 +36,15 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 use crate::{
     args::Args,
     broker::Broker,
+    faults::Counts,
     life::{End, Shared},
+    local::Address,
     say::Say,
 };
 
 /// Gateways of a fleet that start in one second, so that they do not knock all at once.
 const FLEET_STARTS_PER_SECOND: u32 = 500;
-/// Images digested or installed at the same time.
+/// Host names looked up at the same time.
 const BLOCKING_THREADS_MAX: usize = 16;
 
 fn main() -> ExitCode {
@@ -58,17 +66,22 @@ fn start(args: &Args) -> Result<ExitCode> {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let _lock = flash::lock(&members[0].flash)?;
     let shared = Shared {
+        board: args.board,
+        bootloader: args.bootloader,
         broker: Broker::new(&args.mqtt, args.token.clone())?,
         topics: Topics::new(&args.topic_prefix),
         client: fetch::client()?,
         say: Say::new(args.log, members.len() == 1),
         battery: args.battery,
-        first_version: args.firmware_version.clone(),
+        first_version: args.first_version()?,
         heartbeat: Duration::from_secs(args.heartbeat_seconds.into()),
+        self_test: Duration::from_secs(args.self_test_seconds.into()),
         reboot: Duration::from_secs(args.reboot_seconds.into()),
         bytes_per_second: args.download_bytes_per_second,
         exit_after_update: args.exit_after_update,
         durable: members.len() == 1,
+        faults: args.faults,
+        counts: Counts::default(),
         epoch: Instant::now(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -76,15 +89,45 @@ fn start(args: &Args) -> Result<ExitCode> {
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .context("cannot start the runtime")?;
-    Ok(runtime.block_on(run(Arc::new(shared), members)))
+    runtime.block_on(async {
+        let page = page(args, &shared).await?;
+        if let Some(seed) = args.faults {
+            shared.say.faults(&args.id, seed, None);
+        }
+        let shared = Arc::new(shared);
+        let code = run(shared.clone(), members, page).await;
+        if let Some(seed) = args.faults {
+            shared.say.faults(&args.id, seed, Some(&shared.counts));
+        }
+        Ok(code)
+    })
+}
+
+/// The upload page's address, and how to use it told.
+async fn page(args: &Args, shared: &Shared) -> Result<Option<Address>> {
+    let Some(address) = args.local_listen else {
+        return Ok(None);
+    };
+    let (password, hint) = match &args.local_password {
+        Some(password) => (password.clone(), String::new()),
+        None => {
+            let password = local::new_password()?;
+            let hint = format!(", password {password}");
+            (password, hint)
+        }
+    };
+    let page = Address::bind(address, password).await?;
+    let text = format!("serves its upload page at http://{}{hint}", page.socket()?);
+    shared.say.event(&args.id, "local_page", &text);
+    Ok(Some(page))
 }
 
 /// Runs all gateways to their ends; any failure is the process's.
-async fn run(shared: Arc<Shared>, members: Vec<args::Member>) -> ExitCode {
+async fn run(shared: Arc<Shared>, members: Vec<args::Member>, page: Option<Address>) -> ExitCode {
     let (stop, stopping) = watch::channel(false);
     let mut gateways = JoinSet::new();
     for (number, member) in (0..).zip(members) {
-        let (shared, mut stopping) = (shared.clone(), stopping.clone());
+        let (shared, page, mut stopping) = (shared.clone(), page.clone(), stopping.clone());
         gateways.spawn(async move {
             let delay = Duration::from_secs(1) * number / FLEET_STARTS_PER_SECOND;
             tokio::select! {
@@ -92,7 +135,7 @@ async fn run(shared: Arc<Shared>, members: Vec<args::Member>) -> ExitCode {
                 _ = stopping.wait_for(|stop| *stop) => return Ok(End::Stopped),
             }
             let id = member.id.clone();
-            life::run(&shared, member, stopping).await.context(id)
+            life::run(&shared, member, page, stopping).await.context(id)
         });
     }
     tokio::spawn(async move {

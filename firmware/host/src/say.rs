@@ -6,7 +6,11 @@ use airlift_firmware::Notice;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
-use crate::{args::LogFormat, clock};
+use crate::{
+    args::LogFormat,
+    clock,
+    faults::{Counts, Seed},
+};
 
 const BAR: &str = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
@@ -30,7 +34,7 @@ impl Say {
     }
 
     /// Says what the core noticed.
-    pub fn notice(&self, gateway_id: &str, notice: &Notice) {
+    pub fn notice(&self, gateway_id: &str, notice: &Notice<'_>) {
         if let (
             Some(bar),
             Notice::Accepted {
@@ -59,6 +63,30 @@ impl Say {
         let mut fields = Map::new();
         fields.insert("event".into(), event.into());
         self.line(gateway_id, text, fields);
+    }
+
+    /// Says that a fault of this kind came true.
+    pub fn fault(&self, gateway_id: &str, kind: &str, text: &str) {
+        let mut fields = Map::new();
+        fields.insert("event".into(), "fault".into());
+        fields.insert("fault".into(), kind.into());
+        self.line(gateway_id, &format!("FAULT: {text}"), fields);
+    }
+
+    /// Says by which seed faults come, and at the end which came true.
+    pub fn faults(&self, id: &str, seed: Seed, counts: Option<&Counts>) {
+        let mut fields = Map::new();
+        fields.insert("event".into(), "faults".into());
+        fields.insert("seed".into(), seed.0.into());
+        let Some(counts) = counts else {
+            let text = format!("suffers faults; the same again: --faults {}", seed.0);
+            return self.line(id, &text, fields);
+        };
+        for (name, count) in counts.all() {
+            fields.insert(name.into(), count.into());
+        }
+        let text = format!("suffered, by --faults {}: {counts}", seed.0);
+        self.line(id, &text, fields);
     }
 
     /// Bytes of the download that are here.

@@ -1,6 +1,11 @@
-//! The core in a bad world: `world` is the world, `upgrade` says what must happen in it, `random`
-//! what must never.
+//! The core in a bad world: `world` is the world, the others say what must happen in it and what
+//! must never.
 
+mod cuts;
+mod download;
+mod local;
 mod random;
+mod session;
+mod trial;
 mod upgrade;
 mod world;

@@ -1,36 +1,26 @@
-//! One sentence about behaviour each.
+//! One sentence about an upgrade each.
 
 use crate::world::*;
-use airlift_firmware::{
-    Answer, DOWNLOAD_ATTEMPTS_MAX, Digests, Effect, Event, FINISHED_MAX, Notice, PublishId,
-};
-use airlift_proto::{ReportState, error_code};
+use airlift_firmware::{ENDED_MAX, Event};
+use airlift_proto::{Report, ReportState, error_code};
 
-/// A connected gateway that was told to upgrade to "m", a file of this kind.
+/// A connected gateway that was told to upgrade to 2.0.0, a file of this kind.
 fn upgrading(kind: FileKind) -> World {
     let mut world = connected();
-    order(&mut world, "m", kind, false);
+    world.order("m", "2.0.0", kind);
     world
 }
 
 fn connected() -> World {
-    let mut world = World::new();
+    let mut world = World::started();
     world.connect();
     world.ack_all();
     world
 }
 
-fn order(world: &mut World, msg_id: &str, kind: FileKind, force: bool) {
-    world.kinds.insert(msg_id.into(), kind);
-    world.happens(Event::Command(upgrade(msg_id, force)));
-}
-
 fn code(world: &World, msg_id: &str) -> Option<String> {
-    world
-        .end_of(msg_id)
-        .expect("the upgrade ended")
-        .error_code
-        .clone()
+    let end = world.end_of(msg_id).expect("the upgrade ended");
+    end.error_code.clone()
 }
 
 /// State and progress of every report of "m".
@@ -41,39 +31,35 @@ fn told(world: &World) -> Vec<(ReportState, i64)> {
         .collect()
 }
 
-fn fetches(world: &World) -> usize {
-    let accepted = |notice: &&Notice| matches!(notice, Notice::Accepted { offset: 0, .. });
-    world.notices.iter().filter(accepted).count()
+/// Sends the whole file.
+fn serve_all(world: &mut World) {
+    world.answer(true);
+    world.serve(usize::MAX);
+    world.serve(1);
 }
 
 #[test]
 fn an_upgrade_reports_every_ten_percent_then_verifies_installs_completes_and_reboots() {
     use ReportState::*;
-    let mut world = upgrading(FileKind::Good);
+    let mut world = connected();
+    world.image_bytes = 20_000;
+    world.order("m", "2.0.0", FileKind::Good);
     world.settle();
     let mut expected: Vec<_> = (0..=9).map(|tens| (Downloading, tens * 10)).collect();
     expected.extend([(Verifying, 95), (Installing, 98), (Completed, 100)]);
-    let mut told = told(&world);
-    told.dedup();
-    assert_eq!(told, expected);
-    assert_eq!(world.image, content("m", FileKind::Good));
+    assert_eq!(told(&world), expected);
+    assert_eq!(world.running, "2.0.0");
     let heartbeat = world.heartbeats.last().unwrap();
-    assert_eq!(heartbeat.firmware_version, version_of("m"));
+    assert_eq!(heartbeat.firmware_version, "2.0.0");
     assert_eq!(heartbeat.boot_reason.as_deref(), Some("ota"));
-    assert!(matches!(
-        world.notices.last(),
-        Some(Notice::Confirmed { .. })
-    ));
+    assert_eq!(world.notices.last().unwrap(), "version 2.0.0 is confirmed");
 }
 
 #[test]
 fn the_reboot_waits_until_the_broker_has_completed() {
     let mut world = upgrading(FileKind::Good);
     world.ack_all();
-    world.answer(true);
-    world.serve(usize::MAX / 2);
-    world.serve(1);
-    world.work();
+    serve_all(&mut world);
     world.work();
     assert_eq!(code(&world, "m"), None);
     let heartbeats = world.heartbeats.len();
@@ -85,107 +71,9 @@ fn the_reboot_waits_until_the_broker_has_completed() {
         heartbeats,
         "the old version after completed"
     );
-    assert!(!world.notices.contains(&Notice::Rebooting));
+    assert_eq!(world.running, FIRST_VERSION);
     world.ack_all();
-    assert!(world.notices.contains(&Notice::Rebooting));
-}
-
-#[test]
-fn a_cut_is_resumed_where_it_was() {
-    let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(50);
-    world.cut();
-    assert!(world.fetching.is_none(), "it waits first");
-    world.wait(1_000);
-    let fetching = world.fetching.as_ref().unwrap();
-    assert_eq!(
-        (fetching.offset, fetching.etag.as_deref()),
-        (50, Some("\"m\""))
-    );
-    world.settle();
-    assert_eq!(code(&world, "m"), None);
-}
-
-#[test]
-fn a_server_that_ignores_the_range_sends_the_file_anew() {
-    let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(50);
-    world.cut();
-    world.wait(1_000);
-    world.answer(false);
-    assert!(world.notices.contains(&Notice::StartedOver));
-    assert_eq!(world.part.as_deref(), Some(&[][..]));
-    world.settle();
-    assert_eq!(code(&world, "m"), None);
-}
-
-#[test]
-fn another_file_under_the_same_url_is_not_continued() {
-    let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(50);
-    world.cut();
-    world.wait(1_000);
-    let job = world.fetching.as_ref().unwrap().job;
-    let answer = Answer {
-        status: 206,
-        start: 50,
-        etag: Some("\"other\"".into()),
-        ..Answer::default()
-    };
-    world.happens(Event::Answer { job, answer });
-    world.wait(5_000);
-    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
-    world.settle();
-    assert_eq!(code(&world, "m"), None);
-}
-
-#[test]
-fn a_download_without_progress_is_given_up() {
-    let mut world = upgrading(FileKind::Good);
-    let mut attempts = 0;
-    while world.end_of("m").is_none() {
-        world.cut();
-        world.wait(60_000);
-        attempts += 1;
-    }
-    assert_eq!(attempts, DOWNLOAD_ATTEMPTS_MAX);
-    assert_eq!(
-        code(&world, "m").as_deref(),
-        Some(error_code::DOWNLOAD_FAILED)
-    );
-}
-
-#[test]
-fn starting_over_is_no_progress() {
-    let mut world = upgrading(FileKind::NeverWhole);
-    world.settle();
-    assert_eq!(
-        code(&world, "m").as_deref(),
-        Some(error_code::DOWNLOAD_FAILED)
-    );
-}
-
-#[test]
-fn retry_after_is_obeyed() {
-    let mut world = upgrading(FileKind::Good);
-    world.refuse_for_now(Some(20_000));
-    world.wait(19_999);
-    assert!(world.fetching.is_none());
-    world.wait(1);
-    assert!(world.fetching.is_some());
-}
-
-#[test]
-fn a_missing_file_fails_at_once() {
-    let mut world = upgrading(FileKind::Missing);
-    world.answer(true);
-    assert_eq!(
-        code(&world, "m").as_deref(),
-        Some(error_code::DOWNLOAD_FAILED)
-    );
+    assert_eq!(world.running, "2.0.0");
 }
 
 #[test]
@@ -197,45 +85,46 @@ fn wrong_bytes_are_refused_and_the_old_image_stays() {
             code(&world, "m").as_deref(),
             Some(error_code::DIGEST_MISMATCH)
         );
-        assert_eq!(world.image, FIRST_IMAGE);
-        assert_eq!(world.part, None);
-        assert_eq!(world.gateway.saved().version, FIRST_VERSION);
+        assert_eq!(world.running, FIRST_VERSION);
+        assert_eq!(
+            world.heartbeats.last().unwrap().firmware_version,
+            FIRST_VERSION
+        );
+    }
+}
+
+#[test]
+fn an_image_that_is_none_for_this_chip_is_refused_whatever_its_digests() {
+    for (kind, word) in [
+        (FileKind::OtherChip, "ESP_ERR_OTA_VALIDATE_FAILED"),
+        (FileKind::Flipped, "ESP_ERR_OTA_VALIDATE_FAILED"),
+        (FileKind::NoImage, "no application image"),
+    ] {
+        let mut world = upgrading(kind);
+        world.settle();
+        let end = world.end_of("m").unwrap();
+        assert_eq!(end.error_code.as_deref(), Some(error_code::INSTALL_FAILED));
+        let message = end.error_message.clone().unwrap();
+        assert!(message.contains(word), "{kind:?}: {message}");
+        assert_eq!(world.running, FIRST_VERSION);
     }
 }
 
 #[test]
 fn each_digest_and_the_size_count() {
-    let good = |bytes: u64, md5: &str, sha256: &str| Digests {
-        size: bytes,
-        md5: md5.into(),
-        sha256: sha256.into(),
-    };
-    let mut world = upgrading(FileKind::Good);
-    world.is_honest = false;
-    world.answer(true);
-    let job = world.fetching.as_ref().unwrap().job;
-    let answer = Answer {
-        status: 200,
-        total: Some(announced_size("m") + 1),
-        ..Answer::default()
-    };
-    world.happens(Event::Answer { job, answer });
-    assert_eq!(
-        code(&world, "m").as_deref(),
-        Some(error_code::DIGEST_MISMATCH)
-    );
-    let announced = digests(&content("m", FileKind::Good));
-    for (size, md5, sha256) in [
-        (announced.size - 1, &announced.md5, &announced.sha256),
-        (announced.size, &announced.sha256, &announced.sha256),
-        (announced.size, &announced.md5, &announced.md5),
-    ] {
-        assert_ne!(good(size, md5, sha256), announced);
-        let mut world = upgrading(FileKind::Good);
-        world.answer(true);
-        world.serve(usize::MAX / 2);
-        world.serve(1);
-        world.finish_digest(good(size, md5, sha256));
+    let changes: [fn(&mut airlift_proto::UpgradeData); 3] = [
+        |data| {
+            data.md5
+                .replace_range(..1, if data.md5.starts_with('0') { "1" } else { "0" })
+        },
+        |data| data.sha256 = Some("0".repeat(64)),
+        |data| data.file_size -= 1,
+    ];
+    for change in changes {
+        let mut world = connected();
+        world.files_are_honest = false;
+        world.order_with("m", "2.0.0", FileKind::Good, change);
+        world.settle();
         assert_eq!(
             code(&world, "m").as_deref(),
             Some(error_code::DIGEST_MISMATCH)
@@ -244,15 +133,74 @@ fn each_digest_and_the_size_count() {
 }
 
 #[test]
+fn a_command_without_a_sha256_is_obeyed() {
+    let mut world = connected();
+    world.order_with("m", "2.0.0", FileKind::Good, |data| data.sha256 = None);
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}
+
+#[test]
+fn a_command_with_escaped_slashes_and_its_tag_last_is_read() {
+    let mut world = connected();
+    let file = announced("2.0.0", FileKind::Good, world.image_bytes);
+    world.files.insert(
+        "m".into(),
+        File {
+            kind: FileKind::Good,
+            version: "2.0.0".into(),
+            bytes: file.len(),
+        },
+    );
+    let data = serde_json::to_string(&upgrade_data("m", "2.0.0", &file)).unwrap();
+    let data = data.replace('/', "\\/");
+    let json = format!(r#"{{"data":{data},"more":[1,{{"a":null}}],"msgType":"ota_upgrade"}}"#);
+    world.happens(Event::Message(json.as_bytes()));
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}
+
+#[test]
+fn a_command_that_does_not_fit_is_refused_with_its_reason() {
+    let mut world = connected();
+    world.order_with("m", "2.0.0", FileKind::Good, |data| {
+        data.firmware_url = format!("http://server/{}", "x".repeat(600));
+    });
+    let end = world.end_of("m").unwrap();
+    assert_eq!(end.error_code.as_deref(), Some(error_code::INSTALL_FAILED));
+    let message = end.error_message.as_deref().unwrap();
+    assert!(message.contains("its firmwareUrl has 614 bytes, this gateway takes 512"));
+    for garbage in [
+        &b"{"[..],
+        b"",
+        b"[]",
+        br#"{"msgType":"x","data":{}}"#,
+        &[0xFF; 40],
+    ] {
+        world.happens(Event::Message(garbage));
+    }
+    assert_eq!(
+        world
+            .notices
+            .iter()
+            .filter(|n| n.starts_with("ignores"))
+            .count(),
+        5
+    );
+}
+
+#[test]
 fn a_low_battery_refuses_even_a_forced_upgrade() {
     let mut world = connected();
     world.happens(Event::Battery(19));
-    order(&mut world, "m", FileKind::Good, true);
+    world.order_with("m", "2.0.0", FileKind::Good, |data| {
+        data.force_upgrade = true
+    });
     assert_eq!(code(&world, "m").as_deref(), Some(error_code::BATTERY_LOW));
     assert_eq!(told(&world), [(ReportState::Failed, 0)]);
     assert!(world.is_idle());
     world.happens(Event::Battery(20));
-    order(&mut world, "mm", FileKind::Good, false);
+    world.order("mm", "2.0.0", FileKind::Good);
     assert!(!world.is_idle());
 }
 
@@ -260,51 +208,64 @@ fn a_low_battery_refuses_even_a_forced_upgrade() {
 fn a_duplicate_repeats_the_last_report_and_starts_nothing() {
     let mut world = upgrading(FileKind::Good);
     world.answer(true);
-    world.serve(50);
-    order(&mut world, "m", FileKind::Good, true);
+    world.serve(3_000);
+    world.order("m", "2.0.0", FileKind::Good);
     assert_eq!(told(&world).last(), Some(&(ReportState::Downloading, 30)));
     assert_eq!(told(&world).len(), 3);
     world.settle();
-    order(&mut world, "m", FileKind::Good, true);
+    world.order("m", "2.0.0", FileKind::Good);
     assert_eq!(told(&world).last(), Some(&(ReportState::Completed, 100)));
-    assert_eq!(fetches(&world), 1);
+    assert_eq!(world.fetches, 1);
 }
 
 #[test]
 fn a_second_upgrade_is_refused_unless_forced() {
     let mut world = upgrading(FileKind::Good);
-    order(&mut world, "mm", FileKind::Good, false);
+    world.order("mm", "2.1.0", FileKind::Good);
     assert_eq!(code(&world, "mm").as_deref(), Some(error_code::BUSY));
-    order(&mut world, "mmm", FileKind::Good, true);
+    world.order_with("mmm", "2.2.0", FileKind::Good, |data| {
+        data.force_upgrade = true
+    });
     assert_eq!(code(&world, "m").as_deref(), Some(error_code::CANCELLED));
     world.settle();
-    assert_eq!(world.gateway.saved().version, version_of("mmm"));
+    assert_eq!(world.running, "2.2.0");
 }
 
 #[test]
-fn a_forced_upgrade_during_the_install_comes_after_the_reboot() {
+fn an_upgrade_ordered_while_another_is_on_trial_begins_after_it() {
     let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(usize::MAX / 2);
-    world.serve(1);
+    serve_all(&mut world);
     world.work();
-    order(&mut world, "mm", FileKind::Good, true);
-    world.happens(Event::Command(cancel("m")));
+    world.order_with("mm", "2.1.0", FileKind::Good, |data| {
+        data.force_upgrade = true
+    });
+    world.happens(Event::Message(&cancel("m")));
+    assert!(world.is_told("holds mm"));
     world.settle();
-    assert_eq!(code(&world, "m"), None);
-    assert_eq!(code(&world, "mm"), None);
-    assert_eq!(world.gateway.saved().version, version_of("mm"));
+    assert_eq!((code(&world, "m"), code(&world, "mm")), (None, None));
+    assert_eq!(world.running, "2.1.0");
 }
 
 #[test]
 fn a_cancel_ends_its_upgrade_and_no_other() {
     let mut world = upgrading(FileKind::Good);
-    world.happens(Event::Command(cancel("other")));
+    world.happens(Event::Message(&cancel("other")));
     assert!(world.end_of("m").is_none());
-    world.happens(Event::Command(cancel("m")));
+    world.happens(Event::Message(&cancel("m")));
     assert_eq!(code(&world, "m").as_deref(), Some(error_code::CANCELLED));
     assert!(world.is_idle());
-    assert_eq!(world.part, None);
+}
+
+#[test]
+fn an_upgrade_is_cancelled_between_two_slices_of_its_verification() {
+    let mut world = connected();
+    world.mark_step_bytes = u32::MAX;
+    world.order("m", "2.0.0", FileKind::Good);
+    serve_all(&mut world);
+    world.happens(Event::Message(&cancel("m")));
+    assert_eq!(code(&world, "m").as_deref(), Some(error_code::CANCELLED));
+    world.settle();
+    assert_eq!(world.running, FIRST_VERSION);
 }
 
 #[test]
@@ -312,8 +273,8 @@ fn a_lost_connection_does_not_disturb_the_download_and_its_newest_report_is_sent
     let mut world = upgrading(FileKind::Good);
     world.answer(true);
     world.disconnect();
-    world.serve(40);
-    world.serve(40);
+    world.serve(3_000);
+    world.serve(2_000);
     assert_eq!(told(&world), [(ReportState::Downloading, 0)]);
     world.connect();
     let expected = [
@@ -324,76 +285,97 @@ fn a_lost_connection_does_not_disturb_the_download_and_its_newest_report_is_sent
 }
 
 #[test]
-fn a_power_cut_after_the_install_and_before_its_record_still_completes() {
-    let mut world = upgrading(FileKind::Good);
-    world.ack_all();
-    world.answer(true);
-    world.serve(usize::MAX / 2);
-    world.serve(1);
-    world.work();
-    world.cut_after = Some(0);
-    world.work();
-    world.settle();
-    assert_eq!(code(&world, "m"), None);
-    assert_eq!(fetches(&world), 1);
-    assert_eq!(
-        world.heartbeats.last().unwrap().boot_reason.as_deref(),
-        Some("ota")
-    );
-}
-
-#[test]
-fn a_partial_download_that_was_deleted_is_fetched_anew() {
-    let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(50);
-    world.lose_part();
-    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
-    world.settle();
-    assert_eq!(code(&world, "m"), None);
-}
-
-#[test]
-fn a_whole_download_that_was_deleted_fails_and_the_old_version_runs_on() {
-    let mut world = upgrading(FileKind::Good);
-    world.answer(true);
-    world.serve(usize::MAX / 2);
-    world.serve(1);
-    world.lose_part();
-    world.settle();
-    assert_eq!(
-        code(&world, "m").as_deref(),
-        Some(error_code::INSTALL_FAILED)
-    );
-    assert_eq!(world.gateway.saved().version, FIRST_VERSION);
-}
-
-#[test]
 fn the_ends_that_are_remembered_are_bounded() {
     let mut world = connected();
     world.happens(Event::Battery(0));
-    for number in 0..FINISHED_MAX + 5 {
-        order(&mut world, &format!("m{number}"), FileKind::Good, false);
+    for number in 0..ENDED_MAX + 5 {
+        world.order(&format!("m{number}"), "2.0.0", FileKind::Good);
     }
-    assert_eq!(world.gateway.saved().finished.len(), FINISHED_MAX);
+    assert_eq!(world.saved().ended.len(), ENDED_MAX);
+}
+
+/// The longest of everything: what is saved must fit into the NVS.
+#[test]
+fn the_longest_of_everything_is_remembered() {
+    let mut world = connected();
+    let long = |what: char, number: usize| format!("{number:02}{}", what.to_string().repeat(62));
+    world.happens(Event::Battery(0));
+    for number in 0..ENDED_MAX + 1 {
+        let version = long('v', number);
+        world.order_with(&long('m', number), "2.0.0", FileKind::Good, |data| {
+            data.version = version;
+        });
+    }
+    world.happens(Event::Battery(80));
+    for (number, force) in [(50, false), (51, true)] {
+        let msg_id = long('m', number);
+        world.order_with(&msg_id, "2.0.0", FileKind::Good, |data| {
+            data.force_upgrade = force;
+            data.version = long('v', number);
+            data.firmware_url = format!("http://server/{}/{msg_id}", "u".repeat(433));
+            assert_eq!(data.firmware_url.len(), 512);
+        });
+    }
+    let before = world.saved().clone();
+    world.power_cut();
+    assert_eq!(world.saved(), &before);
 }
 
 #[test]
-fn shutting_down_says_goodbye_and_keeps_what_was_downloaded() {
+fn shutting_down_says_goodbye_and_the_next_start_goes_on() {
     let mut world = upgrading(FileKind::Good);
     world.answer(true);
-    world.serve(20);
+    world.serve(5_000);
     world.happens(Event::Shutdown);
-    assert!(world.fetching.is_none());
-    assert!(matches!(world.unacked.last(), Some((PublishId(_), body))
-        if serde_json::to_string(body).unwrap().contains(r#""online":false"#)));
-    assert_eq!(world.gateway.saved().active.as_ref().unwrap().offset, 20);
-    assert_eq!(world.gateway.wake_ms(), None);
-    let now = airlift_firmware::Now {
-        ms: 0,
-        unix_seconds: 0,
-        jitter: 0,
+    let Some((_, Sent::Status(status))) = world.unacked.back() else {
+        panic!("no goodbye");
     };
-    let late = airlift_firmware::step(&mut world.gateway, Event::Connected, now);
-    assert_eq!(late, Vec::<Effect>::new());
+    assert!(!status.online);
+    assert_eq!(world.gateway.as_ref().unwrap().wake_ms(), None);
+    let published = world.unacked.len();
+    world.happens(Event::Connected);
+    assert_eq!(world.unacked.len(), published, "it acts after its end");
+    world.start();
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 4_096);
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}
+
+#[test]
+fn a_flash_that_is_worn_out_fails_the_upgrade_and_the_old_version_runs_on() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.flash.is_slot_worn.set(true);
+    world.serve(5_000);
+    let end = world.end_of("m").unwrap();
+    assert_eq!(end.error_code.as_deref(), Some(error_code::INSTALL_FAILED));
+    assert!(
+        end.error_message
+            .as_deref()
+            .unwrap()
+            .contains("ESP_ERR_FLASH_OP_FAIL")
+    );
+    assert_eq!(world.running, FIRST_VERSION);
+}
+
+#[test]
+fn heartbeats_come_in_time_and_tell_the_vitals() {
+    let mut world = connected();
+    world.happens(Event::Vitals {
+        free_heap: Some(123_456),
+        rssi: Some(-61),
+    });
+    world.wait(29_000);
+    assert_eq!(world.heartbeats.len(), 1);
+    world.wait(1_000);
+    let heartbeat = world.heartbeats.last().unwrap();
+    assert_eq!(world.heartbeats.len(), 2);
+    assert_eq!(
+        (heartbeat.free_heap, heartbeat.rssi),
+        (Some(123_456), Some(-61.0))
+    );
+    assert_eq!(heartbeat.battery, Some(80.0));
+    assert!(!heartbeat.rollback);
+    let is_owed = |(_, sent): &(_, Sent)| matches!(sent, Sent::Report(Report::Progress(_)));
+    assert!(!world.unacked.iter().any(is_owed));
 }

@@ -1,19 +1,51 @@
-//! What the broker, the server, the storage and the clock do to a gateway.
+//! What the broker, the server, people and the clock do to a gateway.
 
-use airlift_firmware::{Answer, Body, Digests, Event};
+use airlift_firmware::{Answer, Event};
 use airlift_proto::{Report, ReportState};
 
-use super::{FileKind, World, content, digests};
+use super::*;
 
 /// Rounds until a gateway that all wish well must be quiet.
-const ROUNDS_MAX: usize = 10_000;
+const ROUNDS_MAX: usize = 20_000;
+/// Bytes a friendly server sends at a time; no divisor of anything.
+const PIECE_BYTES: usize = 1_461;
 
 impl World {
+    /// The server orders an upgrade to `version`.
+    pub fn order(&mut self, msg_id: &str, version: &str, kind: FileKind) {
+        self.order_with(msg_id, version, kind, |_| {});
+    }
+
+    pub fn order_with(
+        &mut self,
+        msg_id: &str,
+        version: &str,
+        kind: FileKind,
+        change: impl FnOnce(&mut UpgradeData),
+    ) {
+        let bytes = self.image_bytes;
+        let mut data = upgrade_data(msg_id, version, &announced(version, kind, bytes));
+        change(&mut data);
+        self.files.insert(
+            msg_id.into(),
+            File {
+                kind,
+                version: version.into(),
+                bytes,
+            },
+        );
+        self.happens(Event::Message(&upgrade(data)));
+    }
+
     pub fn connect(&mut self) {
-        if !self.connected {
+        if !self.connected && self.has_network() {
             self.connected = true;
             self.happens(Event::Connected);
         }
+    }
+
+    fn has_network(&self) -> bool {
+        self.dies.get(&self.running) != Some(&Death::NoNetwork)
     }
 
     pub fn disconnect(&mut self) {
@@ -25,14 +57,13 @@ impl World {
     }
 
     pub fn ack_one(&mut self) {
-        if self.unacked.is_empty() {
+        let Some((id, sent)) = self.unacked.pop_front() else {
             return;
-        }
-        let (id, body) = self.unacked.remove(0);
-        if let Body::Report(Report::Progress(message)) = body
+        };
+        if let Sent::Report(Report::Progress(message)) = sent
             && message.data.state == ReportState::Completed
         {
-            self.completed_acked = message.data.target_version;
+            self.completed_acked.extend(message.data.target_version);
         }
         self.happens(Event::Acked(id));
     }
@@ -48,13 +79,13 @@ impl World {
         let Some(fetching) = self.fetching.as_mut().filter(|one| one.position.is_none()) else {
             return;
         };
-        let (job, kind) = (fetching.job, self.kinds[&fetching.msg_id]);
+        let (job, kind) = (fetching.job, self.files[&fetching.msg_id].kind);
         let etag = format!("\"{}\"", fetching.msg_id);
         let partial = ranges
             && kind != FileKind::NeverWhole
             && fetching.offset > 0
             && fetching.etag.as_ref().is_none_or(|asked| *asked == etag);
-        let start = if partial { fetching.offset } else { 0 };
+        let start = if partial { fetching.offset.into() } else { 0 };
         fetching.position = Some(start);
         let answer = match kind {
             FileKind::Missing => Answer {
@@ -65,7 +96,7 @@ impl World {
                 status: if partial { 206 } else { 200 },
                 start,
                 total: None,
-                etag: Some(etag),
+                etag: Some(&etag),
                 retry_after_ms: None,
             },
         };
@@ -94,53 +125,33 @@ impl World {
         let Some(position) = fetching.position else {
             return;
         };
-        let kind = self.kinds[&fetching.msg_id];
-        let file = content(&fetching.msg_id, kind);
-        let end = if kind == FileKind::NeverWhole {
-            file.len() / 2
-        } else {
-            file.len()
+        let file = &self.files[&fetching.msg_id];
+        let bytes = served(&file.version, file.kind, file.bytes);
+        let end = match file.kind {
+            FileKind::NeverWhole => bytes.len() / 2,
+            _ => bytes.len(),
         };
         let from = position as usize;
-        let to = end.min(from + length);
+        let to = end.min(from.saturating_add(length));
         if from >= to {
-            return self.cut();
+            return self.cut_download();
         }
         fetching.position = Some(to as u64);
+        self.bytes_served += (to - from) as u64;
         let job = fetching.job;
         self.happens(Event::Chunk {
             job,
-            bytes: &file[from..to],
+            bytes: &bytes[from..to],
         });
     }
 
     /// The connection to the server breaks.
-    pub fn cut(&mut self) {
+    pub fn cut_download(&mut self) {
         if let Some(fetching) = self.fetching.take() {
-            let reason = Some("cut".into());
             self.happens(Event::FetchEnded {
                 job: fetching.job,
-                reason,
+                reason: Some("cut"),
             });
-        }
-    }
-
-    /// The digest gets done, with this outcome.
-    pub fn finish_digest(&mut self, digests: Digests) {
-        self.is_honest = false;
-        let job = self.digesting.take().expect("a digest is under way");
-        self.happens(Event::Digested { job, digests });
-    }
-
-    /// Digesting or installing gets done.
-    pub fn work(&mut self) {
-        if let Some(job) = self.digesting.take() {
-            let digests = digests(self.part.as_ref().expect("digest without a part"));
-            self.happens(Event::Digested { job, digests });
-        } else if let Some(job) = self.installing.take() {
-            self.image = self.part.take().expect("install without a part");
-            self.part_synced = None;
-            self.happens(Event::Installed { job });
         }
     }
 
@@ -149,30 +160,41 @@ impl World {
         self.happens(Event::Tick);
     }
 
-    /// Until everything is quiet, all goes as well as the files allow.
+    /// The gateway's own work, as far as it needs nobody.
+    pub fn work(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let gateway = self.gateway.as_ref().expect("it runs");
+            match gateway.wake_ms() {
+                Some(at) if at <= self.now_ms => self.happens(Event::Tick),
+                _ => return,
+            }
+        }
+        panic!("it never rests");
+    }
+
+    /// Until everything is quiet, all goes as well as the files and images allow.
     pub fn settle(&mut self) {
-        self.cut_after = None;
         for _ in 0..ROUNDS_MAX {
             self.connect();
             self.ack_all();
             self.answer(true);
-            self.serve(13);
+            self.serve(PIECE_BYTES);
             self.work();
-            let saved = self.gateway.saved();
-            if self.is_idle() && saved.active.is_none() && saved.next.is_none() {
-                self.connect();
-                self.ack_all();
-                // The last acknowledgement may have been the one a reboot waited for.
-                if self.connected {
-                    return;
-                }
+            let saved = self.saved();
+            let is_done = saved.active.is_none() && saved.next.is_none() && saved.trial.is_none();
+            if self.is_idle() && is_done && self.connected && self.unacked.is_empty() {
+                return;
             }
+            let wake = self.gateway.as_ref().and_then(|gateway| gateway.wake_ms());
+            let is_offline = self.connected != self.has_network();
             if self.is_idle()
-                && let Some(wake) = self.gateway.wake_ms()
+                && self.unacked.is_empty()
+                && !is_offline
+                && let Some(wake) = wake
             {
                 self.wait(wake.saturating_sub(self.now_ms));
             }
         }
-        panic!("the upgrade hangs: {:?}", self.gateway.saved());
+        panic!("the upgrade hangs: {:?}", self.saved());
     }
 }

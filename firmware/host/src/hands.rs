@@ -1,0 +1,156 @@
+//! What a gateway does to the world: it publishes, fetches, tells. Nothing leaves before what it rests
+//! on is durable, and nothing at all once the power is cut.
+
+use std::io;
+
+use airlift_firmware::{Effect, JobId, Notice};
+
+use crate::{
+    chip::Chip,
+    faults::{Faults, FetchPlan, Kind},
+    fetch::{Fetch, Piece, Request},
+    life::Shared,
+    link::{Ears, Link},
+};
+
+/// A download under way, and what is to go wrong with it.
+pub struct Download {
+    job: JobId,
+    fetch: Fetch,
+    plan: FetchPlan,
+    /// Bytes that came.
+    received: u64,
+}
+
+impl Download {
+    /// The next piece. Safe to be dropped while waiting.
+    pub async fn next(&mut self) -> (JobId, Piece) {
+        (self.job, self.fetch.next().await)
+    }
+}
+
+pub struct Hands<'g> {
+    pub shared: &'g Shared,
+    pub id: &'g str,
+    pub chip: &'g Chip,
+    pub faults: Option<&'g mut Faults>,
+    pub link: Option<Link>,
+    pub download: Option<Download>,
+    /// A new version has proven itself.
+    pub confirmed: bool,
+    pub reboots: bool,
+    /// What was recorded could not be made durable.
+    pub failure: Option<io::Error>,
+}
+
+impl Hands<'_> {
+    pub fn perform(&mut self, effect: Effect<'_>) {
+        if self.chip.is_cut() || !self.settle() {
+            return;
+        }
+        match effect {
+            Effect::Subscribe => {
+                if let Some(link) = &mut self.link {
+                    link.subscribe();
+                }
+            }
+            Effect::Publish {
+                id,
+                kind,
+                retain,
+                needs_ears,
+                payload,
+            } => {
+                let ears = if needs_ears {
+                    Ears::Needed
+                } else {
+                    Ears::Optional
+                };
+                if let Some(link) = &mut self.link {
+                    link.publish(id, kind, retain, payload.to_vec(), ears);
+                }
+            }
+            Effect::Fetch {
+                job,
+                url,
+                offset,
+                etag,
+            } => {
+                let request = Request {
+                    url: url.to_owned(),
+                    offset: offset.into(),
+                    etag: etag.map(str::to_owned),
+                    token: self.shared.broker.token().map(str::to_owned),
+                    bytes_per_second: self.shared.bytes_per_second,
+                };
+                self.download = Some(Download {
+                    job,
+                    fetch: Fetch::start(&self.shared.client, request),
+                    plan: self
+                        .faults
+                        .as_mut()
+                        .map_or_else(FetchPlan::default, |faults| faults.fetch()),
+                    received: 0,
+                });
+            }
+            Effect::Stop(job) => {
+                self.download.take_if(|download| download.job == job);
+            }
+            Effect::Reboot => self.reboots = true,
+            Effect::Tell(notice) => self.tell(&notice),
+        }
+    }
+
+    /// Makes durable what was recorded; false if that failed, now or before.
+    pub fn settle(&mut self) -> bool {
+        if self.failure.is_none() {
+            self.failure = self.chip.settle().err();
+        }
+        self.failure.is_none()
+    }
+
+    fn tell(&mut self, notice: &Notice<'_>) {
+        self.shared.say.notice(self.id, notice);
+        if let Notice::Confirmed { .. } = notice {
+            self.confirmed = true;
+        }
+    }
+
+    /// A fault came true.
+    pub fn fault(&self, kind: Kind, text: &str) {
+        fault(self.shared, self.id, kind, text);
+    }
+
+    /// What becomes of a piece of the running download on its way.
+    pub fn on_the_way(&mut self, piece: Piece) -> Piece {
+        let Some(download) = &mut self.download else {
+            return piece;
+        };
+        let Piece::Bytes(bytes) = piece else {
+            return piece;
+        };
+        let came = download.received;
+        download.received += bytes.len() as u64;
+        let reaches = |at: Option<u64>| at.filter(|at| *at < download.received);
+        if let Some(at) = reaches(download.plan.drop_after) {
+            let text = format!("the download's connection drops after {at} bytes");
+            self.fault(Kind::HttpDrop, &text);
+            return Piece::End(Some("the connection was dropped by --faults".into()));
+        }
+        let Some(at) = reaches(download.plan.corrupt_at) else {
+            return Piece::Bytes(bytes);
+        };
+        download.plan.corrupt_at = None;
+        let mut bytes = Vec::from(bytes);
+        bytes[(at - came) as usize] ^= 1;
+        let text = format!("a bit of byte {at} of the download's answer is turned over");
+        self.fault(Kind::CorruptByte, &text);
+        Piece::Bytes(bytes.into())
+    }
+}
+
+/// Counts a fault that came true, and tells it.
+pub fn fault(shared: &Shared, gateway_id: &str, kind: Kind, text: &str) {
+    shared.counts.count(kind);
+    shared.say.fault(gateway_id, kind.name(), text);
+}

@@ -1,0 +1,268 @@
+//! The update session, with the names, order and errors of ESP-IDF's `esp_ota_ops.h`.
+//!
+//! It differs where a power cut asks for it: sectors are erased just ahead of the write and not at
+//! `begin`, the image's first 16 bytes are written after all is verified, so that a half-written slot
+//! never looks bootable, and an app confirms itself in the other otadata sector, so that there is no
+//! moment without a valid entry.
+
+mod session;
+
+use embedded_storage::nor_flash::NorFlash;
+
+pub use self::session::HEAD_BYTES;
+use self::session::Session;
+use crate::{
+    EspError, VERSION_BYTES_MAX,
+    flash::{
+        SECTOR_BYTES,
+        image::ChipId,
+        otadata::{Entry, Otadata, State},
+        partition_table::{AppKind, Kind, Partition, PartitionTable},
+    },
+    text::Text,
+};
+
+/// What counts as an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Any bytes.
+    Any,
+    /// An application image for this chip.
+    App(ChipId),
+}
+
+/// How large the image will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSize {
+    /// `OTA_SIZE_UNKNOWN`.
+    Unknown,
+    /// `OTA_WITH_SEQUENTIAL_WRITES`: not known either; bytes come in order, as they always do here.
+    SequentialWrites,
+    /// So many bytes.
+    Bytes(u32),
+}
+
+/// Names one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(u32);
+
+/// What an image turned out to be when it was read back from the flash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Bytes written.
+    pub bytes: u32,
+    /// Of all bytes written.
+    pub sha256: [u8; 32],
+    /// The version in the app descriptor.
+    pub version: Option<Text<VERSION_BYTES_MAX>>,
+    /// The application image's size and own SHA-256.
+    pub image: Option<(u32, [u8; 32])>,
+}
+
+/// The flash, and at most one session that writes to it.
+pub struct Ota<F> {
+    flash: F,
+    table: PartitionTable,
+    otadata: Option<Partition>,
+    running: Partition,
+    images: Images,
+    session: Option<Session>,
+    handle_last: u32,
+    /// This slot was verified and not written to since.
+    verified: Option<u8>,
+}
+
+impl<F: NorFlash> Ota<F> {
+    /// `running` must be an app partition of `table`.
+    pub fn new(flash: F, table: PartitionTable, running: Partition, images: Images) -> Self {
+        Ota {
+            flash,
+            otadata: table.find_otadata().cloned(),
+            table,
+            running,
+            images,
+            session: None,
+            handle_last: 0,
+            verified: None,
+        }
+    }
+
+    pub fn get_running_partition(&self) -> &Partition {
+        &self.running
+    }
+
+    /// The partition that boots next, as otadata tells it.
+    pub fn get_boot_partition(&mut self) -> Result<Partition, EspError> {
+        let otadata = self.otadata()?;
+        let selected = otadata
+            .active()
+            .and_then(|at| otadata.entries[at])
+            .and_then(|entry| self.table.ota(self.slot(entry)?));
+        let default = self.table.factory().or_else(|| self.table.ota(0));
+        selected
+            .or(default)
+            .cloned()
+            .ok_or(EspError::OtaSelectInfoInvalid)
+    }
+
+    /// The OTA slot after `start_from`, by default after the running one; never the running one.
+    pub fn get_next_update_partition(&self, start_from: Option<&Partition>) -> Option<&Partition> {
+        let slots = self.table.ota_slots_count();
+        let first = match start_from.unwrap_or(&self.running).kind {
+            Kind::App(AppKind::Ota(slot)) => slot + 1,
+            _ => 0,
+        };
+        (0..slots)
+            .filter_map(|step| self.table.ota((first + step) % slots))
+            .find(|partition| **partition != self.running)
+    }
+
+    /// Makes `partition` boot next, after verifying it. The factory app is chosen by erasing
+    /// otadata.
+    pub fn set_boot_partition(&mut self, partition: &Partition) -> Result<(), EspError> {
+        if !matches!(partition.kind, Kind::App(_)) {
+            return Err(EspError::InvalidArg);
+        }
+        self.verify_partition(partition)?;
+        self.select(partition, State::New)
+    }
+
+    /// Whether `partition` holds a valid image.
+    fn verify_partition(&mut self, partition: &Partition) -> Result<(), EspError> {
+        let Images::App(chip) = self.images else {
+            return Ok(());
+        };
+        if matches!(partition.kind, Kind::App(AppKind::Ota(slot)) if self.verified == Some(slot)) {
+            return Ok(());
+        }
+        crate::flash::image::verify(&mut self.flash, partition.offset, partition.size, chip)
+            .map(drop)
+            .map_err(|_| EspError::OtaValidateFailed)
+    }
+
+    /// The running app works: it boots from now on.
+    pub fn mark_app_valid_cancel_rollback(&mut self) -> Result<(), EspError> {
+        let running = self.running.clone();
+        if !matches!(running.kind, Kind::App(AppKind::Ota(_))) || self.is_confirmed()? {
+            return Ok(());
+        }
+        self.select(&running, State::Valid)
+    }
+
+    /// The running app does not work: the one before boots from now on. The caller reboots.
+    pub fn mark_app_invalid_rollback_and_reboot(&mut self) -> Result<(), EspError> {
+        let mut otadata = self.otadata()?;
+        let partition = self.otadata.clone().ok_or(EspError::NotFound)?;
+        let Kind::App(AppKind::Ota(running)) = self.running.kind else {
+            return Err(EspError::OtaRollbackFailed);
+        };
+        let is_other =
+            |entry: &&Entry| self.slot(**entry) != Some(running) && !entry.state.is_refused();
+        let possible = self.table.factory().is_some()
+            || otadata
+                .entries
+                .iter()
+                .flatten()
+                .any(|entry| is_other(&entry));
+        if !possible {
+            return Err(EspError::OtaRollbackFailed);
+        }
+        let Some(at) = otadata.active() else {
+            return Ok(());
+        };
+        match otadata.entries[at] {
+            Some(entry) if self.slot(entry) == Some(running) => otadata
+                .write(
+                    &mut self.flash,
+                    &partition,
+                    at,
+                    Entry {
+                        state: State::Invalid,
+                        ..entry
+                    },
+                )
+                .map_err(|_| EspError::FlashOpFail),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `partition` boot next, whatever it holds.
+    pub(crate) fn select(&mut self, partition: &Partition, state: State) -> Result<(), EspError> {
+        let place = self.otadata.clone().ok_or(EspError::NotFound)?;
+        let Kind::App(AppKind::Ota(slot)) = partition.kind else {
+            return self
+                .flash
+                .erase(place.offset, place.offset + 2 * SECTOR_BYTES)
+                .map_err(|_| EspError::FlashOpFail);
+        };
+        let seq = self.fresh_seq(slot)?;
+        let mut otadata = self.otadata()?;
+        let which = otadata.spare();
+        otadata
+            .write(&mut self.flash, &place, which, Entry { seq, state })
+            .map_err(|_| EspError::FlashOpFail)
+    }
+
+    /// Whether otadata says that the running slot boots and has proven itself.
+    pub(crate) fn is_confirmed(&mut self) -> Result<bool, EspError> {
+        Ok(self.running_entry()? == Some(State::Valid))
+    }
+
+    /// Whether otadata names the running slot.
+    pub(crate) fn is_selected(&mut self) -> Result<bool, EspError> {
+        Ok(self.running_entry()?.is_some())
+    }
+
+    /// Whether the bootloader waits for the running app's word.
+    pub(crate) fn pending_verify(&mut self) -> Result<bool, EspError> {
+        Ok(self.running_entry()? == Some(State::PendingVerify))
+    }
+
+    /// The state of the entry that boots next, if it is the running slot's.
+    fn running_entry(&mut self) -> Result<Option<State>, EspError> {
+        let Kind::App(AppKind::Ota(running)) = self.running.kind else {
+            return Ok(None);
+        };
+        let otadata = self.otadata()?;
+        let entry = otadata.active().and_then(|at| otadata.entries[at]);
+        Ok(entry
+            .filter(|entry| self.slot(*entry) == Some(running))
+            .map(|entry| entry.state))
+    }
+
+    /// A sequence number that selects `slot` and that no entry has had, refused ones neither: it
+    /// tells whether a trial's entry was ever written.
+    pub(crate) fn fresh_seq(&mut self, slot: u8) -> Result<u32, EspError> {
+        let mut otadata = self.otadata()?;
+        for entry in otadata.entries.iter_mut().flatten() {
+            entry.state = State::Valid;
+        }
+        Ok(otadata.next_seq(slot, self.table.ota_slots_count()))
+    }
+
+    fn slot(&self, entry: Entry) -> Option<u8> {
+        Otadata::slot(entry, self.table.ota_slots_count())
+    }
+
+    pub(crate) fn otadata(&mut self) -> Result<Otadata, EspError> {
+        let partition = self.otadata.as_ref().ok_or(EspError::NotFound)?;
+        Otadata::read(&mut self.flash, partition).map_err(|_| EspError::FlashOpFail)
+    }
+
+    pub(crate) fn table(&self) -> &PartitionTable {
+        &self.table
+    }
+
+    pub(crate) fn images(&self) -> Images {
+        self.images
+    }
+
+    pub(crate) fn flash(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
+    /// Gives the flash back.
+    pub fn into_flash(self) -> F {
+        self.flash
+    }
+}

@@ -1,0 +1,9 @@
+//! The upload page as a peer sees it: bytes in, bytes out, and what the update session is told.
+
+mod curl;
+mod garbage;
+mod image;
+mod login;
+mod routes;
+mod support;
+mod upload;
