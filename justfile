@@ -23,6 +23,19 @@ kill-test upgrades='5000' *args='':
     cargo build --workspace --bins
     AIRLIFT_UPGRADES={{ upgrades }} cargo nextest run --workspace --profile kill -E 'test(kill)' --run-ignored all {{ args }}
 
+# The firmware for the boards: QEMU's RISC-V machine and the ESP32-C3.
+boards:
+    CARGO_TARGET_DIR={{ justfile_directory() }}/target/qemu-riscv32 ./firmware/qemu-riscv32/build.sh
+    CARGO_TARGET_DIR={{ justfile_directory() }}/target/esp32c3 ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool) ./firmware/esp32c3/build.sh
+
+# Code, memory and stack of the gateway's core on a RISC-V chip, beside their aims.
+size:
+    ./firmware/size.sh
+
+# The firmware under random power cuts, broken downloads and bad images, for as many runs as you like.
+fault-test runs='1000000':
+    AIRLIFT_RUNS={{ runs }} cargo nextest run -p airlift-firmware --profile kill -E 'test(random_fault_runs)'
+
 # Start-up time, idle memory and the memory of a 1 GB upload, printed beside their aims.
 bench:
     ./benches/footprint.sh

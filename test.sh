@@ -9,8 +9,9 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
-of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg python3-venv and a C
-toolchain; then cargo-nextest with cargo. The tests start servers of their own on free ports of the
+of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg python3-venv, a C
+toolchain, qemu-system-misc and the RISC-V toolchain rustc-web cargo-web rust-web-src lld-22; then
+cargo-nextest with cargo. The tests start servers of their own on free ports of the
 loopback address; services of the system are neither used nor started nor stopped.
 
 Examples:
@@ -57,6 +58,16 @@ has_program() {
     PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
 }
 
+# Rust for the boards' chips: rustup's targets, or Debian's packages, which can build them.
+has_riscv_toolchain() {
+    local libraries
+    libraries=$(rustc --print sysroot)/lib/rustlib
+    if [ -d "$libraries/riscv32imc-unknown-none-elf" ] && [ -d "$libraries/riscv32imac-unknown-none-elf" ]; then
+        return
+    fi
+    has_program ld.lld-22 && [ -x /usr/bin/cargo ] && compgen -G '/usr/lib/rustlib/src/rust/library' >/dev/null
+}
+
 missing_packages() {
     has_program initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
     has_program mosquitto || echo mosquitto
@@ -67,6 +78,8 @@ missing_packages() {
     has_program curl || echo curl
     has_program gpg || echo gpg
     has_program cc || echo build-essential
+    has_program qemu-system-riscv32 || echo qemu-system-misc
+    has_riscv_toolchain || printf '%s\n' rustc-web cargo-web rust-web-src lld-22
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
@@ -143,6 +156,12 @@ cargo clippy --workspace --all-targets -- -D warnings
 
 section 'Binaries'
 cargo build --workspace --bins
+
+section 'Boards'
+root=$PWD
+CARGO_TARGET_DIR=$root/target/qemu-riscv32 firmware/qemu-riscv32/build.sh --quiet --locked
+ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool) \
+    CARGO_TARGET_DIR=$root/target/esp32c3 firmware/esp32c3/build.sh -- --quiet --locked
 
 section 'PostgreSQL'
 if [ -z "${AIRLIFT_TEST_POSTGRES_URL:-}" ]; then start_cluster; fi

@@ -6,6 +6,8 @@ readonly SLOT_BYTES=$((0x1E0000)) # of an OTA slot in firmware/tables/esp32c3.cs
 readonly TARGET=riscv32imc-unknown-none-elf
 readonly NAME=airlift-esp32c3
 
+source "$(dirname "${BASH_SOURCE[0]}")/../toolchain.sh"
+
 usage() {
     cat <<'USAGE'
 Usage: build.sh [-h] [-o FILE] [-- CARGO-ARGUMENT...]
@@ -19,52 +21,13 @@ CARGO-ARGUMENTs go to `cargo build`, for example `-- --locked`.
 Environment:
   AIRLIFT_VERSION   the version in the image; default: the package's
   ESPTOOL           the esptool program (5 or newer); default: esptool from PATH
-  BUILD_CARGO, BUILD_RUSTC
-                    the toolchain; default: rustup's if its target is installed, else /usr/bin's
-                    (CARGO is not asked: a test run by cargo has it set to its own)
-  LINKER            the linker for /usr/bin's toolchain; default: the newest ld.lld or rust-lld found
+USAGE
+    toolchain_usage
+    cat <<'USAGE'
   CARGO_TARGET_DIR  as cargo knows it
 
 Ends with 0 only if the image is valid and fits its slot.
 USAGE
-}
-
-fail() {
-    echo "build.sh: $*" >&2
-    exit 1
-}
-
-# Sets BUILD_CARGO and RUSTC, and for a toolchain without the target's library what lets it build one.
-choose_toolchain() {
-    if [[ -z ${BUILD_CARGO:-} && -z ${BUILD_RUSTC:-} ]]; then
-        if has_library rustc; then
-            BUILD_CARGO=cargo BUILD_RUSTC=rustc
-        else
-            BUILD_CARGO=/usr/bin/cargo BUILD_RUSTC=/usr/bin/rustc
-        fi
-    fi
-    BUILD_CARGO=${BUILD_CARGO:-cargo}
-    export RUSTC=${BUILD_RUSTC:-rustc}
-    command -v "$BUILD_CARGO" >/dev/null && command -v "$RUSTC" >/dev/null ||
-        fail "no toolchain: install rustc-web cargo-web rust-web-src lld-22, or rustup and its $TARGET"
-    has_library "$RUSTC" && return
-    export RUSTC_BOOTSTRAP=1
-    if [[ -z ${CARGO_TARGET_RISCV32IMC_UNKNOWN_NONE_ELF_LINKER:-} ]]; then
-        CARGO_TARGET_RISCV32IMC_UNKNOWN_NONE_ELF_LINKER=${LINKER:-$(newest_linker)} ||
-            fail "no ld.lld: install lld-22, or set LINKER"
-        export CARGO_TARGET_RISCV32IMC_UNKNOWN_NONE_ELF_LINKER
-    fi
-}
-
-has_library() {
-    local sysroot
-    sysroot=$("$1" --print sysroot 2>/dev/null) && [[ -d $sysroot/lib/rustlib/$TARGET/lib ]]
-}
-
-newest_linker() {
-    local found
-    found=$(compgen -c | grep -Ex '(rust-lld|ld\.lld(-[0-9]+)?)' | sort -uV | tail -n 1)
-    [[ -n $found ]] && echo "$found"
 }
 
 main() {
@@ -82,7 +45,7 @@ main() {
         fail "no ${ESPTOOL:-esptool}: pip install esptool, or set ESPTOOL"
     [[ $esptool != */* ]] || esptool=$(realpath -s "$esptool")
     [[ -z ${CARGO_TARGET_DIR:-} ]] || CARGO_TARGET_DIR=$(realpath -m "$CARGO_TARGET_DIR")
-    choose_toolchain
+    choose_toolchain "$TARGET"
     cd "$(dirname "${BASH_SOURCE[0]}")"
 
     local started=$SECONDS elf

@@ -177,13 +177,14 @@ impl<F: NorFlash> Turn<'_, F> {
             }
             408 | 425 | 429 | 500..=599 => {
                 let reason: Text<40> =
-                    crate::text::text(format_args!("the server answered {}", answer.status));
+                    crate::text::text(format_args!("the server answered {}", u32::from(answer.status)));
                 self.retry(&reason, answer.retry_after_ms)
             }
-            status => self.end_active(Trouble::new(
-                DOWNLOAD_FAILED,
-                format_args!("the server answered {status} for the firmware URL"),
-            )),
+            status => {
+                let status = u32::from(status);
+                let why = format_args!("the server answered {status} for the firmware URL");
+                self.end_active(Trouble::new(DOWNLOAD_FAILED, why))
+            }
         }
     }
 
@@ -235,7 +236,7 @@ impl<F: NorFlash> Turn<'_, F> {
         if before.marked > 0
             && let Some(active) = &gateway.saved.active
         {
-            let mark = Mark {
+            let mut mark = Mark {
                 msg_id: active.order.msg_id.clone(),
                 slot: before.slot,
                 offset: 0,
@@ -244,7 +245,7 @@ impl<F: NorFlash> Turn<'_, F> {
                 md5: Default::default(),
                 sha256: Default::default(),
             };
-            gateway.memory.save_mark(gateway.ota.flash(), &mark)?;
+            gateway.memory.save_mark(gateway.ota.flash(), &mut mark)?;
         }
         // Closed already if its last write failed.
         let _ = gateway.ota.abort(before.handle);
@@ -317,7 +318,7 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         download.marked = download.received;
         let state = |bytes: &[u8]| bytes.try_into().unwrap_or_default();
-        let mark = Mark {
+        let mut mark = Mark {
             msg_id: active.order.msg_id.clone(),
             slot: download.slot,
             offset: download.received,
@@ -326,7 +327,7 @@ impl<F: NorFlash> Turn<'_, F> {
             md5: heapless::Vec::from_slice(&download.md5.serialize()).unwrap_or_default(),
             sha256: state(&download.sha256.serialize()),
         };
-        Ok(gateway.memory.save_mark(gateway.ota.flash(), &mark)?)
+        Ok(gateway.memory.save_mark(gateway.ota.flash(), &mut mark)?)
     }
 
     pub(crate) fn fetch_ended(&mut self, reason: Option<&str>) -> Result<(), Broken> {

@@ -193,9 +193,7 @@ impl<F: NorFlash> Gateway<F> {
         gateway.load()?;
         let verdict = gateway.judge(boot.reason)?;
         if verdict == Verdict::TryAgain {
-            return Ok(place
-                .take()
-                .map_or(Booted::Run, |gateway| Booted::Reboot(gateway.into_flash())));
+            return Ok(Self::flash_of(place).map_or(Booted::Run, Booted::Reboot));
         }
         let mut turn = Turn { gateway, now, out };
         turn.booted(verdict)?;
@@ -255,6 +253,7 @@ impl<F: NorFlash> Gateway<F> {
 
     /// Takes one event and hands out what is to be done about it, in order. After an error the flash
     /// does not keep what must be kept: restart.
+    #[inline(never)]
     pub fn step(
         &mut self,
         event: Event<'_>,
@@ -315,8 +314,10 @@ impl<F: NorFlash> Gateway<F> {
         self.ota.get_running_partition()
     }
 
-    fn into_flash(self) -> F {
-        self.ota.into_flash()
+    /// Ends the gateway. Not inlined: it comes to lie on the stack once more.
+    #[inline(never)]
+    fn flash_of(place: &mut Option<Self>) -> Option<F> {
+        Some(place.take()?.ota.into_flash())
     }
 }
 
@@ -495,7 +496,9 @@ impl<F: NorFlash> Turn<'_, F> {
 
     pub(crate) fn save(&mut self) -> Result<(), Broken> {
         let gateway = &mut *self.gateway;
-        Ok(gateway.memory.save(gateway.ota.flash(), &gateway.saved)?)
+        Ok(gateway
+            .memory
+            .save(gateway.ota.flash(), &mut gateway.saved)?)
     }
 
     pub(crate) fn next_job(&mut self) -> JobId {

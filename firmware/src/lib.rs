@@ -25,6 +25,7 @@ pub mod ota;
 mod outbox;
 pub mod page;
 mod saved;
+mod stored;
 mod text;
 mod trial;
 mod upgrade;

@@ -126,7 +126,7 @@ impl<F: NorFlash> Upload for Gateway<F> {
             version,
             image: verified.image,
         });
-        let saved = self.memory.save(self.ota.flash(), &self.saved);
+        let saved = self.memory.save(self.ota.flash(), &mut self.saved);
         saved.map_err(|error| failed(&Broken::from(error)))?;
         self.restart = Restart::AwaitsPage;
         Ok(())

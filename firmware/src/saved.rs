@@ -3,12 +3,12 @@
 use airlift_proto::ReportState;
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     ENDED_MAX, ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ETAG_BYTES_MAX, MSG_ID_BYTES_MAX,
     URL_BYTES_MAX, VERSION_BYTES_MAX,
     flash::nvs::{Nvs, NvsError},
+    stored::{self, Bytes, Stored, stored},
     text::Text,
     trial::{RolledBack, Trial},
 };
@@ -31,7 +31,7 @@ const MARK_BYTES_MAX: usize = 420;
 ///
 /// The image before and the image after an update read each other's: fields are only added, at the
 /// end, and such that zero means absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
     pub active: Option<Active>,
     /// An upgrade that came too late to replace the one being installed; it begins after.
@@ -47,7 +47,7 @@ pub struct Saved {
 }
 
 /// An upgrade as it was ordered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Order {
     /// Never empty.
     pub msg_id: Text<MSG_ID_BYTES_MAX>,
@@ -65,7 +65,7 @@ pub struct Order {
 }
 
 /// The upgrade that runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Active {
     pub order: Order,
     /// The furthest phase it ever was in.
@@ -73,8 +73,9 @@ pub struct Active {
 }
 
 /// How far an upgrade is. It only moves forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    #[default]
     Downloading,
     Verifying,
     Installing,
@@ -91,7 +92,7 @@ impl Phase {
 }
 
 /// An upgrade that ended: what its last report says, to be repeated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ended {
     pub msg_id: Text<MSG_ID_BYTES_MAX>,
     pub version: Text<VERSION_BYTES_MAX>,
@@ -104,7 +105,7 @@ pub struct Ended {
 }
 
 /// Why an upgrade failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Failure {
     pub code: Text<ERROR_CODE_BYTES_MAX>,
     pub message: Text<ERROR_MESSAGE_BYTES_MAX>,
@@ -120,7 +121,7 @@ impl Ended {
 }
 
 /// Which version lies in a slot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Installed {
     /// Number of the OTA slot.
     pub slot: u8,
@@ -132,7 +133,7 @@ pub struct Installed {
 
 /// A place in the download from which it can go on after a power cut. All before it is in the
 /// flash, but for the image's first bytes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mark {
     /// Whose download.
     pub msg_id: Text<MSG_ID_BYTES_MAX>,
@@ -149,28 +150,6 @@ pub struct Mark {
 }
 
 impl Saved {
-    /// Reads the fields one by one: as a whole they need four times the stack.
-    fn parse(&mut self, mut bytes: &[u8]) -> Option<()> {
-        let Saved {
-            active,
-            next,
-            ended,
-            installed,
-            trial,
-            rolled_back,
-        } = self;
-        let bytes = &mut bytes;
-        *active = field(bytes)?;
-        *next = field(bytes)?;
-        for _ in 0..field::<u8>(bytes)? {
-            ended.push(field(bytes)?).ok()?;
-        }
-        *installed = field(bytes)?;
-        *trial = field(bytes)?;
-        *rolled_back = field(bytes)?;
-        Some(())
-    }
-
     pub(crate) fn ended(&self, msg_id: &str) -> Option<&Ended> {
         self.ended.iter().find(|end| end.msg_id == msg_id)
     }
@@ -195,12 +174,28 @@ impl Saved {
     }
 }
 
-/// The next field of a struct.
-#[inline(never)]
-fn field<T: DeserializeOwned>(bytes: &mut &[u8]) -> Option<T> {
-    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
-    *bytes = rest;
-    Some(value)
+stored! {
+    Saved { active next ended installed trial rolled_back }
+    Order { msg_id version url md5 sha256 file_size force not_before sent_at }
+    Active { order phase }
+    Ended { msg_id version progress error delivered }
+    Failure { code message }
+    Installed { slot version image }
+    Mark { msg_id slot offset etag head md5 sha256 }
+}
+
+impl Stored for Phase {
+    fn pass(&mut self, bytes: &mut Bytes<'_>) -> Option<()> {
+        let mut number = *self as u8;
+        number.pass(bytes)?;
+        *self = match number {
+            0 => Phase::Downloading,
+            1 => Phase::Verifying,
+            2 => Phase::Installing,
+            _ => return None,
+        };
+        Some(())
+    }
 }
 
 /// The NVS, and what of us lies in it.
@@ -221,7 +216,7 @@ impl Memory {
         saved: &mut Saved,
     ) -> Result<(), NvsError<F::Error>> {
         let mut buffer = [0; SAVED_BYTES_MAX];
-        if self.read(flash, KEY_SAVED, &mut buffer)? && saved.parse(&buffer).is_none() {
+        if self.read(flash, KEY_SAVED, &mut buffer)? && stored::read(saved, &mut buffer).is_none() {
             *saved = Saved::default();
         }
         Ok(())
@@ -246,13 +241,9 @@ impl Memory {
     pub(crate) fn save<F: NorFlash>(
         &mut self,
         flash: &mut F,
-        saved: &Saved,
+        saved: &mut Saved,
     ) -> Result<(), NvsError<F::Error>> {
-        let mut buffer = [0; SAVED_BYTES_MAX];
-        let bytes = postcard::to_slice(saved, &mut buffer).map_err(|_| NvsError::TooLong {
-            limit: SAVED_BYTES_MAX,
-        })?;
-        self.nvs.set_blob(flash, NAMESPACE, KEY_SAVED, bytes)?;
+        self.write(flash, KEY_SAVED, saved, &mut [0; SAVED_BYTES_MAX])?;
         let attempts = match (&saved.trial, &saved.rolled_back) {
             (Some(trial), _) => trial.attempts,
             (None, Some(rolled_back)) => rolled_back.attempts,
@@ -261,26 +252,35 @@ impl Memory {
         self.nvs.set_u8(flash, NAMESPACE, KEY_ATTEMPTS, attempts)
     }
 
+    /// Saves a value as a blob, by way of `buffer`.
+    fn write<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        key: &str,
+        value: &mut dyn Stored,
+        buffer: &mut [u8],
+    ) -> Result<(), NvsError<F::Error>> {
+        let limit = buffer.len();
+        let length = stored::write(value, buffer).ok_or(NvsError::TooLong { limit })?;
+        self.nvs.set_blob(flash, NAMESPACE, key, &buffer[..length])
+    }
+
     pub(crate) fn load_mark<F: NorFlash>(
         &mut self,
         flash: &mut F,
     ) -> Result<Option<Mark>, NvsError<F::Error>> {
         let mut buffer = [0; MARK_BYTES_MAX];
-        let is_there = self.read(flash, KEY_MARK, &mut buffer)?;
-        Ok(is_there
-            .then(|| postcard::from_bytes(&buffer).ok())
-            .flatten())
+        let mut mark = Mark::default();
+        let is_there = self.read(flash, KEY_MARK, &mut buffer)?
+            && stored::read(&mut mark, &mut buffer).is_some();
+        Ok(is_there.then_some(mark))
     }
 
     pub(crate) fn save_mark<F: NorFlash>(
         &mut self,
         flash: &mut F,
-        mark: &Mark,
+        mark: &mut Mark,
     ) -> Result<(), NvsError<F::Error>> {
-        let mut buffer = [0; MARK_BYTES_MAX];
-        let bytes = postcard::to_slice(mark, &mut buffer).map_err(|_| NvsError::TooLong {
-            limit: MARK_BYTES_MAX,
-        })?;
-        self.nvs.set_blob(flash, NAMESPACE, KEY_MARK, bytes)
+        self.write(flash, KEY_MARK, mark, &mut [0; MARK_BYTES_MAX])
     }
 }

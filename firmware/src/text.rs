@@ -5,23 +5,30 @@ use core::fmt::{self, Write};
 /// Text of at most `N` bytes.
 pub type Text<const N: usize> = heapless::String<N>;
 
+/// [`Text`] of any capacity.
+pub(crate) type TextView = heapless::string::StringView;
+
 /// `arguments` as text; what does not fit is cut off.
 pub(crate) fn text<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
-    let mut cut = Cut(Text::new());
-    // `Cut` takes everything.
-    let _ = cut.write_fmt(arguments);
-    cut.0
+    let mut text = Text::new();
+    fill(text.as_mut_view(), arguments);
+    text
 }
 
-struct Cut<const N: usize>(Text<N>);
+fn fill(text: &mut TextView, arguments: fmt::Arguments<'_>) {
+    // `Cut` takes everything.
+    let _ = Cut(text).write_fmt(arguments);
+}
 
-impl<const N: usize> Write for Cut<N> {
+struct Cut<'t>(&'t mut TextView);
+
+impl Write for Cut<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut end = text.len().min(N - self.0.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.0.push_str(&text[..end]).map_err(|_| fmt::Error)
+        let room = self.0.capacity() - self.0.len();
+        let fits = text.get(..text.floor_char_boundary(room));
+        self.0
+            .push_str(fits.unwrap_or_default())
+            .map_err(|_| fmt::Error)
     }
 }
 

@@ -12,7 +12,6 @@
 //! The old image counts what failed and tries again, at most [`ATTEMPTS_MAX`] times.
 
 use embedded_storage::nor_flash::NorFlash;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     Broken, EspError, VERSION_BYTES_MAX,
@@ -22,6 +21,7 @@ use crate::{
     },
     ota::Ota,
     saved::{Memory, Saved},
+    stored::stored,
     text::Text,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 pub const ATTEMPTS_MAX: u8 = 3;
 
 /// A new image that has still to prove itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
     /// Number of its OTA slot.
     pub slot: u8,
@@ -45,12 +45,17 @@ pub struct Trial {
 }
 
 /// A new image that did not prove itself; the old one runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolledBack {
     pub version: Text<VERSION_BYTES_MAX>,
     pub attempts: u8,
     /// The broker has a heartbeat that says so.
     pub told: bool,
+}
+
+stored! {
+    Trial { slot previous version seq counted attempts }
+    RolledBack { version attempts told }
 }
 
 /// What a boot turned out to be.

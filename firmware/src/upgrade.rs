@@ -10,7 +10,7 @@ use embedded_storage::nor_flash::NorFlash;
 use sha2::Digest;
 
 use crate::{
-    Broken, ERROR_MESSAGE_BYTES_MAX, Effect, EspError, MSG_ID_BYTES_MAX, Notice, VERSION_BYTES_MAX,
+    Broken, Effect, EspError, Notice, VERSION_BYTES_MAX,
     gateway::{Job, Restart, Turn},
     ota::Verified,
     saved::{Active, Ended, Failure, Installed, Order, Phase},
@@ -27,17 +27,13 @@ const INSTALLING_PERCENT: u8 = 98;
 const VERIFY_SLICE_BYTES: u32 = 64 * 1024;
 
 /// What ends an upgrade.
-#[derive(Debug)]
-pub(crate) struct Trouble {
-    code: &'static str,
-    why: Text<ERROR_MESSAGE_BYTES_MAX>,
-}
+pub(crate) type Trouble = Failure;
 
-impl Trouble {
-    pub(crate) fn new(code: &'static str, why: fmt::Arguments<'_>) -> Self {
-        Trouble {
-            code,
-            why: text(why),
+impl Failure {
+    pub(crate) fn new(code: &str, why: fmt::Arguments<'_>) -> Self {
+        Failure {
+            code: text(format_args!("{code}")),
+            message: text(why),
         }
     }
 
@@ -57,30 +53,17 @@ impl<F: NorFlash> Turn<'_, F> {
     /// Does what a message on the command topic says.
     #[inline(never)]
     pub(crate) fn obey(&mut self, payload: &[u8]) -> Result<(), Broken> {
-        match wire::command(payload) {
-            Ok(Command::Upgrade(order)) => {
-                if self.repeat(&order.msg_id) {
-                    return Ok(());
-                }
-                self.consider(order)
+        let mut order = Order::default();
+        match wire::command(payload, &mut order) {
+            Ok(Command::Cancel) => self.cancel(&order.msg_id),
+            Ok(_) if self.repeat(&order.msg_id) => Ok(()),
+            Ok(Command::Upgrade) => self.consider(&order),
+            Ok(Command::Impossible(why)) => {
+                let why = format_args!("the command is wrong: {why}");
+                self.refuse(&order, Trouble::new(INSTALL_FAILED, why))
             }
-            Ok(Command::Impossible {
-                msg_id,
-                version,
-                why,
-            }) => {
-                if self.repeat(&msg_id) {
-                    return Ok(());
-                }
-                self.refuse(
-                    msg_id,
-                    version,
-                    Trouble::new(INSTALL_FAILED, format_args!("the command is wrong: {why}")),
-                )
-            }
-            Ok(Command::Cancel { msg_id }) => self.cancel(&msg_id),
             Err(why) => {
-                self.ignore("a command", &why);
+                self.ignore(format_args!("a command: {why}"));
                 Ok(())
             }
         }
@@ -109,25 +92,25 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 
     /// Begins, holds or refuses an upgrade that was not seen before.
-    fn consider(&mut self, order: Order) -> Result<(), Broken> {
+    fn consider(&mut self, order: &Order) -> Result<(), Broken> {
         let gateway = &*self.gateway;
         let battery = gateway.battery;
         if battery < BATTERY_PERCENT_MIN {
             let why = format_args!(
                 "the battery is at {battery} %, an upgrade needs {BATTERY_PERCENT_MIN} %; charge it and retry"
             );
-            return self.refuse_order(order, Trouble::new(BATTERY_LOW, why));
+            return self.refuse(order, Trouble::new(BATTERY_LOW, why));
         }
         if order.file_size == 0 {
             let why = format_args!("the command announces an empty file");
-            return self.refuse_order(order, Trouble::new(DIGEST_MISMATCH, why));
+            return self.refuse(order, Trouble::new(DIGEST_MISMATCH, why));
         }
         if gateway.restart != Restart::No || gateway.saved.trial.is_some() {
             return self.hold(order);
         }
         if gateway.local.is_open() {
             let why = format_args!("an upload over the local page is running");
-            return self.refuse_order(order, Trouble::new(BUSY, why));
+            return self.refuse(order, Trouble::new(BUSY, why));
         }
         let Some(active) = &gateway.saved.active else {
             return self.begin(order);
@@ -137,16 +120,16 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!(
                 "the upgrade to {running} is running; wait for its end, cancel it or force this one"
             );
-            return self.refuse_order(order, Trouble::new(BUSY, why));
+            return self.refuse(order, Trouble::new(BUSY, why));
         }
         let why = format_args!("replaced by the forced upgrade to {}", order.version);
         self.end_active_before(Trouble::new(CANCELLED, why))?;
         self.begin(order)
     }
 
-    fn begin(&mut self, order: Order) -> Result<(), Broken> {
+    fn begin(&mut self, order: &Order) -> Result<(), Broken> {
         self.gateway.saved.active = Some(Active {
-            order,
+            order: order.clone(),
             phase: Phase::Downloading,
         });
         self.save()?;
@@ -172,17 +155,15 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 
     /// Keeps an upgrade until the one before it is proven; a newer one takes its place.
-    fn hold(&mut self, order: Order) -> Result<(), Broken> {
-        let msg_id = order.msg_id.clone();
-        let why = Trouble::new(
-            CANCELLED,
-            format_args!("replaced by the upgrade to {}", order.version),
-        );
-        match self.gateway.saved.next.replace(order) {
-            Some(older) => self.refuse_order(older, why)?,
-            None => self.save()?,
+    fn hold(&mut self, order: &Order) -> Result<(), Broken> {
+        if let Some(older) = self.gateway.saved.next.replace(order.clone()) {
+            let why = format_args!("replaced by the upgrade to {}", order.version);
+            self.refuse(&older, Trouble::new(CANCELLED, why))?;
+        } else {
+            self.save()?;
         }
-        (self.out)(Effect::Tell(Notice::Held { msg_id: &msg_id }));
+        let msg_id = &order.msg_id;
+        (self.out)(Effect::Tell(Notice::Held { msg_id }));
         Ok(())
     }
 
@@ -192,7 +173,7 @@ impl<F: NorFlash> Turn<'_, F> {
             return Ok(());
         }
         match self.gateway.saved.next.take() {
-            Some(order) => self.consider(order),
+            Some(order) => self.consider(&order),
             None => Ok(()),
         }
     }
@@ -201,12 +182,12 @@ impl<F: NorFlash> Turn<'_, F> {
         let trouble = || Trouble::new(CANCELLED, format_args!("cancelled by command"));
         let saved = &mut self.gateway.saved;
         if let Some(order) = saved.next.take_if(|next| next.msg_id == msg_id) {
-            return self.refuse_order(order, trouble());
+            return self.refuse(&order, trouble());
         }
         match &saved.active {
             Some(active) if active.order.msg_id == msg_id => self.end_active(trouble()),
             _ => {
-                self.ignore("an ota_cancel", &"no such upgrade is running");
+                self.ignore(format_args!("an ota_cancel: no such upgrade is running"));
                 Ok(())
             }
         }
@@ -275,8 +256,7 @@ impl<F: NorFlash> Turn<'_, F> {
         self.gateway.job = Job::None;
         self.advance(Phase::Installing)?;
         let gateway = &mut *self.gateway;
-        let (Some(download), Some(active)) = (gateway.download.take(), &gateway.saved.active)
-        else {
+        let Some(download) = gateway.download.take() else {
             return Ok(());
         };
         if let Err(error) = gateway.ota.end(download.handle) {
@@ -285,13 +265,14 @@ impl<F: NorFlash> Turn<'_, F> {
                 format_args!("Update.end() failed: {error}"),
             ));
         }
-        let order = active.order.clone();
+        let Some(Active { order, .. }) = gateway.saved.active.take() else {
+            return Ok(());
+        };
         self.arm_trial(order.version.clone(), &verified)?;
-        self.gateway.saved.active = None;
         self.gateway.restart = Restart::AwaitsAck {
             msg_id: order.msg_id.clone(),
         };
-        self.finish(order.msg_id, order.version, 100, None)
+        self.finish(&order, 100, None)
     }
 
     /// Notes what lies in the new slot and that it must prove itself; saved by the caller.
@@ -349,58 +330,45 @@ impl<F: NorFlash> Turn<'_, F> {
             // Closed already if it was the session that failed.
             let _ = self.gateway.ota.abort(download.handle);
         }
-        let order = active.order;
-        self.finish(order.msg_id, order.version, progress, Some(trouble))
-    }
-
-    fn refuse_order(&mut self, order: Order, trouble: Trouble) -> Result<(), Broken> {
-        self.refuse(order.msg_id, order.version, trouble)
+        self.finish(&active.order, progress, Some(trouble))
     }
 
     /// Ends an upgrade that never began.
-    fn refuse(
-        &mut self,
-        msg_id: Text<MSG_ID_BYTES_MAX>,
-        version: Text<VERSION_BYTES_MAX>,
-        trouble: Trouble,
-    ) -> Result<(), Broken> {
-        self.finish(msg_id, version, 0, Some(trouble))
+    fn refuse(&mut self, order: &Order, trouble: Trouble) -> Result<(), Broken> {
+        self.finish(order, 0, Some(trouble))
     }
 
     /// The one way an upgrade ends: remembered first, then reported.
+    #[inline(never)]
     fn finish(
         &mut self,
-        msg_id: Text<MSG_ID_BYTES_MAX>,
-        version: Text<VERSION_BYTES_MAX>,
+        order: &Order,
         progress: u8,
-        trouble: Option<Trouble>,
+        error: Option<Trouble>,
     ) -> Result<(), Broken> {
-        let end = Ended {
-            msg_id: msg_id.clone(),
-            version,
+        self.gateway.saved.remember(Ended {
+            msg_id: order.msg_id.clone(),
+            version: order.version.clone(),
             progress,
-            error: trouble.map(|trouble| Failure {
-                code: text(format_args!("{}", trouble.code)),
-                message: trouble.why,
-            }),
+            error,
             delivered: false,
-        };
-        let error = end.error.clone();
-        let state = end.state();
-        self.gateway.saved.remember(end);
+        });
         self.save()?;
-        (self.out)(Effect::Tell(Notice::Finished {
-            msg_id: &msg_id,
-            state,
-            error_code: error.as_ref().map(|error| error.code.as_str()),
-            error_message: error.as_ref().map(|error| error.message.as_str()),
-        }));
-        self.report_end(&msg_id);
+        if let Some(end) = self.gateway.saved.ended.last() {
+            let error = end.error.as_ref();
+            (self.out)(Effect::Tell(Notice::Finished {
+                msg_id: &end.msg_id,
+                state: end.state(),
+                error_code: error.map(|error| error.code.as_str()),
+                error_message: error.map(|error| error.message.as_str()),
+            }));
+        }
+        self.report_end(&order.msg_id);
         Ok(())
     }
 
-    fn ignore(&mut self, what: &str, why: &dyn fmt::Display) {
-        let reason: Text<160> = text(format_args!("{what}: {why}"));
+    fn ignore(&mut self, reason: fmt::Arguments<'_>) {
+        let reason: Text<160> = text(reason);
         (self.out)(Effect::Tell(Notice::Ignored { reason: &reason }));
     }
 }

@@ -1,12 +1,12 @@
 //! Commands as they come and messages as they go, without an allocator.
 
-use core::fmt;
+use core::{fmt, str::Chars};
 
-use airlift_proto::{CancelData, Message, Report, Status, UpgradeData};
-use serde::Deserialize;
-use serde_json_core::str::{EscapedStr, EscapedStringFragment};
+use airlift_proto::{Report, Status};
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json_core::de::{Deserializer, Error};
 
-use crate::{MSG_ID_BYTES_MAX, VERSION_BYTES_MAX, saved::Order, text::Text};
+use crate::{saved::Order, text::TextView};
 
 /// Largest message a gateway sends, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 768;
@@ -14,9 +14,10 @@ pub const MESSAGE_BYTES_MAX: usize = 768;
 /// Why a command is not obeyed.
 #[derive(Debug)]
 pub(crate) enum Why {
-    Malformed(serde_json_core::de::Error),
+    Malformed(Error),
     UnknownType,
     NoMsgId,
+    Missing(&'static str),
     /// A bad escape in this field.
     Escape(&'static str),
     TooLong {
@@ -33,9 +34,18 @@ pub(crate) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Malformed(error) => write!(f, "it is no command: {error}"),
+            Why::Malformed(
+                Error::EofWhileParsingObject
+                | Error::EofWhileParsingString
+                | Error::EofWhileParsingValue,
+            ) => f.write_str("it is no command: the JSON ends too early"),
+            Why::Malformed(Error::InvalidType | Error::InvalidNumber) => {
+                f.write_str("it is no command: a field is of the wrong type")
+            }
+            Why::Malformed(_) => f.write_str("it is no command: it is no JSON"),
             Why::UnknownType => f.write_str("its msgType is not known"),
             Why::NoMsgId => f.write_str("it has no msgId, so a duplicate would start again"),
+            Why::Missing(field) => write!(f, "it has no {field}"),
             Why::Escape(field) => write!(f, "its {field} has a bad escape"),
             Why::TooLong {
                 field,
@@ -50,126 +60,202 @@ impl fmt::Display for Why {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is no allocator to box with"
-)]
+/// What a command wants.
 pub(crate) enum Command {
-    Upgrade(Order),
+    Upgrade,
     /// An upgrade that cannot even be considered; it is refused under its id.
-    Impossible {
-        msg_id: Text<MSG_ID_BYTES_MAX>,
-        version: Text<VERSION_BYTES_MAX>,
-        why: Why,
-    },
-    Cancel {
-        msg_id: Text<MSG_ID_BYTES_MAX>,
-    },
+    Impossible(Why),
+    Cancel,
 }
 
-#[derive(Deserialize)]
-struct Head<'p> {
-    #[serde(rename = "msgType", borrow)]
-    msg_type: EscapedStr<'p>,
+/// All that any command has, still escaped.
+#[derive(Default)]
+struct Fields<'p> {
+    msg_type: Option<&'p str>,
+    /// The message's.
+    outer_msg_id: Option<&'p str>,
+    timestamp: Option<i64>,
+    msg_id: Option<&'p str>,
+    version: Option<&'p str>,
+    firmware_url: Option<&'p str>,
+    md5: Option<&'p str>,
+    sha256: Option<&'p str>,
+    file_size: Option<i64>,
+    force_upgrade: Option<bool>,
+    not_before: Option<i64>,
 }
 
-/// Reads the payload of a command.
-pub(crate) fn command(payload: &[u8]) -> Result<Command, Why> {
-    let (head, _) = serde_json_core::from_slice::<Head<'_>>(payload).map_err(Why::Malformed)?;
-    match head.msg_type.0 {
-        "ota_upgrade" => {
-            let (message, _) = serde_json_core::from_slice(payload).map_err(Why::Malformed)?;
-            upgrade(message)
+/// A command's object that is being read: derived code for every object is thrice as large.
+struct Object<'f, 'p> {
+    fields: &'f mut Fields<'p>,
+    is_data: bool,
+}
+
+impl<'p> DeserializeSeed<'p> for Object<'_, 'p> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'p>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'p> Visitor<'p> for Object<'_, 'p> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<(), A::Error> {
+        let Object { fields, is_data } = self;
+        while let Some(key) = map.next_key::<&str>()? {
+            let text = match (is_data, key) {
+                (false, "data") => {
+                    let is_data = true;
+                    map.next_value_seed(Object { fields, is_data })?;
+                    continue;
+                }
+                (false, "timestamp") => {
+                    fields.timestamp = map.next_value()?;
+                    continue;
+                }
+                (true, "fileSize") => {
+                    fields.file_size = map.next_value()?;
+                    continue;
+                }
+                (true, "notBefore") => {
+                    fields.not_before = map.next_value()?;
+                    continue;
+                }
+                (true, "forceUpgrade") => {
+                    fields.force_upgrade = map.next_value()?;
+                    continue;
+                }
+                (false, "msgType") => &mut fields.msg_type,
+                (false, "msgId") => &mut fields.outer_msg_id,
+                (true, "msgId") => &mut fields.msg_id,
+                (true, "version") => &mut fields.version,
+                (true, "firmwareUrl") => &mut fields.firmware_url,
+                (true, "md5") => &mut fields.md5,
+                (true, "sha256") => &mut fields.sha256,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *text = map.next_value()?;
         }
-        "ota_cancel" => {
-            let (message, _) = serde_json_core::from_slice::<
-                Message<CancelData<EscapedStr<'_>>, EscapedStr<'_>>,
-            >(payload)
-            .map_err(Why::Malformed)?;
-            Ok(Command::Cancel {
-                msg_id: unescaped(message.data.msg_id, "msgId")?,
-            })
+        Ok(())
+    }
+}
+
+/// Reads the payload of a command; what it orders is put into `order`, of a cancel the id alone.
+pub(crate) fn command(payload: &[u8], order: &mut Order) -> Result<Command, Why> {
+    let mut fields = Fields::default();
+    let object = Object {
+        fields: &mut fields,
+        is_data: false,
+    };
+    let mut from = Deserializer::new(payload, None);
+    let read = object.deserialize(&mut from).and_then(|()| from.end());
+    read.map_err(Why::Malformed)?;
+    match fields.msg_type {
+        Some("ota_upgrade") => upgrade(&fields, order),
+        Some("ota_cancel") => {
+            unescape(fields.msg_id, "msgId", order.msg_id.as_mut_view())?;
+            Ok(Command::Cancel)
         }
         _ => Err(Why::UnknownType),
     }
 }
 
-fn upgrade(message: Message<UpgradeData<EscapedStr<'_>>, EscapedStr<'_>>) -> Result<Command, Why> {
-    let data = message.data;
-    let msg_id = [data.msg_id, message.msg_id]
+fn upgrade(fields: &Fields<'_>, order: &mut Order) -> Result<Command, Why> {
+    let file_size = fields.file_size.ok_or(Why::Missing("fileSize"))?;
+    let msg_id = [fields.msg_id, fields.outer_msg_id]
         .into_iter()
-        .flatten()
-        .find(|msg_id| !msg_id.0.is_empty())
+        .find(|msg_id| msg_id.is_some_and(|msg_id| !msg_id.is_empty()))
         .ok_or(Why::NoMsgId)?;
-    let msg_id = unescaped(msg_id, "msgId")?;
-    let version = unescaped(data.version, "version")?;
-    let rest = || -> Result<_, Why> {
-        Ok((
-            unescaped(data.firmware_url, "firmwareUrl")?,
-            digest(data.md5, "md5")?,
-            data.sha256
-                .filter(|hex| !hex.0.is_empty())
-                .map(|hex| digest(hex, "sha256"))
-                .transpose()?,
-        ))
-    };
-    Ok(match rest() {
-        Ok((url, md5, sha256)) => Command::Upgrade(Order {
-            msg_id,
-            version,
-            url,
-            md5,
-            sha256,
-            file_size: data.file_size,
-            force: data.force_upgrade,
-            not_before: data.not_before,
-            sent_at: message.timestamp,
-        }),
-        Err(why) => Command::Impossible {
-            msg_id,
-            version,
-            why,
-        },
+    unescape(msg_id, "msgId", order.msg_id.as_mut_view())?;
+    unescape(fields.version, "version", order.version.as_mut_view())?;
+    order.file_size = u64::try_from(file_size).unwrap_or_default();
+    order.force = fields.force_upgrade.unwrap_or_default();
+    order.not_before = fields.not_before;
+    order.sent_at = fields.timestamp;
+    Ok(match file(fields, order) {
+        Ok(()) => Command::Upgrade,
+        Err(why) => Command::Impossible(why),
     })
 }
 
-fn unescaped<const N: usize>(from: EscapedStr<'_>, field: &'static str) -> Result<Text<N>, Why> {
-    let mut out = Text::new();
-    for fragment in from.fragments() {
-        let pushed = match fragment {
-            Ok(EscapedStringFragment::NotEscaped(text)) => out.push_str(text).is_ok(),
-            Ok(EscapedStringFragment::Escaped(char)) => out.push(char).is_ok(),
-            Err(_) => return Err(Why::Escape(field)),
-        };
-        if !pushed {
-            return Err(Why::TooLong {
-                field,
-                bytes: from.0.len(),
-                bytes_max: N,
-            });
-        }
+/// Where the file is and how it is known.
+fn file(fields: &Fields<'_>, order: &mut Order) -> Result<(), Why> {
+    unescape(fields.firmware_url, "firmwareUrl", order.url.as_mut_view())?;
+    digest(fields.md5, "md5", &mut order.md5)?;
+    if fields.sha256.is_some_and(|hex| !hex.is_empty()) {
+        digest(fields.sha256, "sha256", order.sha256.insert([0; 32]))?;
     }
-    Ok(out)
+    Ok(())
 }
 
-/// The `N` bytes that `hex` means.
-fn digest<const N: usize>(hex: EscapedStr<'_>, field: &'static str) -> Result<[u8; N], Why> {
-    let wrong = || Why::NotHex {
-        field,
-        digits: 2 * N,
-    };
-    let digits = hex.0.as_bytes();
-    if digits.len() != 2 * N {
-        return Err(wrong());
+fn unescape(from: Option<&str>, field: &'static str, to: &mut TextView) -> Result<(), Why> {
+    let from = from.ok_or(Why::Missing(field))?;
+    let mut chars = from.chars();
+    while let Some(mut char) = chars.next() {
+        if char == '\\' {
+            char = escaped(&mut chars).ok_or(Why::Escape(field))?;
+        }
+        to.push(char).map_err(|_| Why::TooLong {
+            field,
+            bytes: from.len(),
+            bytes_max: to.capacity(),
+        })?;
     }
-    let mut out = [0; N];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+    Ok(())
+}
+
+/// What an escape behind its backslash means; the JSON reader's own way slices text, whose panic has
+/// three kilobytes.
+///
+/// Source: RFC 8259, section 7.
+fn escaped(chars: &mut Chars<'_>) -> Option<char> {
+    Some(match chars.next()? {
+        same @ ('"' | '\\' | '/') => same,
+        'b' => '\u{8}',
+        'f' => '\u{C}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let mut code = 0;
+            for _ in 0..4 {
+                code = code << 4 | chars.next()?.to_digit(16)?;
+            }
+            char::from_u32(code)?
+        }
+        _ => return None,
+    })
+}
+
+/// Puts the bytes that `hex` means into `to`.
+fn digest(hex: Option<&str>, field: &'static str, to: &mut [u8]) -> Result<(), Why> {
+    let hex = hex.ok_or(Why::Missing(field))?;
+    let wrong = Why::NotHex {
+        field,
+        digits: 2 * to.len(),
+    };
+    let digits = hex.as_bytes();
+    if digits.len() != 2 * to.len() {
+        return Err(wrong);
+    }
+    for (byte, pair) in to.iter_mut().zip(digits.chunks_exact(2)) {
         for &digit in pair {
-            let value = char::from(digit).to_digit(16).ok_or_else(wrong)?;
+            let Some(value) = char::from(digit).to_digit(16) else {
+                return Err(wrong);
+            };
             *byte = *byte << 4 | value as u8;
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Writes a report's JSON; `None` if it is longer than `buffer`.

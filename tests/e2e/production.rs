@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use airlift_testkit::{Process, S3Server, Scratch, TestDatabase, binary, free_port};
+use airlift_testkit::{Process, S3Server, Scratch, TestDatabase, binary, free_port, program};
 use serde_json::{Value, json};
 
 use super::server::{PATIENCE, Server, eventually};
@@ -31,21 +31,6 @@ const ASK_AGAIN: &str = "--retry 5 --retry-delay 1 --retry-all-errors";
 /// A file of this repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// Where `program` is; daemons lie in folders that not every user has in `PATH`.
-fn installed(program: &str, package: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join(program))
-        .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "`{program}` is not installed: run ./test.sh, which installs what the tests need, \
-                 or `apt-get install {package}`"
-            )
-        })
 }
 
 /// Runs a program to its end.
@@ -87,7 +72,7 @@ struct Certificate {
 
 impl Certificate {
     fn make(folder: &Path) -> Certificate {
-        let openssl = installed("openssl", "openssl");
+        let openssl = program("openssl", "openssl").unwrap();
         let [authority, authority_key, chain, key] =
             ["ca.pem", "ca.key", "fullchain.pem", "privkey.pem"].map(|name| folder.join(name));
         let common =
@@ -144,7 +129,7 @@ impl Broker {
         fs::copy(&certificate.key, folder.join("auth/privkey.pem")).unwrap();
         let passwords = folder.join("auth/passwords");
         fs::write(&passwords, "").unwrap();
-        let mosquitto_passwd = installed("mosquitto_passwd", "mosquitto");
+        let mosquitto_passwd = program("mosquitto_passwd", "mosquitto").unwrap();
         for (user, password) in [
             ("airlift", MQTT_PASSWORD),
             (GATEWAY, GATEWAY_PASSWORD),
@@ -171,7 +156,7 @@ impl Broker {
         let config_path = folder.join("config/mosquitto.conf");
         fs::write(&config_path, config).unwrap();
 
-        let program = installed("mosquitto", "mosquitto");
+        let program = program("mosquitto", "mosquitto").unwrap();
         let args = ["-c", text(&config_path)];
         let mut process = Process::spawn_in(scratch, program, &args, &[], "mosquitto").unwrap();
         wait_for_port(&mut process, plain_port);
@@ -194,7 +179,7 @@ struct Proxy {
 
 impl Proxy {
     fn start(port: u16, servers: [&Server; 2], certificate: &Certificate) -> Proxy {
-        let caddy = installed("caddy", "caddy");
+        let caddy = program("caddy", "caddy").unwrap();
         // As `.env.example` says.
         let pipeline = r#""$0" hash-password --plaintext "$1" | tr -d '\n' | base64 -w 0"#;
         let hash = run_ok(
@@ -235,7 +220,7 @@ impl Proxy {
             _process: process,
             url,
             authority: certificate.authority.clone(),
-            curl: installed("curl", "curl"),
+            curl: program("curl", "curl").unwrap(),
         }
     }
 
@@ -326,7 +311,7 @@ impl Stranger {
         ]
         .map(str::to_owned)
         .to_vec();
-        let program = installed("mosquitto_sub", "mosquitto-clients");
+        let program = program("mosquitto_sub", "mosquitto-clients").unwrap();
         // `stdbuf`: else it writes when its buffer is full.
         let mut args = vec!["-oL".to_owned(), text(&program).to_owned(), "-d".to_owned()];
         args.extend(login.iter().cloned());
@@ -340,7 +325,7 @@ impl Stranger {
 
     /// What the broker says to a report in the name of the other gateway.
     fn report_as(&self, gateway_id: &str, report: &Value) -> String {
-        let program = installed("mosquitto_pub", "mosquitto-clients");
+        let program = program("mosquitto_pub", "mosquitto-clients").unwrap();
         let (topic, report) = (
             format!("hanqi/gateway/{gateway_id}/report"),
             report.to_string(),
@@ -452,7 +437,7 @@ fn compose_config(settings: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let env_file = folder.path().join("env");
     fs::write(&env_file, settings).unwrap();
-    Command::new(installed("docker-compose", "docker-compose"))
+    Command::new(program("docker-compose", "docker-compose").unwrap())
         .args(["--file", text(&repository("docker-compose.yml"))])
         .args(["--env-file", text(&env_file), "config"])
         .env_clear()

@@ -18,11 +18,11 @@ use airlift_firmware::{
 use airlift_simflash::{SECTOR_BYTES, SimFlash, image};
 
 /// In the image's header: no chip has this number.
-pub const CHIP_ID: u16 = 0xF001;
+const CHIP_ID: u16 = 0xF001;
 /// Bytes of the whole flash.
-pub const FLASH_BYTES: usize = 1024 * 1024;
+const FLASH_BYTES: usize = 1024 * 1024;
 /// Bytes of each of the two files.
-pub const UNIT_BYTES: usize = 32 * 1024 * 1024;
+const UNIT_BYTES: usize = 32 * 1024 * 1024;
 /// What the machine erases at once; each holds one sector of ours.
 const UNIT_SECTOR_BYTES: usize = 256 * 1024;
 /// At the start of the flash: makes the bootloader roll back unconfirmed images.
@@ -92,17 +92,6 @@ pub fn make_flash(image: &[u8], settings: &Settings<'_>) -> (Vec<u8>, Vec<u8>) {
     nvs.set_u16(&mut flash, NAMESPACE, "mqtt_port", settings.mqtt_port)
         .expect("room for it");
     spread(&flash.to_bytes())
-}
-
-/// The flash's bytes from both units: what [`make_flash`] did, backwards.
-pub fn gather(units: [&[u8]; 2]) -> Vec<u8> {
-    let sectors = units
-        .into_iter()
-        .flat_map(|unit| unit.chunks(UNIT_SECTOR_BYTES));
-    sectors
-        .flat_map(|sector| &sector[..SECTOR_BYTES])
-        .copied()
-        .collect()
 }
 
 fn spread(flash: &[u8]) -> (Vec<u8>, Vec<u8>) {

@@ -1,12 +1,9 @@
 //! Hundreds of requests made up from the API's own description, by a tool that has never seen the
 //! code: no crash, and no answer that the description does not know.
 
-use std::{
-    env,
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
+
+use airlift_testkit::python_with;
 
 use crate::app::Setup;
 
@@ -32,7 +29,9 @@ async fn no_request_makes_postgres_fail() {
 }
 
 async fn make_up_requests(setup: Setup) {
-    let program = program();
+    let program = python_with("schemathesis", VERSION)
+        .unwrap()
+        .with_file_name("schemathesis");
     let app = setup.start().await;
     // Something to find.
     for version in ["1.0.1", "1.0.2"] {
@@ -68,45 +67,4 @@ async fn make_up_requests(setup: Setup) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "schemathesis: {text}\n{errors}");
     app.stop().await;
-}
-
-/// The tool of this version from `PATH`, or else from a virtual environment under `target`, which
-/// is made if need be.
-fn program() -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed = env::split_paths(&path)
-        .map(|folder| folder.join("schemathesis"))
-        .find(|candidate| candidate.is_file());
-    if let Some(program) = installed
-        && let Ok(output) = Command::new(&program).arg("--version").output()
-        && String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .ends_with(VERSION)
-    {
-        return program;
-    }
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let folder = target.join("schemathesis-venv");
-    let complete = folder.join(format!("complete-{VERSION}"));
-    // Tests are processes of their own; one of them makes it.
-    let lock = File::create(target.join("schemathesis-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    if !complete.exists() {
-        let _ = fs::remove_dir_all(&folder);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let package = format!("schemathesis=={VERSION}");
-        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &package]));
-        fs::write(&complete, "").unwrap();
-    }
-    folder.join("bin/schemathesis")
-}
-
-fn run(command: &mut Command) {
-    let advice = "the API test needs schemathesis: install it (pip install schemathesis), or \
-                  python3 with venv and a way to PyPI, as ./test.sh does";
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}; {advice}"));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}; {advice}");
 }

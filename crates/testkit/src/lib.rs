@@ -13,7 +13,7 @@
 //! # How to add a server
 //!
 //! 1. One file here, named after the program, with one type `Thing` and `Thing::start(options)`.
-//! 2. Find the program with `programs::find` so that the error for a missing one is the same
+//! 2. Find the program with `program` so that the error for a missing one is the same
 //!    everywhere, and name its package in `test.sh`.
 //! 3. Take a port from [`free_port`] and a folder from [`Scratch::new`]; start it with
 //!    `Process::spawn_in` and wait with [`Process::wait_until`], which reports the log if it dies.
@@ -28,6 +28,7 @@ mod postgres;
 mod process;
 mod programs;
 mod proxy;
+mod python;
 mod runtime;
 mod s3;
 mod scratch;
@@ -39,8 +40,9 @@ pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use ports::free_port;
 pub use postgres::{Durability, Postgres};
 pub use process::Process;
-pub use programs::binary;
+pub use programs::{binary, program};
 pub use proxy::FaultProxy;
+pub use python::{ESPTOOL_VERSION, python_with};
 pub use s3::S3Server;
 pub use scratch::Scratch;
 pub use test_database::{TEST_POSTGRES_URL, TestDatabase};

@@ -37,7 +37,7 @@ impl Mosquitto {
     /// # Errors
     /// When Mosquitto is not installed or does not start.
     pub fn start(options: &MosquittoOptions) -> Result<Self> {
-        let program = programs::find("mosquitto", "mosquitto")?;
+        let program = programs::program("mosquitto", "mosquitto")?;
         let scratch = Arc::new(Scratch::new("mosquitto")?);
         let folder = scratch.path().display().to_string();
         let port = free_port()?;
@@ -126,7 +126,7 @@ impl Mosquitto {
 }
 
 fn write_passwords(scratch: &Scratch, users: &[(String, String)]) -> Result<()> {
-    let program = programs::find("mosquitto_passwd", "mosquitto")?;
+    let program = programs::program("mosquitto_passwd", "mosquitto")?;
     let file = scratch.path().join("passwords");
     fs::write(&file, "")?;
     for (user, password) in users {

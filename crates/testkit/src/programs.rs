@@ -31,8 +31,11 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     )
 }
 
-/// The program `name` from `PATH` or the folders of daemons.
-pub(crate) fn find(name: &str, package: &str) -> Result<PathBuf> {
+/// The program `name` from `PATH` or the folders of daemons; Debian's `package` has it.
+///
+/// # Errors
+/// When it is not installed, with what to do.
+pub fn program(name: &str, package: &str) -> Result<PathBuf> {
     in_path(name).with_context(|| {
         format!("`{name}` is not installed: run ./test.sh, which installs what the tests need, or `apt-get install {package}`")
     })

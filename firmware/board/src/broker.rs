@@ -116,7 +116,7 @@ impl<const N: usize> From<MqttError<'_, N>> for Lost {
 }
 
 /// Keeps the connection.
-pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
+pub(crate) async fn run<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     memory: &mut BrokerMemory,
 ) {
@@ -149,7 +149,7 @@ pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
 }
 
 /// One connection, to its end.
-async fn connection<F: NorFlash + 'static, P: Platform>(
+async fn connection<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     memory: &mut BrokerMemory,
 ) -> Lost {
@@ -191,13 +191,13 @@ async fn connection<F: NorFlash + 'static, P: Platform>(
     }
 }
 
-async fn resolve<F: 'static, P>(shell: &Shell<'_, F, P>) -> Option<IpAddress> {
+async fn resolve<F, P>(shell: &Shell<'_, F, P>) -> Option<IpAddress> {
     let host = shell.settings.mqtt_host.as_str();
     let found = shell.stack.dns_query(host, DnsQueryType::A).await;
     found.ok()?.first().copied()
 }
 
-async fn introduce<'m, F: NorFlash + 'static, P: Platform>(
+async fn introduce<'m, F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     client: &mut Client<'m>,
     socket: TcpSocket<'m>,
@@ -226,7 +226,7 @@ async fn introduce<'m, F: NorFlash + 'static, P: Platform>(
 }
 
 /// A connection that stands.
-struct Link<'l, 's, 'm, F: 'static, P> {
+struct Link<'l, 's, 'm, F, P> {
     shell: &'l Shell<'s, F, P>,
     client: Client<'m>,
     ping_at_ms: u64,
@@ -237,7 +237,7 @@ struct Link<'l, 's, 'm, F: 'static, P> {
     unheard_rounds: u32,
 }
 
-impl<'l, 's, 'm, F: NorFlash + 'static, P: Platform> Link<'l, 's, 'm, F, P> {
+impl<'l, 's, 'm, F: NorFlash, P: Platform> Link<'l, 's, 'm, F, P> {
     fn new(shell: &'l Shell<'s, F, P>, client: Client<'m>) -> Self {
         Link {
             shell,
@@ -432,7 +432,7 @@ type Waiting = (
     Vec<u8, MESSAGE_BYTES_MAX>,
 );
 
-fn topic<F: 'static, P>(shell: &Shell<'_, F, P>, kind: TopicKind) -> String<TOPIC_BYTES_MAX> {
+fn topic<F, P>(shell: &Shell<'_, F, P>, kind: TopicKind) -> String<TOPIC_BYTES_MAX> {
     let mut topic = String::new();
     let settings = shell.settings;
     // As long as the longest prefix and id.

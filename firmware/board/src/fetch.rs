@@ -73,7 +73,7 @@ impl From<Error> for Failure {
 }
 
 /// Fetches what the core asks for.
-pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
+pub(crate) async fn run<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     memory: &mut FetchMemory,
 ) {
@@ -103,18 +103,18 @@ pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
     }
 }
 
-fn is_wanted<F: 'static, P>(shell: &Shell<'_, F, P>, job: JobId) -> bool {
+fn is_wanted<F, P>(shell: &Shell<'_, F, P>, job: JobId) -> bool {
     shell.outbox.borrow().job == Some(job)
 }
 
 /// Until nobody wants the job's answer any more.
-async fn stopped<F: 'static, P>(shell: &Shell<'_, F, P>, job: JobId) {
+async fn stopped<F, P>(shell: &Shell<'_, F, P>, job: JobId) {
     while is_wanted(shell, job) {
         shell.fetches.wait().await;
     }
 }
 
-async fn fetch<F: NorFlash + 'static, P: Platform>(
+async fn fetch<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     memory: &mut FetchMemory,
     request: &Request,

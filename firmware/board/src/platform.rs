@@ -20,6 +20,10 @@ pub trait Platform {
     /// Restarts the board.
     fn reboot(&self) -> !;
 
+    /// Called every so often as long as neither the core, nor the clock, nor a task hangs: the moment
+    /// to feed a watchdog.
+    fn alive(&self) {}
+
     /// Battery charge, percent; `None` on mains.
     fn battery(&self) -> Option<u8> {
         None

@@ -64,7 +64,7 @@ pub fn boot<'p, F: NorFlash, P: Platform>(
 
 /// Runs the gateway until the board restarts. To be called at once after [`boot`], not only when the
 /// network is up: a new image that does not get it up has to notice.
-pub async fn run<F: NorFlash + 'static, P: Platform>(
+pub async fn run<F: NorFlash, P: Platform>(
     stack: Stack<'_>,
     gateway: &mut Gateway<F>,
     settings: &Settings,
@@ -119,7 +119,7 @@ pub(crate) struct Shell<'s, F, P> {
     reboots: Signal<NoopRawMutex, ()>,
 }
 
-impl<F: NorFlash + 'static, P: Platform> Shell<'_, F, P> {
+impl<F: NorFlash, P: Platform> Shell<'_, F, P> {
     /// Gives the core one event.
     pub(crate) fn step(&self, event: Event<'_>) {
         let result = self
@@ -155,6 +155,7 @@ impl<F: NorFlash + 'static, P: Platform> Shell<'_, F, P> {
         let mut vitals_at = Instant::now();
         loop {
             if Instant::now() >= vitals_at {
+                self.platform.alive();
                 self.tell_vitals();
                 vitals_at = Instant::now() + Duration::from_secs(VITALS_SECONDS);
             }
@@ -182,7 +183,10 @@ impl<F: NorFlash + 'static, P: Platform> Shell<'_, F, P> {
 
     /// Restarts the board when the core wants it, at the latest some seconds later.
     async fn keep_restarting(&self) {
-        self.reboots.wait().await;
+        // The boot itself may already have asked for it.
+        if !self.outbox.borrow().reboot {
+            self.reboots.wait().await;
+        }
         if self.connected.get() {
             Timer::after_secs(FLUSH_SECONDS_MAX).await;
         }

@@ -27,7 +27,7 @@ const ANSWER_SECONDS_MAX: u64 = 10;
 const ACCEPT_AGAIN_MS: u64 = 500;
 
 /// Serves the page.
-pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
+pub(crate) async fn run<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     memory: &mut [UploadMemory; 2],
 ) {
@@ -43,7 +43,7 @@ pub(crate) async fn run<F: NorFlash + 'static, P: Platform>(
 }
 
 /// Serves one connection after the other.
-async fn serve<F: NorFlash + 'static, P: Platform>(
+async fn serve<F: NorFlash, P: Platform>(
     shell: &Shell<'_, F, P>,
     page: &RefCell<Page>,
     memory: &mut UploadMemory,
@@ -77,7 +77,7 @@ fn cut<const N: usize>(text: &str) -> String<N> {
     text.chars().take(N).filter(char::is_ascii).collect()
 }
 
-struct Peer<'p, 's, F: 'static, P> {
+struct Peer<'p, 's, F, P> {
     shell: &'p Shell<'s, F, P>,
     page: &'p RefCell<Page>,
     socket: TcpSocket<'p>,
@@ -85,7 +85,7 @@ struct Peer<'p, 's, F: 'static, P> {
     answer: &'p mut Vec<u8, ANSWER_BYTES_MAX>,
 }
 
-impl<F: NorFlash + 'static, P: Platform> Peer<'_, '_, F, P> {
+impl<F: NorFlash, P: Platform> Peer<'_, '_, F, P> {
     /// From the first byte until the answer is out.
     async fn talk(&mut self, piece: &mut [u8]) -> Progress {
         let accepted_ms = now_ms();

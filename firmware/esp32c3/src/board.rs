@@ -37,10 +37,11 @@ impl Platform for Board {
         software_reset()
     }
 
-    // The shell's clock, which wakes the core, asks this every 30 s. So this is the sign of life that
-    // the watchdog wants: it does not come if the core, a task or the clock hangs.
-    fn free_heap(&self) -> Option<u32> {
+    fn alive(&self) {
         self.watchdog.borrow_mut().feed();
+    }
+
+    fn free_heap(&self) -> Option<u32> {
         u32::try_from(esp_alloc::HEAP.free()).ok()
     }
 

@@ -8,10 +8,7 @@ mod reset;
 mod watchdog;
 mod wifi;
 
-use core::{
-    cell::RefCell,
-    fmt::{Display, Write},
-};
+use core::fmt::{Display, Write};
 
 use airlift_board::{Memory, Platform, Settings, boot, run};
 use airlift_firmware::{Boot, Gateway, Images, flash::image::ChipId};
@@ -59,7 +56,7 @@ const SOCKETS: usize = 6;
 const REMIND_SECONDS: u64 = 30;
 const GIVE_UP_SECONDS: u32 = 10;
 
-static GATEWAY: StaticCell<RefCell<Gateway<FlashStorage<'static>>>> = StaticCell::new();
+static PLACE: StaticCell<Option<Gateway<FlashStorage<'static>>>> = StaticCell::new();
 static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
 static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
 
@@ -69,28 +66,8 @@ async fn main(spawner: Spawner) -> ! {
     let chip = esp_hal::init(esp_hal::Config::default().with_cpu_clock(CpuClock::max()));
     let board = Board::new(chip.RTC_TIMER);
 
-    let mut flash = FlashStorage::new(chip.FLASH);
-    let Some(running) = flash::running(&mut flash) else {
-        give_up(
-            &board,
-            "the partition table is bad, or does not have the partition that runs",
-        );
-    };
-    let settings = Settings::read(&mut flash, &default_id());
-    let start = Boot {
-        running,
-        reason: reset::take_reason(),
-    };
-    let gateway = match boot(
-        flash,
-        &settings,
-        Images::App(ChipId::ESP32_C3),
-        start,
-        &board,
-    ) {
-        Ok(gateway) => GATEWAY.init(RefCell::new(gateway)),
-        Err(error) => give_up(&board, error),
-    };
+    let memory = MEMORY.take();
+    let (gateway, settings) = start(FlashStorage::new(chip.FLASH), &board, memory);
 
     esp_alloc::heap_allocator!(#[ram(reclaimed)] size: RECLAIMED_HEAP_BYTES);
     esp_alloc::heap_allocator!(size: HEAP_BYTES);
@@ -109,7 +86,33 @@ async fn main(spawner: Spawner) -> ! {
         let (ssid, password) = (settings.ssid.clone(), settings.psk.clone());
         spawner.spawn(wifi::keep_connected(chip.WIFI, ssid, password).unwrap());
     }
-    run(stack, gateway, &settings, &board, MEMORY.take()).await
+    run(stack, gateway, &settings, &board, memory).await
+}
+
+/// The first thing to run: the boot trial. In a frame of its own, for that of `main` stays for ever.
+#[inline(never)]
+fn start(
+    mut flash: FlashStorage<'static>,
+    board: &Board,
+    memory: &mut Memory,
+) -> (&'static mut Gateway<FlashStorage<'static>>, Settings) {
+    let Some(running) = flash::running(&mut flash) else {
+        give_up(
+            board,
+            "the partition table is bad, or does not have the partition that runs",
+        );
+    };
+    let settings = Settings::read(&mut flash, &default_id());
+    let start = Boot {
+        running,
+        reason: reset::take_reason(),
+    };
+    let images = Images::App(ChipId::ESP32_C3);
+    let place = PLACE.init(None);
+    match boot(place, flash, &settings, images, start, board, memory) {
+        Ok(gateway) => (gateway, settings),
+        Err(error) => give_up(board, error),
+    }
 }
 
 /// The id of a gateway that was given none: from its MAC address.

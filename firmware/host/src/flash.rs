@@ -8,8 +8,7 @@ use std::{
 };
 
 use airlift_firmware::flash::partition_table::{PartitionTable, TableError};
-use anyhow::{Context, Result, bail};
-use embedded_storage::nor_flash::ReadNorFlash;
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
     board::Board,
@@ -35,15 +34,23 @@ pub fn open(path: &Path, board: Board, version: &str, durable: bool) -> Result<C
         .open(path)
         .with_context(|| cannot("open", path))?;
     let mut chip = Chip::new(file, board.flash_bytes());
-    let table = match read_table(&mut chip) {
+    let table = match PartitionTable::read(&mut chip) {
         Ok(table) => table,
-        Err(error) => {
+        Err(error @ (TableError::NoTable | TableError::Magic { .. })) => {
             refuse_older(path)?;
             bail!(
-                "{} is no flash image: {error} (at 0x8000). An earlier airlift-gateway kept the bare \
-                 image there. Move the file away or give another --flash: a fresh one is made",
+                "{} is no flash image: {error}. An earlier airlift-gateway kept the bare image \
+                 there. Move the file away or give another --flash: a fresh one is made",
                 path.display()
             );
+        }
+        Err(error) => {
+            return Err(anyhow!("{error}")).with_context(|| {
+                let path = path.display();
+                format!(
+                    "the flash in {path} does not suit the board; choose another --board or --flash"
+                )
+            });
         }
     };
     if durable {
@@ -55,12 +62,6 @@ pub fn open(path: &Path, board: Board, version: &str, durable: bool) -> Result<C
         });
     }
     Ok(chip)
-}
-
-fn read_table(chip: &mut Chip) -> Result<PartitionTable, TableError> {
-    let table = PartitionTable::read(chip)?;
-    table.validate(u32::try_from(chip.capacity()).ok())?;
-    Ok(table)
 }
 
 /// An earlier version of this program kept its state beside the image.

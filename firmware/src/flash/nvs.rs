@@ -197,7 +197,7 @@ impl Nvs {
         }
         let is_sound = self
             .layout
-            .read_data(flash, place, &head, |offset, bytes| {
+            .read_data(flash, place, &head, &mut |offset, bytes| {
                 let rest = buffer.get_mut(offset..length).unwrap_or_default();
                 let taken = bytes.len().min(rest.len());
                 rest[..taken].copy_from_slice(&bytes[..taken]);
@@ -253,7 +253,7 @@ impl Nvs {
             return Err(NvsError::Buffer { needed: length });
         }
         let is_sound = self
-            .read_blob(flash, place, &head, |offset, bytes| {
+            .read_blob(flash, place, &head, &mut |offset, bytes| {
                 if let Some(to) = buffer.get_mut(offset..offset + bytes.len()) {
                     to.copy_from_slice(bytes);
                 }
@@ -342,7 +342,9 @@ impl Nvs {
         {
             return Ok(Some(*number));
         }
-        let found = self.find(flash, |entry| entry.kind() == U8 && entry.is_named(0, name))?;
+        let found = self.find(flash, &mut |entry| {
+            entry.kind() == U8 && entry.is_named(0, name)
+        })?;
         Ok(found.map(|(_, entry)| {
             let number = entry.data()[0];
             self.namespace = Some((*name, number));
@@ -360,7 +362,7 @@ impl Nvs {
     ) -> Result<Option<(Place, Entry)>, F> {
         let mut is_other = false;
         let found = self
-            .find(flash, |entry| {
+            .find(flash, &mut |entry| {
                 if entry.kind() == BLOB_CHUNK || !entry.is_named(namespace, key) {
                     return false;
                 }
@@ -375,10 +377,11 @@ impl Nvs {
         Ok(found)
     }
 
+    #[inline(never)]
     fn find<F: NorFlash>(
         &self,
         flash: &mut F,
-        mut is_sought: impl FnMut(&Entry) -> bool,
+        is_sought: &mut dyn FnMut(&Entry) -> bool,
     ) -> core::result::Result<Option<(Place, Entry)>, F::Error> {
         let mut items = Items::of(self.held);
         while let Some((place, entry)) = items.next(flash, self.layout)? {

@@ -1,10 +1,8 @@
 //! Espressif's own generator of NVS images, with which gateways are prepared before delivery.
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
+
+use airlift_testkit::python_with;
 
 use crate::device::{Device, Model, Value};
 
@@ -110,29 +108,13 @@ fn blobs_of_the_first_version_are_read_and_replaced() {
 }
 
 fn generate(table: &Path, image: &Path, version: &str) {
-    run(Command::new(python())
-        .args(["-m", "esp_idf_nvs_partition_gen", "generate"])
-        .args(["--version", version])
-        .args([table, image])
-        .arg(format!("{:#x}", PAGES * 4096)));
-}
-
-/// Python of a virtual environment under `target`, which is made if need be.
-fn python() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let folder = target.join("nvs-venv");
-    let complete = folder.join(format!("complete-{VERSION}"));
-    // Tests may be processes of their own; one of them makes it.
-    let lock = File::create(target.join("nvs-venv.lock")).unwrap();
-    lock.lock().unwrap();
-    if !complete.exists() {
-        let _ = fs::remove_dir_all(&folder);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let package = format!("esp-idf-nvs-partition-gen=={VERSION}");
-        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &package]));
-        fs::write(&complete, "").unwrap();
-    }
-    folder.join("bin/python")
+    run(
+        Command::new(python_with("esp-idf-nvs-partition-gen", VERSION).unwrap())
+            .args(["-m", "esp_idf_nvs_partition_gen", "generate"])
+            .args(["--version", version])
+            .args([table, image])
+            .arg(format!("{:#x}", PAGES * 4096)),
+    );
 }
 
 fn run(command: &mut Command) {

@@ -214,12 +214,13 @@ impl Layout {
 
     /// Reads the bytes behind an item's head and hands them on, 32 at most at a time with their
     /// offset; tells whether their checksum fits.
+    #[inline(never)]
     pub(super) fn read_data<F: ReadNorFlash>(
         &self,
         flash: &mut F,
         place: Place,
         head: &Entry,
-        mut take: impl FnMut(usize, &[u8]),
+        take: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<bool, F::Error> {
         let size = head.size();
         let mut crc = CRC_INITIAL;

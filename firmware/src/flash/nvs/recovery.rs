@@ -94,7 +94,7 @@ impl Nvs {
                         let is_sound = is_whole
                             && (!is_current
                                 || !entry.is_sized()
-                                || layout.read_data(flash, place, &entry, |_, _| {})?);
+                                || layout.read_data(flash, place, &entry, &mut |_, _| {})?);
                         if !is_sound {
                             layout.erase_item(flash, place, span)?;
                         }
@@ -200,7 +200,7 @@ impl Nvs {
                 continue;
             }
             let name = chunk.name();
-            let index = self.find(flash, |entry| {
+            let index = self.find(flash, &mut |entry| {
                 entry.has_chunk(chunk.chunk()) && entry.is_named(chunk.namespace(), &name)
             })?;
             if index.is_none() {

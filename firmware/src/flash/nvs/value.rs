@@ -198,7 +198,7 @@ impl Nvs {
         bytes: &[u8],
     ) -> Result<(Place, Entry), F> {
         let old = self
-            .find(flash, |entry| {
+            .find(flash, &mut |entry| {
                 entry.kind() == BLOB_INDEX && entry.is_named(namespace, key)
             })
             .map_err(NvsError::Flash)?;
@@ -212,7 +212,7 @@ impl Nvs {
         )?;
         let result = self.append_chunks(flash, namespace, key, bytes, first_chunk);
         if matches!(result, Err(NvsError::Full)) {
-            self.erase_chunks(flash, namespace, key, |chunk| {
+            self.erase_chunks(flash, namespace, key, &|chunk| {
                 chunk & SECOND_VERSION == first_chunk
             })
             .map_err(NvsError::Flash)?;
@@ -270,7 +270,7 @@ impl Nvs {
         key: &Name,
         value: Value<'_>,
     ) -> core::result::Result<bool, F::Error> {
-        let found = self.find(flash, |entry| {
+        let found = self.find(flash, &mut |entry| {
             entry.kind() != BLOB_CHUNK && entry.is_named(namespace, key)
         })?;
         let Some((place, head)) = found else {
@@ -293,7 +293,7 @@ impl Nvs {
             return Ok(false);
         }
         let mut is_equal = true;
-        let is_sound = self.read_blob(flash, place, &head, |offset, bytes| {
+        let is_sound = self.read_blob(flash, place, &head, &mut |offset, bytes| {
             is_equal &= payload.has(offset, bytes);
         })?;
         Ok(is_sound && is_equal)
@@ -301,12 +301,13 @@ impl Nvs {
 
     /// Hands on the bytes of a blob, or of an item that is in one piece, with their offset; tells
     /// whether they are sound and as many as they should be.
+    #[inline(never)]
     pub(super) fn read_blob<F: NorFlash>(
         &self,
         flash: &mut F,
         place: Place,
         head: &Entry,
-        mut take: impl FnMut(usize, &[u8]),
+        take: &mut dyn FnMut(usize, &[u8]),
     ) -> core::result::Result<bool, F::Error> {
         if head.kind() != BLOB_INDEX {
             return self.layout.read_data(flash, place, head, take);
@@ -318,7 +319,7 @@ impl Nvs {
             };
             let is_sound = self
                 .layout
-                .read_data(flash, place, &chunk, |offset, bytes| {
+                .read_data(flash, place, &chunk, &mut |offset, bytes| {
                     take(start + offset, bytes);
                 })?;
             if !is_sound {
@@ -339,7 +340,7 @@ impl Nvs {
         let Some(chunk) = index.blob_first_chunk().checked_add(number) else {
             return Ok(None);
         };
-        self.find(flash, |entry| {
+        self.find(flash, &mut |entry| {
             entry.kind() == BLOB_CHUNK
                 && entry.chunk() == chunk
                 && entry.is_named(index.namespace(), &name)
@@ -370,17 +371,18 @@ impl Nvs {
         if !has_chunks {
             return Ok(());
         }
-        self.erase_chunks(flash, namespace, key, |chunk| {
+        self.erase_chunks(flash, namespace, key, &|chunk| {
             kept.is_none_or(|(_, entry)| !entry.has_chunk(chunk))
         })
     }
 
+    #[inline(never)]
     fn erase_chunks<F: NorFlash>(
         &mut self,
         flash: &mut F,
         namespace: u8,
         key: &Name,
-        is_given_up: impl Fn(u8) -> bool,
+        is_given_up: &dyn Fn(u8) -> bool,
     ) -> core::result::Result<(), F::Error> {
         let mut items = Items::of(self.held);
         while let Some((place, entry)) = items.next(flash, self.layout)? {

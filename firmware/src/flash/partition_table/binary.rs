@@ -42,6 +42,7 @@ impl PartitionTable {
     ///
     /// # Errors
     /// As [`Self::from_binary`], or the flash's own.
+    #[inline(never)]
     pub fn read<F: ReadNorFlash>(flash: &mut F) -> Result<Self, TableError> {
         let mut reader = Reader::default();
         let mut entry = [0; ENTRY_BYTES];
