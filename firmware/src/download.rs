@@ -12,8 +12,8 @@ use sha2::{
 };
 
 use crate::{
-    Answer, Broken, DOWNLOAD_ATTEMPTS_MAX, ETAG_BYTES_MAX, Effect, JobId, NOT_BEFORE_SECONDS_MAX,
-    Notice, RETRY_AFTER_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN, backoff_ms,
+    Answer, Broken, DOWNLOAD_MS_MAX, ETAG_BYTES_MAX, Effect, JobId, NOT_BEFORE_SECONDS_MAX, Notice,
+    RETRY_AFTER_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN, STALL_MS_MAX, backoff_ms,
     flash::SECTOR_BYTES,
     gateway::{Job, Turn},
     ota::{Handle, ImageSize},
@@ -41,8 +41,14 @@ pub(crate) struct Download {
     received_max: u32,
     /// Bytes that are durable with their digests.
     marked: u32,
+    /// The NVS takes marks.
+    marks: bool,
     /// Attempts in a row that added nothing to `received_max`.
     failures: u32,
+    /// When this life of the download began.
+    begun_at_ms: u64,
+    /// When the last new byte came, or the server asked for patience.
+    grown_at_ms: u64,
     /// Highest progress reported, percent.
     pub(crate) progress: u8,
     etag: Option<Text<ETAG_BYTES_MAX>>,
@@ -74,7 +80,7 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         let slot = slot_of(&partition).unwrap_or_default();
         let size = ImageSize::Bytes(bytes);
-        let mark = gateway.memory.load_mark(gateway.ota.flash())?;
+        let mark = gateway.memory.load_mark(gateway.ota.flash());
         let ours = |mark: &Mark| {
             mark.msg_id == active.order.msg_id && mark.slot == slot && mark.offset > 0
         };
@@ -103,7 +109,10 @@ impl<F: NorFlash> Turn<'_, F> {
             received: offset,
             received_max: offset,
             marked: offset,
+            marks: true,
             failures: 0,
+            begun_at_ms: self.now.ms,
+            grown_at_ms: self.now.ms,
             progress: percent_of(offset, bytes),
             etag,
             sha256,
@@ -161,10 +170,10 @@ impl<F: NorFlash> Turn<'_, F> {
         if let (200 | 206 | 416, Some(total)) = (answer.status, answer.total)
             && total != size
         {
-            return self.end_active(Trouble::new(
+            return self.fail(
                 DIGEST_MISMATCH,
                 format_args!("the server's file has {total} bytes, the command announced {size}"),
-            ));
+            );
         }
         match answer.status {
             200 => self.body_from(job, 0, answer.etag),
@@ -176,14 +185,16 @@ impl<F: NorFlash> Turn<'_, F> {
                 Ok(())
             }
             408 | 425 | 429 | 500..=599 => {
-                let reason: Text<40> =
-                    crate::text::text(format_args!("the server answered {}", u32::from(answer.status)));
+                let reason: Text<40> = crate::text::text(format_args!(
+                    "the server answered {}",
+                    u32::from(answer.status)
+                ));
                 self.retry(&reason, answer.retry_after_ms)
             }
             status => {
                 let status = u32::from(status);
                 let why = format_args!("the server answered {status} for the firmware URL");
-                self.end_active(Trouble::new(DOWNLOAD_FAILED, why))
+                self.fail(DOWNLOAD_FAILED, why)
             }
         }
     }
@@ -245,7 +256,13 @@ impl<F: NorFlash> Turn<'_, F> {
                 md5: Default::default(),
                 sha256: Default::default(),
             };
-            gateway.memory.save_mark(gateway.ota.flash(), &mut mark)?;
+            let voided = gateway.memory.save_mark(gateway.ota.flash(), &mut mark);
+            if let Err(broken) = voided {
+                // Its bytes are to go: a restart must not go on from there.
+                gateway.download = Some(before);
+                self.fail(INSTALL_FAILED, format_args!("{broken}"))?;
+                return Ok(false);
+            }
         }
         // Closed already if its last write failed.
         let _ = gateway.ota.abort(before.handle);
@@ -256,6 +273,7 @@ impl<F: NorFlash> Turn<'_, F> {
         if let Some(download) = &mut self.gateway.download {
             download.received_max = before.received_max;
             download.failures = before.failures;
+            (download.begun_at_ms, download.grown_at_ms) = (before.begun_at_ms, before.grown_at_ms);
             download.progress = before.progress;
         }
         Ok(true)
@@ -279,7 +297,7 @@ impl<F: NorFlash> Turn<'_, F> {
             if u64::from(download.received) + now.len() as u64 > size {
                 let why =
                     format_args!("the file is larger than the {size} bytes the command announced");
-                return self.end_active(Trouble::new(DIGEST_MISMATCH, why));
+                return self.fail(DIGEST_MISMATCH, why);
             }
             if let Err(error) = gateway.ota.write(download.handle, now) {
                 return self.end_active(Trouble::write(error));
@@ -289,6 +307,7 @@ impl<F: NorFlash> Turn<'_, F> {
             download.received += now.len() as u32;
             if download.received > download.received_max {
                 download.received_max = download.received;
+                download.grown_at_ms = self.now.ms;
                 download.failures = 0;
             }
             let is_boundary = download.received.is_multiple_of(SECTOR_BYTES);
@@ -296,8 +315,8 @@ impl<F: NorFlash> Turn<'_, F> {
             let percent = percent_of(download.received, size as u32);
             let is_step = percent > download.progress && active.phase == Phase::Downloading;
             download.progress = download.progress.max(percent);
-            if is_boundary && is_due {
-                self.mark()?;
+            if is_boundary && is_due && download.marks {
+                self.mark();
             }
             if is_step {
                 (self.out)(Effect::Tell(Notice::Progress {
@@ -310,24 +329,30 @@ impl<F: NorFlash> Turn<'_, F> {
         Ok(())
     }
 
-    /// Makes the place durable.
-    fn mark(&mut self) -> Result<(), Broken> {
+    /// Makes the place durable, if the NVS can; a download without marks starts over after a power
+    /// cut.
+    fn mark(&mut self) {
         let gateway = &mut *self.gateway;
         let (Some(active), Some(download)) = (&gateway.saved.active, &mut gateway.download) else {
-            return Ok(());
+            return;
         };
-        download.marked = download.received;
-        let state = |bytes: &[u8]| bytes.try_into().unwrap_or_default();
+        download.marks = false;
+        let Ok(head) = gateway.ota.head(download.handle) else {
+            return;
+        };
         let mut mark = Mark {
             msg_id: active.order.msg_id.clone(),
             slot: download.slot,
             offset: download.received,
             etag: download.etag.clone(),
-            head: gateway.ota.head(download.handle)?,
+            head,
             md5: heapless::Vec::from_slice(&download.md5.serialize()).unwrap_or_default(),
-            sha256: state(&download.sha256.serialize()),
+            sha256: heapless::Vec::from_slice(&download.sha256.serialize()).unwrap_or_default(),
         };
-        Ok(gateway.memory.save_mark(gateway.ota.flash(), &mut mark)?)
+        let saved = gateway.memory.save_mark(gateway.ota.flash(), &mut mark);
+        if saved.is_ok() {
+            (download.marks, download.marked) = (true, download.received);
+        }
     }
 
     pub(crate) fn fetch_ended(&mut self, reason: Option<&str>) -> Result<(), Broken> {
@@ -343,7 +368,7 @@ impl<F: NorFlash> Turn<'_, F> {
 
     pub(crate) fn fetch_impossible(&mut self, reason: &str) -> Result<(), Broken> {
         let why = format_args!("the firmware URL cannot be fetched: {reason}");
-        self.end_active(Trouble::new(DOWNLOAD_FAILED, why))
+        self.fail(DOWNLOAD_FAILED, why)
     }
 
     /// Waits for the next attempt, or gives up.
@@ -354,9 +379,19 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         download.failures += 1;
         let failures = download.failures;
-        if failures >= DOWNLOAD_ATTEMPTS_MAX {
-            let why = format_args!("gave up after {failures} attempts without progress: {reason}");
-            return self.end_active(Trouble::new(DOWNLOAD_FAILED, why));
+        let now_ms = self.now.ms;
+        if retry_after_ms.is_some() {
+            download.grown_at_ms = now_ms;
+        }
+        let stalled_ms = now_ms.saturating_sub(download.grown_at_ms);
+        if stalled_ms >= STALL_MS_MAX
+            || now_ms.saturating_sub(download.begun_at_ms) >= DOWNLOAD_MS_MAX
+        {
+            let seconds = stalled_ms / 1_000;
+            let why = format_args!(
+                "gave up after {failures} attempts and {seconds} s without a new byte: {reason}"
+            );
+            return self.fail(DOWNLOAD_FAILED, why);
         }
         let own = backoff_ms(failures, RETRY_MS_MIN, RETRY_MS_MAX, self.now.jitter);
         let asked = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);

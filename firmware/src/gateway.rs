@@ -5,21 +5,16 @@ use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
 
 use crate::{
-    BootError, Broken, Effect, Event, Images, JobId, MSG_ID_BYTES_MAX, Notice, Now, PublishId,
+    BootReason, Broken, Effect, Event, Images, JobId, MSG_ID_BYTES_MAX, Notice, Now, PublishId,
     VERSION_BYTES_MAX,
     download::Download,
-    flash::{
-        descriptor,
-        nvs::Nvs,
-        partition_table::{Partition, PartitionTable},
-    },
+    flash::partition_table::Partition,
     local::Local,
     ota::Ota,
     outbox::{IN_FLIGHT_MAX, InFlight},
     saved::{Memory, Saved},
-    text::{Text, text},
-    trial::{self, Verdict},
-    wire,
+    text::Text,
+    trial, wire,
 };
 
 /// What stays the same while a gateway runs.
@@ -39,47 +34,6 @@ pub struct Config {
     /// The download's place is made durable each time so many bytes have come: what a power cut
     /// costs at most, against wear. [`crate::MARK_STEP_BYTES`] suits a board.
     pub mark_step_bytes: u32,
-}
-
-/// What the board knows of its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Boot {
-    pub running: Running,
-    pub reason: BootReason,
-}
-
-/// Which app partition the bootloader started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Running {
-    Factory,
-    /// The number of the OTA slot.
-    Ota(u8),
-}
-
-/// Why the gateway starts; `Ota` after an update overrules what the board saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootReason {
-    PowerOn,
-    Software,
-    Ota,
-    Panic,
-    Watchdog,
-    Brownout,
-    Other,
-}
-
-impl BootReason {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            BootReason::PowerOn => "power_on",
-            BootReason::Software => "software",
-            BootReason::Ota => "ota",
-            BootReason::Panic => "panic",
-            BootReason::Watchdog => "watchdog",
-            BootReason::Brownout => "brownout",
-            BootReason::Other => "other",
-        }
-    }
 }
 
 /// A running gateway. What counts after a crash lies in the flash.
@@ -149,6 +103,8 @@ pub(crate) enum Restart {
     /// rollback.
     AwaitsAck {
         msg_id: Text<MSG_ID_BYTES_MAX>,
+        /// But not for ever.
+        until_ms: u64,
     },
     /// The image came over the upload page; the reboot waits until the page has answered.
     AwaitsPage,
@@ -156,101 +112,7 @@ pub(crate) enum Restart {
     Halted,
 }
 
-/// How a boot ends.
-#[derive(Debug)]
-pub enum Booted<F> {
-    /// The gateway runs.
-    Run,
-    /// Reboot at once: the bootloader has another image to start.
-    Reboot(F),
-}
-
 impl<F: NorFlash> Gateway<F> {
-    /// The first thing that runs, before there is a network: decides what becomes of an image on
-    /// trial, and goes on with what a power cut interrupted. The gateway comes to be in `place`, for
-    /// it is too large for a small stack.
-    pub fn boot(
-        place: &mut Option<Self>,
-        mut flash: F,
-        config: Config,
-        boot: Boot,
-        now: Now,
-        out: &mut dyn FnMut(Effect<'_>),
-    ) -> Result<Booted<F>, BootError> {
-        let table = PartitionTable::read(&mut flash).map_err(BootError::Table)?;
-        let running = match boot.running {
-            Running::Factory => table.factory(),
-            Running::Ota(slot) => table.ota(slot),
-        };
-        let running = running.cloned().ok_or(BootError::NoRunningPartition)?;
-        let nvs = table.find_nvs().cloned().ok_or(BootError::NoNvs)?;
-        let nvs = Nvs::mount(&mut flash, &nvs).map_err(Broken::from)?;
-        let ota = Ota::new(flash, table, running, config.images);
-        Self::put(place, ota, Memory::new(nvs), config, now);
-        let Some(gateway) = place else {
-            return Err(BootError::NoRunningPartition);
-        };
-        gateway.load()?;
-        let verdict = gateway.judge(boot.reason)?;
-        if verdict == Verdict::TryAgain {
-            return Ok(Self::flash_of(place).map_or(Booted::Run, Booted::Reboot));
-        }
-        let mut turn = Turn { gateway, now, out };
-        turn.booted(verdict)?;
-        Ok(Booted::Run)
-    }
-
-    /// A gateway that knows nothing yet.
-    #[inline(never)]
-    fn put(place: &mut Option<Self>, ota: Ota<F>, memory: Memory, config: Config, now: Now) {
-        *place = Some(Gateway {
-            battery: config.battery,
-            proof_until_ms: now.ms.saturating_add(config.self_test_ms),
-            config,
-            ota,
-            memory,
-            saved: Saved::default(),
-            version: Text::new(),
-            boot_reason: BootReason::Other,
-            free_heap: None,
-            rssi: None,
-            connected: false,
-            publish_last: 0,
-            in_flight: Vec::new(),
-            heartbeat_due_ms: 0,
-            proof: Proof::None,
-            tells_rollback: false,
-            rollback_told_by: None,
-            job: Job::None,
-            job_last: 0,
-            download: None,
-            local: Local::default(),
-            restart: Restart::No,
-        });
-    }
-
-    #[inline(never)]
-    fn load(&mut self) -> Result<(), Broken> {
-        Ok(self.memory.load(self.ota.flash(), &mut self.saved)?)
-    }
-
-    /// Decides what this boot is.
-    #[inline(never)]
-    fn judge(&mut self, reason: BootReason) -> Result<Verdict, Broken> {
-        let verdict = trial::at_boot(&mut self.ota, &mut self.memory, &mut self.saved)?;
-        self.version = running_version(&mut self.ota, &self.saved, &self.config);
-        self.boot_reason = match verdict {
-            Verdict::OnTrial | Verdict::Confirmed => BootReason::Ota,
-            _ => reason,
-        };
-        if verdict == Verdict::OnTrial {
-            self.proof = Proof::Owed;
-        }
-        let back = self.saved.rolled_back.as_ref();
-        self.tells_rollback = back.is_some_and(|back| !back.told);
-        Ok(verdict)
-    }
-
     /// Takes one event and hands out what is to be done about it, in order. After an error the flash
     /// does not keep what must be kept: restart.
     #[inline(never)]
@@ -282,7 +144,11 @@ impl<F: NorFlash> Gateway<F> {
             Job::None | Job::Fetching { .. } => None,
         };
         let proof = (self.proof != Proof::None).then_some(self.proof_until_ms);
-        [heartbeat, job, proof].into_iter().flatten().min()
+        let restart = match self.restart {
+            Restart::AwaitsAck { until_ms, .. } => Some(until_ms),
+            _ => None,
+        };
+        [heartbeat, job, proof, restart].into_iter().flatten().min()
     }
 
     /// The payload of the gateway's last will.
@@ -313,41 +179,6 @@ impl<F: NorFlash> Gateway<F> {
     pub fn running(&self) -> &Partition {
         self.ota.get_running_partition()
     }
-
-    /// Ends the gateway. Not inlined: it comes to lie on the stack once more.
-    #[inline(never)]
-    fn flash_of(place: &mut Option<Self>) -> Option<F> {
-        Some(place.take()?.ota.into_flash())
-    }
-}
-
-/// The version in the running slot: as it was installed, unless another image came by cable.
-fn running_version<F: NorFlash>(
-    ota: &mut Ota<F>,
-    saved: &Saved,
-    config: &Config,
-) -> Text<VERSION_BYTES_MAX> {
-    let running = ota.get_running_partition().clone();
-    let slot = trial::slot_of(&running);
-    let installed = saved.installed.iter().find(|one| Some(one.slot) == slot);
-    if let Some(installed) = installed {
-        let is_same = installed.image.is_none_or(|(size, sha256)| {
-            let mut found = [0; 32];
-            let at = (running.offset + size).saturating_sub(32);
-            ota.flash().read(at, &mut found).is_ok() && found == sha256
-        });
-        if is_same {
-            return installed.version.clone();
-        }
-    }
-    let described = match config.images {
-        Images::Any => None,
-        Images::App(_) => descriptor::read_version(ota.flash(), running.offset),
-    };
-    described.map_or_else(
-        || config.first_version.clone(),
-        |version| text(format_args!("{version}")),
-    )
 }
 
 /// One event being answered.
@@ -358,34 +189,6 @@ pub(crate) struct Turn<'t, F> {
 }
 
 impl<F: NorFlash> Turn<'_, F> {
-    fn booted(&mut self, verdict: Verdict) -> Result<(), Broken> {
-        let gateway = &*self.gateway;
-        (self.out)(Effect::Tell(Notice::Booted {
-            version: &gateway.version,
-            boot_reason: gateway.boot_reason.word(),
-        }));
-        match (&gateway.saved.trial, &gateway.saved.rolled_back) {
-            (Some(trial), _) => (self.out)(Effect::Tell(Notice::OnTrial {
-                version: &trial.version,
-                attempt: trial.attempts,
-            })),
-            (None, Some(back)) if verdict == Verdict::RolledBack => {
-                (self.out)(Effect::Tell(Notice::RolledBack {
-                    version: &back.version,
-                    attempts: back.attempts,
-                }));
-            }
-            _ => {}
-        }
-        if verdict == Verdict::Confirmed {
-            self.tell_confirmed();
-        }
-        if self.gateway.saved.active.is_some() {
-            return self.resume();
-        }
-        self.begin_next()
-    }
-
     fn take(&mut self, event: Event<'_>) -> Result<(), Broken> {
         if self.gateway.restart == Restart::Halted {
             return Ok(());
@@ -449,9 +252,13 @@ impl<F: NorFlash> Turn<'_, F> {
         let now_ms = self.now.ms;
         let gateway = &*self.gateway;
         if gateway.proof != Proof::None && now_ms >= gateway.proof_until_ms {
-            trial::give_up(&mut self.gateway.ota)?;
+            // If it fails, the bootloader's or the first act's choice stands.
+            let _ = self.gateway.ota.mark_app_invalid_rollback_and_reboot();
             self.reboot();
             return Ok(());
+        }
+        if matches!(gateway.restart, Restart::AwaitsAck { until_ms, .. } if now_ms >= until_ms) {
+            return self.reboot_into_trial();
         }
         if gateway.connected && gateway.restart == Restart::No && now_ms >= gateway.heartbeat_due_ms
         {
@@ -467,12 +274,17 @@ impl<F: NorFlash> Turn<'_, F> {
     /// The broker has the new image's heartbeat: it stays.
     pub(crate) fn confirm(&mut self) -> Result<(), Broken> {
         let gateway = &mut *self.gateway;
-        trial::confirm(&mut gateway.ota, &mut gateway.memory, &mut gateway.saved)?;
+        let (ota, memory, saved) = (&mut gateway.ota, &mut gateway.memory, &mut gateway.saved);
+        if trial::confirm(ota, memory, saved).is_err() {
+            // The next heartbeat tries again, until the trial's deadline.
+            gateway.proof = Proof::Owed;
+            return Ok(());
+        }
         self.tell_confirmed();
         self.begin_next()
     }
 
-    fn tell_confirmed(&mut self) {
+    pub(crate) fn tell_confirmed(&mut self) {
         (self.out)(Effect::Tell(Notice::Confirmed {
             version: &self.gateway.version,
         }));
@@ -481,9 +293,19 @@ impl<F: NorFlash> Turn<'_, F> {
     /// Makes the installed image boot next, and reboots.
     pub(crate) fn reboot_into_trial(&mut self) -> Result<(), Broken> {
         let gateway = &mut *self.gateway;
-        trial::switch(&mut gateway.ota, &mut gateway.memory, &mut gateway.saved)?;
-        self.reboot();
-        Ok(())
+        let (ota, memory, saved) = (&mut gateway.ota, &mut gateway.memory, &mut gateway.saved);
+        if trial::switch(ota, memory, saved).is_ok() {
+            self.reboot();
+            return Ok(());
+        }
+        trial::roll_back(ota, memory, saved);
+        gateway.tells_rollback = true;
+        gateway.restart = Restart::No;
+        self.tell_rolled_back();
+        if self.gateway.connected {
+            self.heartbeat();
+        }
+        self.begin_next()
     }
 
     /// Says goodbye and restarts.
@@ -496,9 +318,12 @@ impl<F: NorFlash> Turn<'_, F> {
 
     pub(crate) fn save(&mut self) -> Result<(), Broken> {
         let gateway = &mut *self.gateway;
-        Ok(gateway
-            .memory
-            .save(gateway.ota.flash(), &mut gateway.saved)?)
+        gateway.memory.save(gateway.ota.flash(), &mut gateway.saved)
+    }
+
+    /// Saves what would be good to know after a restart, but does no harm if it is not.
+    pub(crate) fn keep(&mut self) {
+        let _ = self.save();
     }
 
     pub(crate) fn next_job(&mut self) -> JobId {

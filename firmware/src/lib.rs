@@ -13,6 +13,7 @@
 #![no_std]
 
 mod backoff;
+mod boot;
 mod download;
 mod effect;
 mod error;
@@ -29,19 +30,21 @@ mod stored;
 mod text;
 mod trial;
 mod upgrade;
+mod version;
 mod wire;
 
 pub use backoff::backoff_ms;
+pub use boot::{Boot, BootReason, Booted, Running};
 pub use download::MARK_STEP_BYTES;
 pub use effect::{Effect, JobId, Notice, PublishId};
 pub use error::{BootError, Broken};
 pub use esp_error::EspError;
 pub use event::{Answer, Event, Now};
-pub use gateway::{Boot, BootReason, Booted, Config, Gateway, Running};
+pub use gateway::{Config, Gateway};
 pub use ota::{ImageSize, Images, Ota};
 pub use saved::{Active, Ended, Failure, Installed, NAMESPACE, Order, Phase, Saved};
 pub use text::Text;
-pub use trial::{ATTEMPTS_MAX, RolledBack, Trial};
+pub use trial::{ATTEMPTS_MAX, POWER_CUTS_MAX, RolledBack, Trial};
 pub use wire::MESSAGE_BYTES_MAX;
 
 /// Longest message id, bytes.
@@ -59,8 +62,15 @@ pub const ERROR_MESSAGE_BYTES_MAX: usize = 128;
 /// Ended upgrades remembered, so that a late duplicate of a command repeats its end instead of
 /// starting again.
 pub const ENDED_MAX: usize = 6;
-/// Consecutive attempts to download without one byte of progress before `DOWNLOAD_FAILED`.
-pub const DOWNLOAD_ATTEMPTS_MAX: u32 = 8;
+/// Longest time without a new byte of a download before `DOWNLOAD_FAILED`, in milliseconds; a
+/// `Retry-After` begins it anew.
+pub const STALL_MS_MAX: u64 = 15 * 60_000;
+/// Longest download between two starts, in milliseconds.
+pub const DOWNLOAD_MS_MAX: u64 = 24 * 3_600_000;
+/// Restarts in the course of one upgrade, power cuts aside, before it fails.
+pub const CRASHES_MAX: u8 = 5;
+/// Longest wait for the broker to have `completed` before the reboot, in milliseconds.
+pub const COMPLETED_MS_MAX: u64 = 10 * 60_000;
 /// Wait before the second attempt, in milliseconds; it doubles from there.
 pub const RETRY_MS_MIN: u64 = 1_000;
 /// Longest wait between two attempts that the gateway chooses itself, in milliseconds.

@@ -9,7 +9,6 @@ use crate::{
     gateway::{Restart, Turn},
     ota::{Handle, ImageSize},
     page::{Refusal, Upload, UploadError},
-    saved::Installed,
     text::{Text, text},
     trial,
 };
@@ -113,21 +112,17 @@ impl<F: NorFlash> Upload for Gateway<F> {
             .version
             .clone()
             .unwrap_or_else(|| text(format_args!("{UNKNOWN_VERSION}")));
-        let slot = self
-            .ota
-            .get_next_update_partition(None)
-            .and_then(trial::slot_of)
-            .ok_or_else(|| failed(&EspError::NotFound))?;
-        let trial = trial::arm(&mut self.ota, slot, version.clone());
-        self.saved.trial = Some(trial.map_err(|error| failed(&error))?);
-        self.saved.rolled_back = None;
-        self.saved.remember_installed(Installed {
-            slot,
-            version,
-            image: verified.image,
-        });
-        let saved = self.memory.save(self.ota.flash(), &mut self.saved);
-        saved.map_err(|error| failed(&Broken::from(error)))?;
+        let armed = self.arm_trial(version, &verified).map_err(Broken::from);
+        let saved = armed.and_then(|()| self.memory.save(self.ota.flash(), &mut self.saved));
+        if saved.is_err() {
+            // A gateway that can remember nothing is to be mended all the same.
+            self.saved.trial = None;
+            let partition = self.ota.get_next_update_partition(None).cloned();
+            partition
+                .ok_or(EspError::NotFound)
+                .and_then(|new| trial::switch_unrecorded(&mut self.ota, &new))
+                .map_err(|error| failed(&error))?;
+        }
         self.restart = Restart::AwaitsPage;
         Ok(())
     }

@@ -2,8 +2,7 @@
 //!
 //! It differs where a power cut asks for it: sectors are erased just ahead of the write and not at
 //! `begin`, the image's first 16 bytes are written after all is verified, so that a half-written slot
-//! never looks bootable, and an app confirms itself in the other otadata sector, so that there is no
-//! moment without a valid entry.
+//! never looks bootable, and otadata is read back after it is written.
 
 mod session;
 
@@ -143,69 +142,128 @@ impl<F: NorFlash> Ota<F> {
     /// The running app works: it boots from now on.
     pub fn mark_app_valid_cancel_rollback(&mut self) -> Result<(), EspError> {
         let running = self.running.clone();
-        if !matches!(running.kind, Kind::App(AppKind::Ota(_))) || self.is_confirmed()? {
-            return Ok(());
+        match (self.running_slot(), self.running_entry()?) {
+            (None, _) | (_, Some((_, State::Valid))) => Ok(()),
+            // In place, as ESP-IDF does it: the other entry is the old app's, and all there is to
+            // fall back to.
+            (_, Some((at, State::PendingVerify))) => self.restate(at, State::Valid),
+            _ => self.select(&running, State::Valid),
         }
-        self.select(&running, State::Valid)
     }
 
     /// The running app does not work: the one before boots from now on. The caller reboots.
     pub fn mark_app_invalid_rollback_and_reboot(&mut self) -> Result<(), EspError> {
-        let mut otadata = self.otadata()?;
-        let partition = self.otadata.clone().ok_or(EspError::NotFound)?;
-        let Kind::App(AppKind::Ota(running)) = self.running.kind else {
-            return Err(EspError::OtaRollbackFailed);
-        };
-        let is_other =
-            |entry: &&Entry| self.slot(**entry) != Some(running) && !entry.state.is_refused();
-        let possible = self.table.factory().is_some()
-            || otadata
-                .entries
-                .iter()
-                .flatten()
-                .any(|entry| is_other(&entry));
-        if !possible {
+        let otadata = self.otadata()?;
+        let running = self.running_slot().ok_or(EspError::OtaRollbackFailed)?;
+        let is_other = |entry: &Entry| self.slot(*entry) != Some(running);
+        let mut counting = otadata
+            .entries
+            .iter()
+            .flatten()
+            .filter(|entry| !entry.state.is_refused());
+        if self.table.factory().is_none() && !counting.any(is_other) {
             return Err(EspError::OtaRollbackFailed);
         }
-        let Some(at) = otadata.active() else {
-            return Ok(());
-        };
-        match otadata.entries[at] {
-            Some(entry) if self.slot(entry) == Some(running) => otadata
-                .write(
-                    &mut self.flash,
-                    &partition,
-                    at,
-                    Entry {
-                        state: State::Invalid,
-                        ..entry
-                    },
-                )
-                .map_err(|_| EspError::FlashOpFail),
-            _ => Ok(()),
+        match self.running_entry()? {
+            Some((at, _)) => self.restate(at, State::Invalid),
+            None => Ok(()),
         }
     }
 
     /// Makes `partition` boot next, whatever it holds.
-    pub(crate) fn select(&mut self, partition: &Partition, state: State) -> Result<(), EspError> {
-        let place = self.otadata.clone().ok_or(EspError::NotFound)?;
+    fn select(&mut self, partition: &Partition, state: State) -> Result<(), EspError> {
         let Kind::App(AppKind::Ota(slot)) = partition.kind else {
-            return self
-                .flash
-                .erase(place.offset, place.offset + 2 * SECTOR_BYTES)
-                .map_err(|_| EspError::FlashOpFail);
+            let place = self.otadata.as_ref().ok_or(EspError::NotFound)?;
+            let (from, to) = (place.offset, place.offset + 2 * SECTOR_BYTES);
+            let erased = self.flash.erase(from, to);
+            return erased.map_err(|_| EspError::FlashOpFail);
         };
         let seq = self.fresh_seq(slot)?;
+        let which = self.otadata()?.spare();
+        self.write_entry(which, Entry { seq, state })
+    }
+
+    /// Gives an entry another state, where it is.
+    fn restate(&mut self, which: usize, state: State) -> Result<(), EspError> {
+        let entry = self.otadata()?.entries[which].ok_or(EspError::NotFound)?;
+        self.write_entry(which, Entry { state, ..entry })
+    }
+
+    /// Writes an entry and reads it back: a worn sector may not say that it did not take it.
+    fn write_entry(&mut self, which: usize, entry: Entry) -> Result<(), EspError> {
+        let place = self.otadata.clone().ok_or(EspError::NotFound)?;
         let mut otadata = self.otadata()?;
-        let which = otadata.spare();
         otadata
-            .write(&mut self.flash, &place, which, Entry { seq, state })
-            .map_err(|_| EspError::FlashOpFail)
+            .write(&mut self.flash, &place, which, entry)
+            .map_err(|_| EspError::FlashOpFail)?;
+        match self.otadata()?.entries[which] == Some(entry) {
+            true => Ok(()),
+            false => Err(EspError::FlashOpFail),
+        }
+    }
+
+    /// Whether the running app was selected as new and no bootloader watches over it.
+    pub(crate) fn is_new(&mut self) -> Result<bool, EspError> {
+        Ok(matches!(self.running_entry()?, Some((_, State::New))))
+    }
+
+    /// Whether the running app has still to prove itself, by its newest entry.
+    pub(crate) fn is_unproven(&mut self) -> Result<bool, EspError> {
+        let entry = self.own_entry()?;
+        // Refused, and yet it runs: its choice was taken back.
+        Ok(entry.is_some_and(|one| !matches!(one.state, State::Valid | State::Undefined)))
+    }
+
+    /// The number of the running slot's newest entry.
+    pub(crate) fn own_seq(&mut self) -> Result<u32, EspError> {
+        Ok(self.own_entry()?.ok_or(EspError::NotFound)?.seq)
+    }
+
+    fn own_entry(&mut self) -> Result<Option<Entry>, EspError> {
+        let (Some(_), Some(running)) = (&self.otadata, self.running_slot()) else {
+            return Ok(None);
+        };
+        let otadata = self.otadata()?;
+        let own = otadata.entries.iter().flatten();
+        let own = own.filter(|entry| self.slot(**entry) == Some(running));
+        Ok(own.max_by_key(|entry| entry.seq).copied())
+    }
+
+    /// The app before the running one boots from now on.
+    pub(crate) fn take_back(&mut self) -> Result<(), EspError> {
+        let Some((active, _)) = self.running_entry()? else {
+            return Ok(());
+        };
+        let before = self.otadata()?.entries[1 - active]
+            .filter(|entry| !entry.state.is_refused())
+            .and_then(|entry| self.slot(entry))
+            .filter(|slot| Some(*slot) != self.running_slot())
+            .and_then(|slot| self.table.ota(slot).cloned());
+        match before {
+            Some(before) => self.select(&before, State::Valid),
+            None if self.table.factory().is_some() => self.restate(active, State::Invalid),
+            None => Ok(()),
+        }
+    }
+
+    /// The running app boots from now on. For the factory app the others are refused, not erased:
+    /// their numbers tell what was tried.
+    pub(crate) fn give_boot_to_running(&mut self) -> Result<(), EspError> {
+        let running = self.running.clone();
+        if self.running_slot().is_some() {
+            return self.select(&running, State::Valid);
+        }
+        for _ in 0..2 {
+            if let Some(at) = self.otadata()?.active() {
+                self.restate(at, State::Invalid)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether otadata says that the running slot boots and has proven itself.
     pub(crate) fn is_confirmed(&mut self) -> Result<bool, EspError> {
-        Ok(self.running_entry()? == Some(State::Valid))
+        Ok(matches!(self.running_entry()?, Some((_, State::Valid))))
     }
 
     /// Whether otadata names the running slot.
@@ -214,20 +272,30 @@ impl<F: NorFlash> Ota<F> {
     }
 
     /// Whether the bootloader waits for the running app's word.
-    pub(crate) fn pending_verify(&mut self) -> Result<bool, EspError> {
-        Ok(self.running_entry()? == Some(State::PendingVerify))
+    fn pending_verify(&mut self) -> Result<bool, EspError> {
+        let entry = self.running_entry()?;
+        Ok(matches!(entry, Some((_, State::PendingVerify))))
     }
 
-    /// The state of the entry that boots next, if it is the running slot's.
-    fn running_entry(&mut self) -> Result<Option<State>, EspError> {
-        let Kind::App(AppKind::Ota(running)) = self.running.kind else {
+    fn running_slot(&self) -> Option<u8> {
+        match self.running.kind {
+            Kind::App(AppKind::Ota(slot)) => Some(slot),
+            _ => None,
+        }
+    }
+
+    /// Place and state of the entry that boots next, if it is the running slot's.
+    fn running_entry(&mut self) -> Result<Option<(usize, State)>, EspError> {
+        let (Some(_), Some(running)) = (&self.otadata, self.running_slot()) else {
             return Ok(None);
         };
         let otadata = self.otadata()?;
-        let entry = otadata.active().and_then(|at| otadata.entries[at]);
-        Ok(entry
-            .filter(|entry| self.slot(*entry) == Some(running))
-            .map(|entry| entry.state))
+        let found = || {
+            let at = otadata.active()?;
+            let entry = otadata.entries[at]?;
+            (self.slot(entry) == Some(running)).then_some((at, entry.state))
+        };
+        Ok(found())
     }
 
     /// A sequence number that selects `slot` and that no entry has had, refused ones neither: it

@@ -84,7 +84,8 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         if let Some(payload) = wire::report(&Report::Heartbeat(message), &mut buffer) {
-            self.publish(id, TopicKind::Report, false, payload);
+            // Somebody must hear of a rollback.
+            self.publish(id, TopicKind::Report, tells_rollback, payload);
         }
         let gateway = &mut *self.gateway;
         if gateway.proof == Proof::Owed {
@@ -184,7 +185,7 @@ impl<F: NorFlash> Turn<'_, F> {
             self.gateway.rollback_told_by = None;
             if let Some(rolled_back) = &mut self.gateway.saved.rolled_back {
                 rolled_back.told = true;
-                self.save()?;
+                self.keep();
             }
         }
         if self.gateway.proof == Proof::Sent(id) {
@@ -209,13 +210,13 @@ impl<F: NorFlash> Turn<'_, F> {
             .find(|end| end.msg_id == report.msg_id && !end.delivered);
         if let Some(end) = end {
             end.delivered = true;
-            self.save()?;
+            self.keep();
             (self.out)(Effect::Tell(Notice::Delivered {
                 msg_id: &report.msg_id,
                 state: report.state,
             }));
         }
-        if matches!(&self.gateway.restart, Restart::AwaitsAck { msg_id } if *msg_id == report.msg_id)
+        if matches!(&self.gateway.restart, Restart::AwaitsAck { msg_id, .. } if *msg_id == report.msg_id)
         {
             self.reboot_into_trial()?;
         }

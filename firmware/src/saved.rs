@@ -5,9 +5,9 @@ use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
 
 use crate::{
-    ENDED_MAX, ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ETAG_BYTES_MAX, MSG_ID_BYTES_MAX,
-    URL_BYTES_MAX, VERSION_BYTES_MAX,
-    flash::nvs::{Nvs, NvsError},
+    Broken, ENDED_MAX, ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ETAG_BYTES_MAX,
+    MSG_ID_BYTES_MAX, URL_BYTES_MAX, VERSION_BYTES_MAX,
+    flash::{crc32::crc32_le, nvs::Nvs, partition_table::Partition},
     stored::{self, Bytes, Stored, stored},
     text::Text,
     trial::{RolledBack, Trial},
@@ -21,6 +21,10 @@ const KEY_SAVED: &str = "state";
 const KEY_MARK: &str = "mark";
 /// Key of the attempts of the last boot trial, a u8 for whoever reads the flash afterwards.
 const KEY_ATTEMPTS: &str = "attempts";
+/// First byte of every blob.
+pub(crate) const FORMAT: u8 = 1;
+/// Ids of ended upgrades that are recognized after their reports are forgotten.
+const KNOWN_MAX: usize = 48;
 /// Largest [`Saved`], bytes: what one NVS page holds.
 const SAVED_BYTES_MAX: usize = 3900;
 /// Largest [`Mark`], bytes.
@@ -29,8 +33,9 @@ const MARK_BYTES_MAX: usize = 420;
 /// All that counts after a crash, but for the place in the download. It is made durable as a whole,
 /// always before the deed it announces is done or told.
 ///
-/// The image before and the image after an update read each other's: fields are only added, at the
-/// end, and such that zero means absent.
+/// The image before and the image after an update read each other's: fields are only added, at the end
+/// of this struct and such that zero means absent. What stands in its fields never changes its form; a
+/// form that must change gets another [`FORMAT`], and what was saved in the old one is forgotten.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
     pub active: Option<Active>,
@@ -44,6 +49,9 @@ pub struct Saved {
     pub trial: Option<Trial>,
     /// A new image that did not.
     pub rolled_back: Option<RolledBack>,
+    /// What is known of ended upgrades that are remembered no more: checksums of their ids, oldest
+    /// first.
+    pub known: Vec<u32, KNOWN_MAX>,
 }
 
 /// An upgrade as it was ordered.
@@ -70,6 +78,8 @@ pub struct Active {
     pub order: Order,
     /// The furthest phase it ever was in.
     pub phase: Phase,
+    /// Restarts in its course that were no power cut.
+    pub crashes: u8,
 }
 
 /// How far an upgrade is. It only moves forward.
@@ -154,11 +164,21 @@ impl Saved {
         self.ended.iter().find(|end| end.msg_id == msg_id)
     }
 
-    /// Remembers an end; the oldest that was delivered makes room for it.
+    /// Whether an upgrade of this id ended so long ago that its report is forgotten.
+    pub(crate) fn is_forgotten(&self, msg_id: &str) -> bool {
+        self.known.contains(&checksum(msg_id))
+    }
+
+    /// Remembers an end; the oldest that was delivered makes room for it, else the oldest that failed.
     pub(crate) fn remember(&mut self, end: Ended) {
         if self.ended.is_full() {
-            let oldest = self.ended.iter().position(|end| end.delivered);
-            self.ended.remove(oldest.unwrap_or(0));
+            let delivered = self.ended.iter().position(|end| end.delivered);
+            let failed = || self.ended.iter().position(|end| end.error.is_some());
+            let forgotten = self.ended.remove(delivered.or_else(failed).unwrap_or(0));
+            if self.known.is_full() {
+                self.known.remove(0);
+            }
+            let _ = self.known.push(checksum(&forgotten.msg_id));
         }
         // There is room now.
         let _ = self.ended.push(end);
@@ -174,10 +194,14 @@ impl Saved {
     }
 }
 
+fn checksum(msg_id: &str) -> u32 {
+    crc32_le(u32::MAX, msg_id.as_bytes())
+}
+
 stored! {
-    Saved { active next ended installed trial rolled_back }
+    Saved { active next ended installed trial rolled_back known }
     Order { msg_id version url md5 sha256 file_size force not_before sent_at }
-    Active { order phase }
+    Active { order phase crashes }
     Ended { msg_id version progress error delivered }
     Failure { code message }
     Installed { slot version image }
@@ -201,55 +225,49 @@ impl Stored for Phase {
 /// The NVS, and what of us lies in it.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    nvs: Nvs,
+    /// `None` if it cannot be mounted: then nothing is remembered, and nothing can be begun.
+    nvs: Option<Nvs>,
 }
 
 impl Memory {
-    pub(crate) fn new(nvs: Nvs) -> Self {
-        Memory { nvs }
+    pub(crate) fn mount<F: NorFlash>(flash: &mut F, partition: &Partition) -> Self {
+        Memory {
+            nvs: Nvs::mount(flash, partition).ok(),
+        }
     }
 
-    /// What was saved; nothing if there is nothing, or what is there is not of this version.
-    pub(crate) fn load<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-        saved: &mut Saved,
-    ) -> Result<(), NvsError<F::Error>> {
+    /// What was saved; nothing if there is nothing, or it cannot be read, or is not of this format.
+    pub(crate) fn load<F: NorFlash>(&mut self, flash: &mut F, saved: &mut Saved) {
         let mut buffer = [0; SAVED_BYTES_MAX];
-        if self.read(flash, KEY_SAVED, &mut buffer)? && stored::read(saved, &mut buffer).is_none() {
+        if self.read(flash, KEY_SAVED, &mut buffer) && stored::read(saved, &mut buffer).is_none() {
             *saved = Saved::default();
         }
-        Ok(())
     }
 
     /// Reads a blob into `zeros`; false if there is none. An image of another version may have written
     /// it: one that knew fewer fields at the end leaves zeros for them, which mean nothing; one that
     /// knew more has its own passed over.
-    fn read<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-        key: &str,
-        zeros: &mut [u8],
-    ) -> Result<bool, NvsError<F::Error>> {
-        match self.nvs.get_blob(flash, NAMESPACE, key, zeros) {
-            Ok(found) => Ok(found.is_some()),
-            Err(NvsError::Buffer { .. } | NvsError::OtherType) => Ok(false),
-            Err(error) => Err(error),
-        }
+    fn read<F: NorFlash>(&mut self, flash: &mut F, key: &str, zeros: &mut [u8]) -> bool {
+        let found = self
+            .nvs
+            .as_mut()
+            .map(|nvs| nvs.get_blob(flash, NAMESPACE, key, zeros));
+        matches!(found, Some(Ok(Some(_)))) && zeros.first() == Some(&FORMAT)
     }
 
     pub(crate) fn save<F: NorFlash>(
         &mut self,
         flash: &mut F,
         saved: &mut Saved,
-    ) -> Result<(), NvsError<F::Error>> {
+    ) -> Result<(), Broken> {
         self.write(flash, KEY_SAVED, saved, &mut [0; SAVED_BYTES_MAX])?;
         let attempts = match (&saved.trial, &saved.rolled_back) {
             (Some(trial), _) => trial.attempts,
             (None, Some(rolled_back)) => rolled_back.attempts,
             (None, None) => return Ok(()),
         };
-        self.nvs.set_u8(flash, NAMESPACE, KEY_ATTEMPTS, attempts)
+        let nvs = self.nvs.as_mut().ok_or(Broken::Memory)?;
+        Ok(nvs.set_u8(flash, NAMESPACE, KEY_ATTEMPTS, attempts)?)
     }
 
     /// Saves a value as a blob, by way of `buffer`.
@@ -259,28 +277,25 @@ impl Memory {
         key: &str,
         value: &mut dyn Stored,
         buffer: &mut [u8],
-    ) -> Result<(), NvsError<F::Error>> {
-        let limit = buffer.len();
-        let length = stored::write(value, buffer).ok_or(NvsError::TooLong { limit })?;
-        self.nvs.set_blob(flash, NAMESPACE, key, &buffer[..length])
+    ) -> Result<(), Broken> {
+        let nvs = self.nvs.as_mut().ok_or(Broken::Memory)?;
+        let length = stored::write(value, buffer).ok_or(Broken::MemoryFull)?;
+        Ok(nvs.set_blob(flash, NAMESPACE, key, &buffer[..length])?)
     }
 
-    pub(crate) fn load_mark<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-    ) -> Result<Option<Mark>, NvsError<F::Error>> {
+    pub(crate) fn load_mark<F: NorFlash>(&mut self, flash: &mut F) -> Option<Mark> {
         let mut buffer = [0; MARK_BYTES_MAX];
         let mut mark = Mark::default();
-        let is_there = self.read(flash, KEY_MARK, &mut buffer)?
+        let is_there = self.read(flash, KEY_MARK, &mut buffer)
             && stored::read(&mut mark, &mut buffer).is_some();
-        Ok(is_there.then_some(mark))
+        is_there.then_some(mark)
     }
 
     pub(crate) fn save_mark<F: NorFlash>(
         &mut self,
         flash: &mut F,
         mark: &mut Mark,
-    ) -> Result<(), NvsError<F::Error>> {
+    ) -> Result<(), Broken> {
         self.write(flash, KEY_MARK, mark, &mut [0; MARK_BYTES_MAX])
     }
 }

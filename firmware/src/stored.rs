@@ -5,7 +5,10 @@
 
 use heapless::{Vec, VecView};
 
-use crate::text::{Text, TextView};
+use crate::{
+    saved::FORMAT,
+    text::{Text, TextView},
+};
 
 /// A buffer that is written or read, and how far that is.
 pub(crate) struct Bytes<'b> {
@@ -27,17 +30,22 @@ pub(crate) fn write(value: &mut dyn Stored, buffer: &mut [u8]) -> Option<usize> 
         at: 0,
         is_reading: false,
     };
+    FORMAT.clone().pass(&mut bytes)?;
     value.pass(&mut bytes)?;
     Some(bytes.at)
 }
 
 /// Reads a value.
 pub(crate) fn read(value: &mut dyn Stored, buffer: &mut [u8]) -> Option<()> {
-    value.pass(&mut Bytes {
+    let mut bytes = Bytes {
         buffer,
         at: 0,
         is_reading: true,
-    })
+    };
+    let mut format = 0;
+    u8::pass(&mut format, &mut bytes)?;
+    (format == FORMAT).then_some(())?;
+    value.pass(&mut bytes)
 }
 
 impl Bytes<'_> {

@@ -10,7 +10,7 @@ use embedded_storage::nor_flash::NorFlash;
 use sha2::Digest;
 
 use crate::{
-    Broken, Effect, EspError, Notice, VERSION_BYTES_MAX,
+    Broken, COMPLETED_MS_MAX, CRASHES_MAX, Effect, EspError, Gateway, Notice, VERSION_BYTES_MAX,
     gateway::{Job, Restart, Turn},
     ota::Verified,
     saved::{Active, Ended, Failure, Installed, Order, Phase},
@@ -60,7 +60,7 @@ impl<F: NorFlash> Turn<'_, F> {
             Ok(Command::Upgrade) => self.consider(&order),
             Ok(Command::Impossible(why)) => {
                 let why = format_args!("the command is wrong: {why}");
-                self.refuse(&order, Trouble::new(INSTALL_FAILED, why))
+                self.refuse(&order, INSTALL_FAILED, why)
             }
             Err(why) => {
                 self.ignore(format_args!("a command: {why}"));
@@ -82,6 +82,9 @@ impl<F: NorFlash> Turn<'_, F> {
             .is_some_and(|next| next.msg_id == msg_id);
         if runs {
             self.report_active();
+        } else if saved.is_forgotten(msg_id) {
+            self.ignore(format_args!("an ota_upgrade that ended long ago: {msg_id}"));
+            return true;
         } else if saved.ended(msg_id).is_some() {
             self.report_end(msg_id);
         } else if !held {
@@ -99,18 +102,18 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!(
                 "the battery is at {battery} %, an upgrade needs {BATTERY_PERCENT_MIN} %; charge it and retry"
             );
-            return self.refuse(order, Trouble::new(BATTERY_LOW, why));
+            return self.refuse(order, BATTERY_LOW, why);
         }
         if order.file_size == 0 {
             let why = format_args!("the command announces an empty file");
-            return self.refuse(order, Trouble::new(DIGEST_MISMATCH, why));
+            return self.refuse(order, DIGEST_MISMATCH, why);
         }
         if gateway.restart != Restart::No || gateway.saved.trial.is_some() {
             return self.hold(order);
         }
         if gateway.local.is_open() {
             let why = format_args!("an upload over the local page is running");
-            return self.refuse(order, Trouble::new(BUSY, why));
+            return self.refuse(order, BUSY, why);
         }
         let Some(active) = &gateway.saved.active else {
             return self.begin(order);
@@ -120,7 +123,8 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!(
                 "the upgrade to {running} is running; wait for its end, cancel it or force this one"
             );
-            return self.refuse(order, Trouble::new(BUSY, why));
+            let trouble = Trouble::new(BUSY, why);
+            return self.finish(order, 0, Some(trouble));
         }
         let why = format_args!("replaced by the forced upgrade to {}", order.version);
         self.end_active_before(Trouble::new(CANCELLED, why))?;
@@ -130,14 +134,21 @@ impl<F: NorFlash> Turn<'_, F> {
     fn begin(&mut self, order: &Order) -> Result<(), Broken> {
         self.gateway.saved.active = Some(Active {
             order: order.clone(),
-            phase: Phase::Downloading,
+            ..Active::default()
         });
-        self.save()?;
+        if let Err(broken) = self.save() {
+            return self.fail(INSTALL_FAILED, format_args!("{broken}"));
+        }
         self.resume()
     }
 
     /// Begins the saved upgrade, or goes on with it after a restart.
     pub(crate) fn resume(&mut self) -> Result<(), Broken> {
+        let active = self.gateway.saved.active.as_ref();
+        if active.is_some_and(|active| active.crashes >= CRASHES_MAX) {
+            let why = format_args!("the gateway crashed {CRASHES_MAX} times in its course");
+            return self.fail(INSTALL_FAILED, why);
+        }
         if let Err(trouble) = self.open_download()? {
             return self.end_active(trouble);
         }
@@ -158,9 +169,10 @@ impl<F: NorFlash> Turn<'_, F> {
     fn hold(&mut self, order: &Order) -> Result<(), Broken> {
         if let Some(older) = self.gateway.saved.next.replace(order.clone()) {
             let why = format_args!("replaced by the upgrade to {}", order.version);
-            self.refuse(&older, Trouble::new(CANCELLED, why))?;
-        } else {
-            self.save()?;
+            self.refuse(&older, CANCELLED, why)?;
+        } else if let Err(broken) = self.save() {
+            self.gateway.saved.next = None;
+            return self.refuse(order, INSTALL_FAILED, format_args!("{broken}"));
         }
         let msg_id = &order.msg_id;
         (self.out)(Effect::Tell(Notice::Held { msg_id }));
@@ -179,13 +191,13 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 
     fn cancel(&mut self, msg_id: &str) -> Result<(), Broken> {
-        let trouble = || Trouble::new(CANCELLED, format_args!("cancelled by command"));
+        let why = format_args!("cancelled by command");
         let saved = &mut self.gateway.saved;
         if let Some(order) = saved.next.take_if(|next| next.msg_id == msg_id) {
-            return self.refuse(&order, trouble());
+            return self.refuse(&order, CANCELLED, why);
         }
         match &saved.active {
-            Some(active) if active.order.msg_id == msg_id => self.end_active(trouble()),
+            Some(active) if active.order.msg_id == msg_id => self.fail(CANCELLED, why),
             _ => {
                 self.ignore(format_args!("an ota_cancel: no such upgrade is running"));
                 Ok(())
@@ -237,18 +249,18 @@ impl<F: NorFlash> Turn<'_, F> {
         match gateway.ota.verify(download.handle, VERIFY_SLICE_BYTES) {
             Ok(None) => Ok(()),
             Ok(Some(verified)) if verified.sha256 == came[..] => self.install(verified),
-            Ok(Some(_)) => self.end_active(Trouble::new(
+            Ok(Some(_)) => self.fail(
                 INSTALL_FAILED,
                 format_args!("the flash does not hold what was written to it"),
-            )),
-            Err(EspError::OtaValidateFailed) => self.end_active(Trouble::new(
+            ),
+            Err(EspError::OtaValidateFailed) => self.fail(
                 INSTALL_FAILED,
                 format_args!("ESP_ERR_OTA_VALIDATE_FAILED: the file is no valid application image for this chip"),
-            )),
-            Err(error) => self.end_active(Trouble::new(
+            ),
+            Err(error) => self.fail(
                 INSTALL_FAILED,
                 format_args!("Update.end() failed: {error}"),
-            )),
+            ),
         }
     }
 
@@ -260,39 +272,25 @@ impl<F: NorFlash> Turn<'_, F> {
             return Ok(());
         };
         if let Err(error) = gateway.ota.end(download.handle) {
-            return self.end_active(Trouble::new(
-                INSTALL_FAILED,
-                format_args!("Update.end() failed: {error}"),
-            ));
+            return self.fail(INSTALL_FAILED, format_args!("Update.end() failed: {error}"));
         }
-        let Some(Active { order, .. }) = gateway.saved.active.take() else {
+        let Some(active) = gateway.saved.active.take() else {
             return Ok(());
         };
-        self.arm_trial(order.version.clone(), &verified)?;
-        self.gateway.restart = Restart::AwaitsAck {
+        let order = &active.order;
+        let armed = gateway.arm_trial(order.version.clone(), &verified);
+        gateway.restart = Restart::AwaitsAck {
             msg_id: order.msg_id.clone(),
+            until_ms: self.now.ms.saturating_add(COMPLETED_MS_MAX),
         };
-        self.finish(&order, 100, None)
-    }
-
-    /// Notes what lies in the new slot and that it must prove itself; saved by the caller.
-    pub(crate) fn arm_trial(
-        &mut self,
-        version: Text<VERSION_BYTES_MAX>,
-        verified: &Verified,
-    ) -> Result<(), Broken> {
-        let gateway = &mut *self.gateway;
-        let partition = gateway.ota.get_next_update_partition(None);
-        let slot = partition
-            .and_then(trial::slot_of)
-            .ok_or(EspError::NotFound)?;
-        gateway.saved.trial = Some(trial::arm(&mut gateway.ota, slot, version.clone())?);
-        gateway.saved.rolled_back = None;
-        gateway.saved.remember_installed(Installed {
-            slot,
-            version,
-            image: verified.image,
-        });
+        let armed = armed.map_err(Broken::from);
+        if let Err(broken) = armed.and_then(|()| self.finish(order, 100, None)) {
+            let saved = &mut self.gateway.saved;
+            saved.ended.retain(|end| end.msg_id != order.msg_id);
+            (saved.trial, saved.active) = (None, Some(active));
+            self.gateway.restart = Restart::No;
+            return self.fail(INSTALL_FAILED, format_args!("{broken}"));
+        }
         Ok(())
     }
 
@@ -303,7 +301,7 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         if active.phase < phase {
             active.phase = phase;
-            self.save()?;
+            self.keep();
             (self.out)(Effect::Tell(Notice::Progress {
                 state: phase.state(),
                 progress: self.gateway.progress(),
@@ -311,6 +309,12 @@ impl<F: NorFlash> Turn<'_, F> {
             self.report_active();
         }
         Ok(())
+    }
+
+    /// As [`Self::end_active`].
+    #[inline(never)]
+    pub(crate) fn fail(&mut self, code: &str, why: fmt::Arguments<'_>) -> Result<(), Broken> {
+        self.end_active(Trouble::new(code, why))
     }
 
     /// Ends the running upgrade as failed, and begins the one that was held; the old version runs
@@ -334,11 +338,13 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 
     /// Ends an upgrade that never began.
-    fn refuse(&mut self, order: &Order, trouble: Trouble) -> Result<(), Broken> {
-        self.finish(order, 0, Some(trouble))
+    #[inline(never)]
+    fn refuse(&mut self, order: &Order, code: &str, why: fmt::Arguments<'_>) -> Result<(), Broken> {
+        self.finish(order, 0, Some(Trouble::new(code, why)))
     }
 
-    /// The one way an upgrade ends: remembered first, then reported.
+    /// The one way an upgrade ends: remembered first, then reported. That it is complete is not told
+    /// unless it is remembered.
     #[inline(never)]
     fn finish(
         &mut self,
@@ -346,6 +352,7 @@ impl<F: NorFlash> Turn<'_, F> {
         progress: u8,
         error: Option<Trouble>,
     ) -> Result<(), Broken> {
+        let is_complete = error.is_none();
         self.gateway.saved.remember(Ended {
             msg_id: order.msg_id.clone(),
             version: order.version.clone(),
@@ -353,7 +360,10 @@ impl<F: NorFlash> Turn<'_, F> {
             error,
             delivered: false,
         });
-        self.save()?;
+        let saved = self.save();
+        if is_complete {
+            saved?;
+        }
         if let Some(end) = self.gateway.saved.ended.last() {
             let error = end.error.as_ref();
             (self.out)(Effect::Tell(Notice::Finished {
@@ -373,7 +383,29 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 }
 
-impl<F> crate::Gateway<F> {
+impl<F: NorFlash> Gateway<F> {
+    /// Notes what lies in the new slot and that it must prove itself; saved by the caller.
+    pub(crate) fn arm_trial(
+        &mut self,
+        version: Text<VERSION_BYTES_MAX>,
+        verified: &Verified,
+    ) -> Result<(), EspError> {
+        let partition = self.ota.get_next_update_partition(None);
+        let slot = partition
+            .and_then(trial::slot_of)
+            .ok_or(EspError::NotFound)?;
+        self.saved.trial = Some(trial::arm(&mut self.ota, slot, version.clone())?);
+        self.saved.rolled_back = None;
+        self.saved.remember_installed(Installed {
+            slot,
+            version,
+            image: verified.image,
+        });
+        Ok(())
+    }
+}
+
+impl<F> Gateway<F> {
     /// Progress of the running upgrade, percent.
     pub(crate) fn progress(&self) -> u8 {
         match self.saved.active.as_ref().map(|active| active.phase) {

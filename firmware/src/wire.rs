@@ -1,10 +1,13 @@
 //! Commands as they come and messages as they go, without an allocator.
 
-use core::{fmt, str::Chars};
+use core::fmt;
 
 use airlift_proto::{Report, Status};
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
-use serde_json_core::de::{Deserializer, Error};
+use serde_json_core::{
+    de::{Deserializer, Error},
+    str::{EscapedStr, EscapedStringFragment},
+};
 
 use crate::{saved::Order, text::TextView};
 
@@ -199,41 +202,19 @@ fn file(fields: &Fields<'_>, order: &mut Order) -> Result<(), Why> {
 
 fn unescape(from: Option<&str>, field: &'static str, to: &mut TextView) -> Result<(), Why> {
     let from = from.ok_or(Why::Missing(field))?;
-    let mut chars = from.chars();
-    while let Some(mut char) = chars.next() {
-        if char == '\\' {
-            char = escaped(&mut chars).ok_or(Why::Escape(field))?;
-        }
-        to.push(char).map_err(|_| Why::TooLong {
+    for fragment in EscapedStr(from).fragments() {
+        let pushed = match fragment {
+            Ok(EscapedStringFragment::NotEscaped(text)) => to.push_str(text),
+            Ok(EscapedStringFragment::Escaped(char)) => to.push(char),
+            Err(_) => return Err(Why::Escape(field)),
+        };
+        pushed.map_err(|_| Why::TooLong {
             field,
             bytes: from.len(),
             bytes_max: to.capacity(),
         })?;
     }
     Ok(())
-}
-
-/// What an escape behind its backslash means; the JSON reader's own way slices text, whose panic has
-/// three kilobytes.
-///
-/// Source: RFC 8259, section 7.
-fn escaped(chars: &mut Chars<'_>) -> Option<char> {
-    Some(match chars.next()? {
-        same @ ('"' | '\\' | '/') => same,
-        'b' => '\u{8}',
-        'f' => '\u{C}',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'u' => {
-            let mut code = 0;
-            for _ in 0..4 {
-                code = code << 4 | chars.next()?.to_digit(16)?;
-            }
-            char::from_u32(code)?
-        }
-        _ => return None,
-    })
 }
 
 /// Puts the bytes that `hex` means into `to`.

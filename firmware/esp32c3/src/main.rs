@@ -102,6 +102,9 @@ fn start(
             "the partition table is bad, or does not have the partition that runs",
         );
     };
+    if let Err(error) = Gateway::first_act(&mut flash, running) {
+        board.say(format_args!("{error}"));
+    }
     let settings = Settings::read(&mut flash, &default_id());
     let start = Boot {
         running,

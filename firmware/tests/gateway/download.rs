@@ -1,7 +1,7 @@
 //! One sentence about a download each.
 
 use crate::world::*;
-use airlift_firmware::{Answer, DOWNLOAD_ATTEMPTS_MAX, Event, MARK_STEP_BYTES};
+use airlift_firmware::{Answer, Event, MARK_STEP_BYTES, STALL_MS_MAX};
 use airlift_proto::error_code;
 
 fn upgrading(kind: FileKind) -> World {
@@ -118,15 +118,33 @@ fn the_mark_of_another_upgrade_is_not_taken() {
 }
 
 #[test]
-fn a_download_without_progress_is_given_up() {
+fn a_download_is_given_up_after_fifteen_minutes_without_a_new_byte() {
     let mut world = upgrading(FileKind::Good);
-    let mut attempts = 0;
+    world.answer(true);
+    world.serve(1_000);
+    let began_ms = world.now_ms;
     while world.end_of("m").is_none() {
         world.cut_download();
         world.wait(60_000);
-        attempts += 1;
     }
-    assert_eq!(attempts, DOWNLOAD_ATTEMPTS_MAX);
+    assert_eq!(code(&world).as_deref(), Some(error_code::DOWNLOAD_FAILED));
+    let minutes = (world.now_ms - began_ms) / 60_000;
+    let limit = STALL_MS_MAX / 60_000;
+    assert!((limit..=limit + 1).contains(&minutes), "{minutes}");
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_it_but_not_for_ever() {
+    let mut world = upgrading(FileKind::Good);
+    for _ in 0..20 {
+        world.refuse_for_now(Some(3_600_000));
+        world.wait(3_600_000);
+    }
+    assert!(world.end_of("m").is_none());
+    for _ in 0..5 {
+        world.refuse_for_now(Some(3_600_000));
+        world.wait(3_600_000);
+    }
     assert_eq!(code(&world).as_deref(), Some(error_code::DOWNLOAD_FAILED));
 }
 

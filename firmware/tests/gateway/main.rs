@@ -9,3 +9,4 @@ mod session;
 mod trial;
 mod upgrade;
 mod world;
+mod worn;

@@ -239,5 +239,5 @@ fn ten_thousand_random_fault_runs_make_no_brick_and_end_every_upgrade_once() {
     ] {
         assert!(fired > runs / 10, "a fault that hardly fires: {fired}");
     }
-    assert!(completed > runs / 2);
+    assert!(completed > runs / 3);
 }

@@ -1,7 +1,7 @@
 //! One sentence about a new image's trial each.
 
 use crate::world::*;
-use airlift_firmware::ATTEMPTS_MAX;
+use airlift_firmware::{ATTEMPTS_MAX, POWER_CUTS_MAX};
 use airlift_simflash::Kind as Loader;
 
 fn upgraded(loader: Loader, factory: bool, death: Option<Death>) -> World {
@@ -85,7 +85,8 @@ fn a_new_image_is_confirmed_by_the_acknowledged_heartbeat_and_by_nothing_before(
         assert!(world.heartbeats.last().unwrap().firmware_version == "2.0.0");
         world.power_cut();
         assert_eq!(world.running, "2.0.0");
-        assert_eq!(world.saved().trial.as_ref().unwrap().attempts, 2);
+        let trial = world.saved().trial.clone().unwrap();
+        assert_eq!((trial.attempts, trial.power_cuts), (1, 1));
         world.connect();
         world.ack_all();
         assert!(world.saved().trial.is_none());
@@ -175,4 +176,35 @@ fn an_image_on_trial_that_rots_in_the_flash_does_not_boot() {
     world.settle();
     assert_eq!(world.running, FIRST_VERSION);
     assert!(world.heartbeats.last().unwrap().rollback);
+}
+
+/// A gateway that has booted its new image and not reached the broker yet.
+fn on_trial(loader: Loader, factory: bool) -> World {
+    let mut world = World::with(loader, factory);
+    world.start();
+    world.connect();
+    world.order("m", "2.0.0", FileKind::Good);
+    while world.running == FIRST_VERSION {
+        world.connect();
+        world.ack_all();
+        world.answer(true);
+        world.serve(4_000);
+        world.work();
+    }
+    world
+}
+
+#[test]
+fn power_cuts_are_not_the_images_fault_but_there_is_an_end_to_them() {
+    for (loader, factory) in BOARDS {
+        let mut world = on_trial(loader, factory);
+        for _ in 0..POWER_CUTS_MAX {
+            world.power_cut();
+        }
+        assert_eq!(world.running, "2.0.0");
+        for _ in 0..ATTEMPTS_MAX {
+            world.power_cut();
+        }
+        assert_eq!(world.running, FIRST_VERSION, "{loader:?} {factory}");
+    }
 }

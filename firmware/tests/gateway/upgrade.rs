@@ -345,7 +345,7 @@ fn shutting_down_says_goodbye_and_the_next_start_goes_on() {
 fn a_flash_that_is_worn_out_fails_the_upgrade_and_the_old_version_runs_on() {
     let mut world = upgrading(FileKind::Good);
     world.answer(true);
-    world.flash.is_slot_worn.set(true);
+    world.flash.wear_out(SLOTS, Wear::Fails);
     world.serve(5_000);
     let end = world.end_of("m").unwrap();
     assert_eq!(end.error_code.as_deref(), Some(error_code::INSTALL_FAILED));

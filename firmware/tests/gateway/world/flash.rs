@@ -1,36 +1,41 @@
 //! One simulated flash that the gateway, the bootloader and the test hold together.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
+use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use airlift_simflash::{SimError, SimFlash};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
-/// Where the slots begin.
-const SLOTS_AT: u32 = 0x1_0000;
+/// What a part of the flash does to writes.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Wear {
+    /// They fail.
+    Fails,
+    /// They seem to succeed and do nothing.
+    Lies,
+}
 
 #[derive(Clone)]
 pub struct Flash {
     pub sim: Rc<RefCell<SimFlash>>,
-    /// The slots take no more writes.
-    pub is_slot_worn: Rc<Cell<bool>>,
+    worn: Rc<RefCell<Vec<(Range<u32>, Wear)>>>,
 }
 
 impl Flash {
     pub fn new(sim: SimFlash) -> Self {
         Flash {
             sim: Rc::new(RefCell::new(sim)),
-            is_slot_worn: Rc::new(Cell::new(false)),
+            worn: Rc::default(),
         }
     }
 
-    fn check(&self, offset: u32) -> Result<(), SimError> {
-        match self.is_slot_worn.get() && offset >= SLOTS_AT {
-            true => Err(SimError::WornOut),
-            false => Ok(()),
-        }
+    pub fn wear_out(&self, area: Range<u32>, how: Wear) {
+        self.worn.borrow_mut().push((area, how));
+    }
+
+    fn wear(&self, offset: u32) -> Option<Wear> {
+        let worn = self.worn.borrow();
+        let here = worn.iter().find(|(area, _)| area.contains(&offset));
+        here.map(|(_, how)| *how)
     }
 }
 
@@ -55,12 +60,18 @@ impl NorFlash for Flash {
     const ERASE_SIZE: usize = SimFlash::ERASE_SIZE;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), SimError> {
-        self.check(from)?;
-        self.sim.borrow_mut().erase(from, to)
+        match self.wear(from) {
+            None => self.sim.borrow_mut().erase(from, to),
+            Some(Wear::Fails) => Err(SimError::WornOut),
+            Some(Wear::Lies) => Ok(()),
+        }
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
-        self.check(offset)?;
-        self.sim.borrow_mut().write(offset, bytes)
+        match self.wear(offset) {
+            None => self.sim.borrow_mut().write(offset, bytes),
+            Some(Wear::Fails) => Err(SimError::WornOut),
+            Some(Wear::Lies) => Ok(()),
+        }
     }
 }

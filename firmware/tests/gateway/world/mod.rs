@@ -16,7 +16,7 @@ use airlift_proto::{error_code::DIGEST_MISMATCH, *};
 use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 
 pub use files::*;
-pub use flash::Flash;
+pub use flash::{Flash, Wear};
 
 pub const FIRST_VERSION: &str = "1.0.1";
 /// Stands in every event that comes too late.
@@ -39,6 +39,10 @@ app0,     app,  ota_0,   0x20000, 0x10000
 app1,     app,  ota_1,   0x30000, 0x10000
 ";
 const FLASH_BYTES: usize = 0x4_0000;
+/// Where the partitions lie.
+pub const NVS: std::ops::Range<u32> = 0x9000..0xE000;
+pub const OTADATA: std::ops::Range<u32> = 0xE000..0x1_0000;
+pub const SLOTS: std::ops::Range<u32> = 0x1_0000..0x4_0000;
 
 /// How an image fails its trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,7 +108,11 @@ pub struct World {
     /// Flash operations until the next cut, counted from the start after the one before.
     pub cuts: VecDeque<(u64, u64)>,
     pub cuts_fired: u32,
-    pub starts: u32,
+    /// Why the next start happens.
+    reason: BootReason,
+    /// The version of every image that was started.
+    pub booted: Vec<String>,
+    forgets: bool,
     pub notices: Vec<String>,
     /// Every progress report published, by upgrade.
     pub reports: HashMap<String, Vec<ProgressData>>,
@@ -153,7 +161,9 @@ impl World {
             image_bytes: 9_008,
             cuts: VecDeque::new(),
             cuts_fired: 0,
-            starts: 0,
+            reason: BootReason::PowerOn,
+            booted: Vec::new(),
+            forgets: false,
             notices: Vec::new(),
             reports: HashMap::new(),
             reports_of_life: HashMap::new(),
@@ -199,7 +209,6 @@ impl World {
         self.unacked.clear();
         self.reports_of_life.clear();
         for _ in 0..STARTS_MAX {
-            self.starts += 1;
             if self.try_start() {
                 return;
             }
@@ -218,31 +227,35 @@ impl World {
             App::None => panic!("a brick: {:?}", booted.refused),
         };
         self.running = self.identify(booted.offset);
+        self.booted.push(self.running.clone());
         let death = self.dies.get(&self.running).copied();
+        let reason = std::mem::replace(&mut self.reason, BootReason::Watchdog);
         if death == Some(Death::BeforeFirstAct) {
             return false;
         }
+        if std::mem::take(&mut self.forgets) {
+            let blank = [0xFF; (NVS.end - NVS.start) as usize];
+            self.flash.sim.borrow_mut().load(NVS.start, &blank);
+        }
         let (flash, config, now) = (self.flash.clone(), self.config(), self.now());
-        let boot = Boot {
-            running,
-            reason: BootReason::PowerOn,
-        };
+        let boot = Boot { running, reason };
         let mut wishes = Vec::new();
         let out = &mut |effect: Effect<'_>| wishes.push(wish(effect));
         match Gateway::boot(&mut self.gateway, flash, config, boot, now, out) {
+            _ if self.is_cut() => self.was_cut(),
             Ok(Booted::Run) => {
-                assert!(!self.is_cut(), "the cut went unnoticed");
                 if death == Some(Death::AfterBoot) {
+                    self.reason = BootReason::Panic;
                     return false;
                 }
                 self.grant(wishes);
                 true
             }
-            Ok(Booted::Reboot(_)) => false,
-            Err(error) => {
-                assert!(self.is_cut(), "the gateway does not boot: {error}");
-                self.was_cut()
+            Ok(Booted::Reboot(_)) => {
+                self.reason = BootReason::Software;
+                false
             }
+            Err(error) => panic!("the gateway does not boot: {error}"),
         }
     }
 
@@ -259,6 +272,7 @@ impl World {
 
     fn was_cut(&mut self) -> bool {
         assert!(self.is_cut());
+        self.reason = BootReason::PowerOn;
         self.cuts_fired += 1;
         false
     }
@@ -267,10 +281,31 @@ impl World {
         self.flash.sim.borrow().is_cut()
     }
 
+    /// An image that comes over the upload page.
+    pub fn know(&mut self, version: &str) {
+        let file = File {
+            kind: FileKind::Good,
+            version: version.into(),
+            bytes: self.image_bytes,
+        };
+        self.files.insert(format!("page {version}"), file);
+    }
+
+    /// The NVS is blank at the next start.
+    pub fn forget_at_next_start(&mut self) {
+        self.forgets = true;
+    }
+
+    /// The gateway crashes.
+    pub fn crash(&mut self) {
+        self.reason = BootReason::Panic;
+        self.start();
+    }
+
     /// The power goes now.
     pub fn power_cut(&mut self) {
         self.flash.sim.borrow_mut().cut_after(0, 0);
-        self.cuts_fired += 1;
+        self.was_cut();
         self.start();
     }
 
@@ -297,8 +332,8 @@ impl World {
         };
         let mut wishes = Vec::new();
         let result = gateway.step(event, now, &mut |effect| wishes.push(wish(effect)));
-        if self.flash.sim.borrow().is_cut() {
-            self.cuts_fired += 1;
+        if self.is_cut() {
+            self.was_cut();
             return self.start();
         }
         result.expect("the flash works");
@@ -323,7 +358,10 @@ impl World {
                 Wish::Stop(job) => {
                     self.fetching.take_if(|fetching| fetching.job == job);
                 }
-                Wish::Reboot => return self.start(),
+                Wish::Reboot => {
+                    self.reason = BootReason::Software;
+                    return self.start();
+                }
                 Wish::Tell(notice) => self.notices.push(notice),
             }
         }

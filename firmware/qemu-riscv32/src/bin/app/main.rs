@@ -87,12 +87,16 @@ fn boot(slot: u32, memory: &mut Memory) -> (&'static mut Gateway<VirtFlash>, &'s
     static SETTINGS: StaticCell<Settings> = StaticCell::new();
     let board = Board::new();
     let mut flash = VirtFlash::new();
+    let running = match slot {
+        SLOT_FACTORY => Running::Factory,
+        slot => Running::Ota(slot as u8),
+    };
+    if let Err(error) = Gateway::first_act(&mut flash, running) {
+        board.say(format_args!("{error}"));
+    }
     let settings = SETTINGS.init(Settings::read(&mut flash, DEFAULT_ID));
     let boot = Boot {
-        running: match slot {
-            SLOT_FACTORY => Running::Factory,
-            slot => Running::Ota(slot as u8),
-        },
+        running,
         reason: match machine::take_reset() {
             Reset::PowerOn => BootReason::PowerOn,
             Reset::Software => BootReason::Software,
