@@ -45,8 +45,8 @@ pub(crate) struct Download {
     marks: bool,
     /// Attempts in a row that added nothing to `received_max`.
     failures: u32,
-    /// When this life of the download began.
-    begun_at_ms: u64,
+    /// When the first attempt since the start began.
+    begun_at_ms: Option<u64>,
     /// When the last new byte came, or the server asked for patience.
     grown_at_ms: u64,
     /// Highest progress reported, percent.
@@ -111,7 +111,7 @@ impl<F: NorFlash> Turn<'_, F> {
             marked: offset,
             marks: true,
             failures: 0,
-            begun_at_ms: self.now.ms,
+            begun_at_ms: None,
             grown_at_ms: self.now.ms,
             progress: percent_of(offset, bytes),
             etag,
@@ -141,9 +141,13 @@ impl<F: NorFlash> Turn<'_, F> {
     pub(crate) fn fetch(&mut self) -> Result<(), Broken> {
         let job = self.next_job();
         let gateway = &mut *self.gateway;
-        let (Some(active), Some(download)) = (&gateway.saved.active, &gateway.download) else {
+        let (Some(active), Some(download)) = (&gateway.saved.active, &mut gateway.download) else {
             return Ok(());
         };
+        if download.begun_at_ms.is_none() {
+            // What the server wanted to be waited for is over.
+            (download.begun_at_ms, download.grown_at_ms) = (Some(self.now.ms), self.now.ms);
+        }
         if u64::from(download.received) >= active.order.file_size {
             return self.verify();
         }
@@ -385,7 +389,7 @@ impl<F: NorFlash> Turn<'_, F> {
         }
         let stalled_ms = now_ms.saturating_sub(download.grown_at_ms);
         if stalled_ms >= STALL_MS_MAX
-            || now_ms.saturating_sub(download.begun_at_ms) >= DOWNLOAD_MS_MAX
+            || now_ms.saturating_sub(download.begun_at_ms.unwrap_or(now_ms)) >= DOWNLOAD_MS_MAX
         {
             let seconds = stalled_ms / 1_000;
             let why = format_args!(

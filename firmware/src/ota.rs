@@ -229,21 +229,17 @@ impl<F: NorFlash> Ota<F> {
         Ok(own.max_by_key(|entry| entry.seq).copied())
     }
 
-    /// The app before the running one boots from now on.
+    /// The app before the running one boots from now on: in place, for the other entry is its only one.
     pub(crate) fn take_back(&mut self) -> Result<(), EspError> {
         let Some((active, _)) = self.running_entry()? else {
             return Ok(());
         };
-        let before = self.otadata()?.entries[1 - active]
-            .filter(|entry| !entry.state.is_refused())
-            .and_then(|entry| self.slot(entry))
-            .filter(|slot| Some(*slot) != self.running_slot())
-            .and_then(|slot| self.table.ota(slot).cloned());
-        match before {
-            Some(before) => self.select(&before, State::Valid),
-            None if self.table.factory().is_some() => self.restate(active, State::Invalid),
-            None => Ok(()),
+        let other = self.otadata()?.entries[1 - active];
+        let is_before = other.is_some_and(|entry| !entry.state.is_refused());
+        if is_before || self.table.factory().is_some() {
+            self.restate(active, State::Invalid)?;
         }
+        Ok(())
     }
 
     /// The running app boots from now on. For the factory app the others are refused, not erased:

@@ -134,94 +134,10 @@ fn a_download_is_given_up_after_fifteen_minutes_without_a_new_byte() {
 }
 
 #[test]
-fn a_server_that_asks_for_patience_gets_it_but_not_for_ever() {
-    let mut world = upgrading(FileKind::Good);
-    for _ in 0..20 {
-        world.refuse_for_now(Some(3_600_000));
-        world.wait(3_600_000);
-    }
-    assert!(world.end_of("m").is_none());
-    for _ in 0..5 {
-        world.refuse_for_now(Some(3_600_000));
-        world.wait(3_600_000);
-    }
-    assert_eq!(code(&world).as_deref(), Some(error_code::DOWNLOAD_FAILED));
-}
-
-#[test]
 fn starting_over_is_no_progress() {
     let mut world = upgrading(FileKind::NeverWhole);
     world.settle();
     assert_eq!(code(&world).as_deref(), Some(error_code::DOWNLOAD_FAILED));
-}
-
-#[test]
-fn retry_after_is_obeyed() {
-    let mut world = upgrading(FileKind::Good);
-    world.refuse_for_now(Some(20_000));
-    world.wait(19_000);
-    assert!(world.fetching.is_none());
-    world.wait(1_000);
-    assert!(world.fetching.is_some());
-}
-
-#[test]
-fn a_retry_after_of_years_is_cut_to_an_hour() {
-    let mut world = upgrading(FileKind::Good);
-    world.refuse_for_now(Some(u64::MAX));
-    world.wait(3_600_000);
-    assert!(world.fetching.is_some());
-}
-
-#[test]
-fn waits_are_spread_and_grow() {
-    let delay = |failures: u32, start_ms: u64| {
-        let mut world = upgrading(FileKind::Good);
-        // Heartbeats would wake it too.
-        world.disconnect();
-        world.now_ms = start_ms;
-        for _ in 1..failures {
-            world.cut_download();
-            world.wait(60_000);
-        }
-        world.cut_download();
-        world.gateway.as_ref().unwrap().wake_ms().unwrap() - world.now_ms
-    };
-    let first: Vec<u64> = (0..20).map(|at| delay(1, at * 7_919)).collect();
-    assert!(
-        first.iter().all(|ms| (499..=1_000).contains(ms)),
-        "{first:?}"
-    );
-    assert!(first.iter().any(|ms| *ms != first[0]), "no jitter");
-    assert!((3_999..=8_000).contains(&delay(4, 0)));
-}
-
-#[test]
-fn not_before_is_obeyed() {
-    let mut world = World::started();
-    world.connect();
-    world.ack_all();
-    world.order_with("m", "2.0.0", FileKind::Good, |data| {
-        data.not_before = Some(SENT_AT + 90);
-    });
-    world.wait(89_000);
-    assert!(world.fetching.is_none());
-    world.wait(1_000);
-    world.settle();
-    assert_eq!(code(&world), None);
-}
-
-#[test]
-fn a_gateway_without_a_clock_takes_the_commands_time_for_now() {
-    let mut world = World::started();
-    world.unix_seconds = 0;
-    world.connect();
-    world.ack_all();
-    world.order_with("m", "2.0.0", FileKind::Good, |data| {
-        data.not_before = Some(SENT_AT + 90);
-    });
-    world.wait(90_000);
-    assert!(world.fetching.is_some());
 }
 
 #[test]
@@ -289,4 +205,178 @@ fn the_wear_of_an_update_is_bounded() {
             .iter()
             .all(|erases| *erases as usize <= UPDATES / 2)
     );
+}
+
+/// The head of an answer to the fetch under way.
+pub fn answered(world: &mut World, answer: Answer<'_>) {
+    let job = world.fetching.as_ref().unwrap().job;
+    world.happens(Event::Answer { job, answer });
+}
+
+#[test]
+fn a_weak_etag_is_no_ground_to_continue_on() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.serve(2_000);
+    world.cut_download();
+    world.wait(1_000);
+    answered(
+        &mut world,
+        Answer {
+            status: 206,
+            start: 2_000,
+            etag: Some("W/\"m\""),
+            ..Answer::default()
+        },
+    );
+    world.cut_download();
+    world.wait(5_000);
+    let fetching = world.fetching.as_ref().unwrap();
+    assert_eq!((fetching.offset, fetching.etag.as_deref()), (2_000, None));
+}
+
+#[test]
+fn a_body_from_another_place_than_asked_for_is_not_taken() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.serve(5_000);
+    world.cut_download();
+    world.wait(1_000);
+    let fetching = world.fetching.take().unwrap();
+    assert_eq!(fetching.offset, 5_000);
+    let answer = Answer {
+        status: 206,
+        start: 4_000,
+        ..Answer::default()
+    };
+    world.happens(Event::Answer {
+        job: fetching.job,
+        answer,
+    });
+    world.wait(5_000);
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
+    world.settle();
+    assert_eq!(code(&world), None);
+}
+
+#[test]
+fn the_mark_in_another_slot_is_not_taken() {
+    let mut world = World::with(airlift_simflash::Kind::Stock, true);
+    world.start();
+    world.connect();
+    world.order("first", "2.0.0", FileKind::Good);
+    world.settle();
+    let offset = world.gateway.as_ref().unwrap().running().offset;
+    world.order("m", "2.0.1", FileKind::Good);
+    world.answer(true);
+    world.serve(5_000);
+    // What runs rots; the factory app runs, and updates the other slot.
+    world.flash.sim.borrow_mut().flip_bit(offset + 2_000, 0);
+    world.power_cut();
+    assert_eq!(world.running, FIRST_VERSION);
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
+    world.settle();
+    assert_eq!(code(&world), None);
+    assert_eq!(world.running, "2.0.1");
+}
+
+#[test]
+fn a_new_byte_makes_the_fifteen_minutes_begin_anew() {
+    let mut world = upgrading(FileKind::Good);
+    for piece in 0..3 {
+        let until_ms = world.now_ms + STALL_MS_MAX - 120_000;
+        while world.now_ms < until_ms {
+            world.cut_download();
+            world.wait(60_000);
+        }
+        assert!(world.end_of("m").is_none(), "piece {piece}");
+        world.answer(true);
+        world.serve(1_000);
+    }
+    world.settle();
+    assert_eq!(code(&world), None);
+}
+
+#[test]
+fn bytes_without_an_answer_before_them_are_not_taken() {
+    let mut world = upgrading(FileKind::Good);
+    let job = world.fetching.as_ref().unwrap().job;
+    world.happens(Event::Chunk {
+        job,
+        bytes: b"\xE9bytes",
+    });
+    assert_eq!(world.gateway.as_ref().unwrap().downloaded(), Some(0));
+}
+
+#[test]
+fn a_server_that_cannot_continue_is_asked_for_the_whole_file() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.serve(5_000);
+    world.cut_download();
+    world.wait(1_000);
+    let answer = Answer {
+        status: 416,
+        ..Answer::default()
+    };
+    answered(&mut world, answer);
+    world.fetching = None;
+    world.wait(5_000);
+    let fetching = world.fetching.as_ref().unwrap();
+    assert_eq!((fetching.offset, fetching.etag.as_deref()), (0, None));
+    world.settle();
+    assert_eq!(code(&world), None);
+}
+
+#[test]
+fn a_mark_is_made_at_whole_sectors_only() {
+    let mut world = World::started();
+    world.mark_step_bytes = 5_000;
+    world.power_cut();
+    world.connect();
+    world.order("m", "2.0.0", FileKind::Good);
+    world.answer(true);
+    world.serve(5_001);
+    world.power_cut();
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 0);
+    world.answer(true);
+    world.serve(8_193);
+    world.power_cut();
+    assert_eq!(world.fetching.as_ref().unwrap().offset, 8_192);
+}
+
+#[test]
+fn a_download_of_which_nothing_came_is_not_asked_for_conditionally() {
+    let mut world = upgrading(FileKind::Good);
+    world.answer(true);
+    world.cut_download();
+    world.wait(1_000);
+    let fetching = world.fetching.as_ref().unwrap();
+    assert_eq!((fetching.offset, fetching.etag.as_deref()), (0, None));
+}
+
+#[test]
+fn bytes_behind_the_image_that_the_flash_does_not_keep_are_noticed() {
+    let mut world = World::started();
+    world.connect();
+    world.ack_all();
+    let mut file = image_of("2.0.0", 9_008);
+    file.extend([7; 1_000]);
+    let data = upgrade_data("m", "2.0.0", &file);
+    world.files_are_honest = false;
+    world.happens(Event::Message(&upgrade(data)));
+    let job = world.fetching.take().unwrap().job;
+    let answer = Answer {
+        status: 200,
+        ..Answer::default()
+    };
+    world.happens(Event::Answer { job, answer });
+    world.happens(Event::Chunk { job, bytes: &file });
+    world.flash.sim.borrow_mut().flip_bit(0x2_0000 + 9_100, 0);
+    world.happens(Event::FetchEnded { job, reason: None });
+    world.work();
+    let end = world.end_of("m").unwrap();
+    assert_eq!(end.error_code.as_deref(), Some(error_code::INSTALL_FAILED));
+    let message = end.error_message.as_deref().unwrap();
+    assert!(message.contains("does not hold what was written"));
 }

@@ -113,4 +113,28 @@ fn an_upload_needs_a_charged_battery() {
     let (error, cause) = upload(&mut world, &image_of("3.0.0", 9_008)).unwrap_err();
     assert_eq!(error, UploadError::BeginFailed);
     assert!(cause.contains("19 %"), "{cause}");
+    world.happens(Event::Battery(20));
+    upload(&mut world, &image_of("3.0.0", 9_008)).unwrap();
+}
+
+/// It would overwrite the image that a failed trial falls back to.
+#[test]
+fn an_upload_is_refused_until_the_running_image_is_proven() {
+    let mut world = world();
+    upload(&mut world, &image_of("3.0.0", 9_008)).unwrap();
+    let (_, cause) = upload(&mut world, &image_of("3.0.0", 9_008)).unwrap_err();
+    assert!(cause.contains("about to reboot"), "{cause}");
+    world.happens(Event::LocalDone);
+    let (error, cause) = upload(&mut world, &image_of("3.0.0", 9_008)).unwrap_err();
+    assert_eq!(error, UploadError::BeginFailed);
+    assert!(cause.contains("still on trial"), "{cause}");
+    world.settle();
+    upload(&mut world, &image_of("3.0.0", 9_008)).unwrap();
+}
+
+#[test]
+fn a_page_that_installed_nothing_reboots_nothing() {
+    let mut world = world();
+    world.happens(Event::LocalDone);
+    assert_eq!(world.booted.len(), 1);
 }

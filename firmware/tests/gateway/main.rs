@@ -8,5 +8,6 @@ mod random;
 mod session;
 mod trial;
 mod upgrade;
+mod waits;
 mod world;
 mod worn;

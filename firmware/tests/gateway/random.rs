@@ -4,7 +4,11 @@
 //! `AIRLIFT_SEED=n` plays one run again, `AIRLIFT_RUNS=n` plays more of them. A failure found here
 //! becomes a named test.
 
-use std::{env, panic};
+use std::{
+    env,
+    hash::{BuildHasher, Hasher, RandomState},
+    panic,
+};
 
 use crate::world::*;
 use airlift_firmware::{Answer, Event, JobId, PublishId};
@@ -203,11 +207,8 @@ fn ten_thousand_random_fault_runs_make_no_brick_and_end_every_upgrade_once() {
         return run(seed, &mut counts);
     }
     let runs = number("AIRLIFT_RUNS").unwrap_or(RUNS);
-    let first = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64;
-    for seed in (0..runs).map(|run| first.wrapping_add(run.wrapping_mul(0x9e37_79b9_7f4a_7c15))) {
+    let first = RandomState::new().build_hasher().finish();
+    for seed in (0..runs).map(|run| first.wrapping_add(run)) {
         let played = panic::catch_unwind(panic::AssertUnwindSafe(|| run(seed, &mut counts)));
         if played.is_err() {
             panic!("AIRLIFT_SEED={seed} plays this run again");

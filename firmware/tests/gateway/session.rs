@@ -9,7 +9,8 @@ use airlift_firmware::{
         partition_table::*,
     },
 };
-use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
+use airlift_simflash::{App, Bootloader, Kind as Loader, SimError, SimFlash};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 const TABLE: &str = "\
 nvs,      data, nvs,     0x9000,  0x5000
@@ -216,6 +217,12 @@ fn set_boot_partition_verifies() {
         Err(EspError::InvalidArg)
     );
     install(&mut ota, "2.0.0");
+    // Verified once, but written to since.
+    let handle = ota.begin(&partition("app0"), ImageSize::Unknown).unwrap();
+    ota.write(handle, &image_of("3.0.0", 6_000)).unwrap();
+    ota.abort(handle).unwrap();
+    let spoiled = ota.set_boot_partition(&partition("app0"));
+    assert_eq!(spoiled, Err(EspError::OtaValidateFailed));
     let mut flash = ota.into_flash();
     flash.load(0x10000, &image_of("1.0.0", 6_000));
     let table = PartitionTable::from_csv(TABLE).unwrap();
@@ -348,4 +355,69 @@ fn a_power_cut_while_an_app_confirms_itself_leaves_the_app_before_it() {
     for _ in 0..3 {
         assert_eq!(boots(&mut flash, Loader::Rollback), App::Ota(1));
     }
+}
+
+#[test]
+fn an_image_that_is_not_valid_never_looks_bootable() {
+    let mut ota = running(TABLE, "factory", app());
+    let slot = next(&ota);
+    let handle = ota.begin(&slot, ImageSize::Unknown).unwrap();
+    let mut image = image_of("2.0.0", 9_008);
+    airlift_simflash::image::flip(&mut image, 5_000, 1);
+    ota.write(handle, &image).unwrap();
+    assert_eq!(ota.end(handle), Err(EspError::OtaValidateFailed));
+    assert_eq!(ota.into_flash().bytes(slot.offset, 16), [0xFF; 16]);
+}
+
+/// A flash that spoils what is written at one address, and does not say so.
+struct Spoiling {
+    sim: SimFlash,
+    at: u32,
+}
+
+impl ErrorType for Spoiling {
+    type Error = SimError;
+}
+
+impl ReadNorFlash for Spoiling {
+    const READ_SIZE: usize = SimFlash::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), SimError> {
+        self.sim.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.sim.size()
+    }
+}
+
+impl NorFlash for Spoiling {
+    const WRITE_SIZE: usize = SimFlash::WRITE_SIZE;
+    const ERASE_SIZE: usize = SimFlash::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), SimError> {
+        self.sim.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), SimError> {
+        self.sim.write(offset, bytes)?;
+        if offset == self.at && bytes[0] != 0xFF {
+            self.sim.flip_bit(offset, 0);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_flash_that_spoils_the_first_bytes_is_noticed() {
+    let table = PartitionTable::from_csv(TABLE).unwrap();
+    let slot = partition("app0");
+    let flash = Spoiling {
+        sim: SimFlash::new(FLASH_BYTES),
+        at: slot.offset,
+    };
+    let mut ota = Ota::new(flash, table, partition("factory"), app());
+    let handle = ota.begin(&slot, ImageSize::Unknown).unwrap();
+    ota.write(handle, &image_of("2.0.0", 9_008)).unwrap();
+    assert_eq!(ota.end(handle), Err(EspError::FlashOpFail));
 }

@@ -1,7 +1,7 @@
 //! One sentence about an upgrade each.
 
 use crate::world::*;
-use airlift_firmware::{ENDED_MAX, Event};
+use airlift_firmware::{ENDED_MAX, Effect, Event, Now};
 use airlift_proto::{Report, ReportState, error_code};
 
 /// A connected gateway that was told to upgrade to 2.0.0, a file of this kind.
@@ -378,4 +378,106 @@ fn heartbeats_come_in_time_and_tell_the_vitals() {
     assert!(!heartbeat.rollback);
     let is_owed = |(_, sent): &(_, Sent)| matches!(sent, Sent::Report(Report::Progress(_)));
     assert!(!world.unacked.iter().any(is_owed));
+}
+
+#[test]
+fn an_end_that_was_delivered_makes_room_before_one_that_was_not() {
+    let mut world = connected();
+    world.happens(Event::Battery(0));
+    world.order("m0", "2.0.0", FileKind::Good);
+    // The broker never acknowledges it.
+    world.unacked.clear();
+    world.order("m1", "2.0.0", FileKind::Good);
+    world.ack_all();
+    for number in 2..=ENDED_MAX {
+        world.order(&format!("m{number}"), "2.0.0", FileKind::Good);
+    }
+    let ended = world.saved().ended.iter();
+    let ids: Vec<&str> = ended.map(|end| end.msg_id.as_str()).collect();
+    assert_eq!(ids.len(), ENDED_MAX);
+    assert!(ids.contains(&"m0") && !ids.contains(&"m1"), "{ids:?}");
+}
+
+/// After a power cut it would be told again, and perhaps otherwise.
+#[test]
+fn completed_is_durable_before_it_is_told() {
+    let mut world = upgrading(FileKind::Good);
+    serve_all(&mut world);
+    let flash = world.flash.clone();
+    let operations = || flash.sim.borrow().operations();
+    let gateway = world.gateway.as_mut().unwrap();
+    let mut told = None;
+    let now = Now {
+        ms: world.now_ms,
+        unix_seconds: SENT_AT,
+        jitter: 0,
+    };
+    gateway
+        .step(Event::Tick, now, &mut |effect| {
+            if let Effect::Publish { payload, .. } = effect
+                && str::from_utf8(payload).unwrap().contains("completed")
+            {
+                told = Some(operations());
+            }
+        })
+        .unwrap();
+    assert_eq!(told, Some(operations()));
+}
+
+#[test]
+fn a_power_cut_while_verifying_does_not_set_the_reports_back() {
+    let mut world = upgrading(FileKind::Good);
+    serve_all(&mut world);
+    assert_eq!(told(&world).last(), Some(&(ReportState::Verifying, 95)));
+    world.power_cut();
+    world.connect();
+    assert_eq!(told(&world).last(), Some(&(ReportState::Verifying, 95)));
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}
+
+/// The server takes a heartbeat for the proof of an update only after `completed`.
+#[test]
+fn completed_is_repeated_before_the_new_versions_heartbeat() {
+    let mut world = upgrading(FileKind::Good);
+    serve_all(&mut world);
+    world.work();
+    world.power_cut();
+    assert_eq!(world.running, "2.0.0");
+    world.connect();
+    let sent: Vec<_> = world.unacked.iter().map(|(_, sent)| sent).collect();
+    let [Sent::Status(_), Sent::Report(first), Sent::Report(second)] = sent[..] else {
+        panic!("{} messages", sent.len());
+    };
+    assert!(matches!(first, Report::Progress(_)), "{first:?}");
+    assert!(matches!(second, Report::Heartbeat(_)), "{second:?}");
+}
+
+#[test]
+fn only_the_acknowledged_completed_reboots_and_says_goodbye_before() {
+    let mut world = upgrading(FileKind::Good);
+    world.ack_all();
+    serve_all(&mut world);
+    world.work();
+    let (completed, _) = world.unacked.pop_back().unwrap();
+    world.happens(Event::Battery(0));
+    world.order("n", "2.1.0", FileKind::Good);
+    world.ack_all();
+    assert_eq!(world.running, FIRST_VERSION, "that was another's end");
+    let now = Now {
+        ms: world.now_ms,
+        unix_seconds: SENT_AT,
+        jitter: 0,
+    };
+    let mut done = Vec::new();
+    let gateway = world.gateway.as_mut().unwrap();
+    let out = &mut |effect: Effect<'_>| match effect {
+        Effect::Publish { payload, .. } => done.push(String::from_utf8(payload.into()).unwrap()),
+        Effect::Reboot => done.push("reboot".into()),
+        _ => {}
+    };
+    gateway.step(Event::Acked(completed), now, out).unwrap();
+    assert_eq!(done.len(), 2, "{done:?}");
+    assert!(done[0].contains(r#""online":false"#), "{done:?}");
+    assert_eq!(done[1], "reboot");
 }

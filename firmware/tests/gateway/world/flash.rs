@@ -14,10 +14,13 @@ pub enum Wear {
     Lies,
 }
 
+/// A part of the flash, and what it does.
+type Worn = (Range<u32>, Wear);
+
 #[derive(Clone)]
 pub struct Flash {
     pub sim: Rc<RefCell<SimFlash>>,
-    worn: Rc<RefCell<Vec<(Range<u32>, Wear)>>>,
+    worn: Rc<RefCell<Vec<Worn>>>,
 }
 
 impl Flash {
