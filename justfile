@@ -40,6 +40,10 @@ fault-test runs='1000000':
 bench:
     ./benches/footprint.sh
 
+# The memory of a fleet of simulated gateways in one process.
+bench-fleet:
+    ./benches/fleet.sh
+
 # Licences, advisories and sources of the dependencies.
 deny:
     cargo deny check

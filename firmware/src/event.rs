@@ -72,3 +72,30 @@ pub enum Event<'e> {
     /// The process is to end; the next start continues where it was.
     Shutdown,
 }
+
+/// Of a `Content-Range` (RFC 9110, 14.4): first byte and whole size, where told: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
+pub fn content_range(value: &str) -> (Option<u64>, Option<u64>) {
+    let Some((range, total)) = value
+        .strip_prefix("bytes ")
+        .and_then(|rest| rest.split_once('/'))
+    else {
+        return (None, None);
+    };
+    let start = range
+        .split_once('-')
+        .and_then(|(start, _)| start.trim().parse().ok());
+    (start, total.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_range_is_read_in_all_its_forms() {
+        assert_eq!(content_range("bytes 5-9/10"), (Some(5), Some(10)));
+        assert_eq!(content_range("bytes 5-9/*"), (Some(5), None));
+        assert_eq!(content_range("bytes */10"), (None, Some(10)));
+        assert_eq!(content_range("lines 1-2/3"), (None, None));
+    }
+}

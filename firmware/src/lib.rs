@@ -39,7 +39,7 @@ pub use download::MARK_STEP_BYTES;
 pub use effect::{Effect, JobId, Notice, PublishId};
 pub use error::{BootError, Broken};
 pub use esp_error::EspError;
-pub use event::{Answer, Event, Now};
+pub use event::{Answer, Event, Now, content_range};
 pub use gateway::{Config, Gateway};
 pub use ota::{ImageSize, Images, Ota};
 pub use saved::{Active, Ended, Failure, Installed, NAMESPACE, Order, Phase, Saved};

@@ -6,7 +6,7 @@
 //!
 //! | | stock bootloader | with `CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE` |
 //! |---|---|---|
-//! | who takes the choice back before the self-test | the new image, in its [`first_act`] | the bootloader, at the next boot |
+//! | who takes the choice back before the self-test | the new image, in its [`first_act`], by refusing its own entry | the bootloader, at the next boot |
 //! | a new image that dies before its first act | boots again and again | falls back |
 //!
 //! The old image counts what failed and tries again, at most [`ATTEMPTS_MAX`] times. A power cut is

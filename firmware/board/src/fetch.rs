@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use airlift_firmware::{Answer, Event, JobId};
+use airlift_firmware::{Answer, Event, JobId, content_range};
 use embassy_futures::select::{Either, select};
 use embassy_net::{dns::DnsSocket, tcp::client::TcpClient};
 use embassy_time::{Duration, TimeoutError, Timer, with_timeout};
@@ -268,18 +268,4 @@ impl<'a> Found<'a> {
                 .map(|seconds| seconds.saturating_mul(1_000)),
         }
     }
-}
-
-/// First byte and whole size, where told: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
-fn content_range(value: &str) -> (Option<u64>, Option<u64>) {
-    let Some((range, total)) = value
-        .strip_prefix("bytes ")
-        .and_then(|rest| rest.split_once('/'))
-    else {
-        return (None, None);
-    };
-    let start = range
-        .split_once('-')
-        .and_then(|(start, _)| start.trim().parse().ok());
-    (start, total.trim().parse().ok())
 }

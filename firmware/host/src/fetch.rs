@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use airlift_firmware::Answer;
+use airlift_firmware::{Answer, content_range};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use reqwest::{
@@ -207,20 +207,6 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// First byte and whole size, where told: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
-fn content_range(value: &str) -> (Option<u64>, Option<u64>) {
-    let Some((range, total)) = value
-        .strip_prefix("bytes ")
-        .and_then(|rest| rest.split_once('/'))
-    else {
-        return (None, None);
-    };
-    let start = range
-        .split_once('-')
-        .and_then(|(start, _)| start.trim().parse().ok());
-    (start, total.trim().parse().ok())
-}
-
 /// Seconds or an HTTP date (RFC 9110, 10.2.3).
 fn retry_after_ms(value: &str, now: SystemTime) -> Option<u64> {
     if let Ok(seconds) = value.parse::<u64>() {
@@ -244,14 +230,6 @@ fn describe(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn content_range_is_read_in_all_its_forms() {
-        assert_eq!(content_range("bytes 5-9/10"), (Some(5), Some(10)));
-        assert_eq!(content_range("bytes 5-9/*"), (Some(5), None));
-        assert_eq!(content_range("bytes */10"), (None, Some(10)));
-        assert_eq!(content_range("lines 1-2/3"), (None, None));
-    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

@@ -4,7 +4,7 @@ use crate::world::*;
 use airlift_firmware::{Answer, Event, MARK_STEP_BYTES, STALL_MS_MAX};
 use airlift_proto::error_code;
 
-fn upgrading(kind: FileKind) -> World {
+pub fn upgrading(kind: FileKind) -> World {
     let mut world = World::started();
     world.connect();
     world.ack_all();
@@ -12,7 +12,7 @@ fn upgrading(kind: FileKind) -> World {
     world
 }
 
-fn code(world: &World) -> Option<String> {
+pub fn code(world: &World) -> Option<String> {
     let end = world.end_of("m").expect("the upgrade ended");
     end.error_code.clone()
 }

@@ -75,17 +75,7 @@ fn with_the_stock_bootloader_an_image_that_dies_before_its_first_act_never_comes
 #[test]
 fn a_new_image_is_confirmed_by_the_acknowledged_heartbeat_and_by_nothing_before() {
     for (loader, factory) in BOARDS {
-        let mut world = World::with(loader, factory);
-        world.start();
-        world.connect();
-        world.order("m", "2.0.0", FileKind::Good);
-        while world.running == FIRST_VERSION {
-            world.connect();
-            world.ack_all();
-            world.answer(true);
-            world.serve(4_000);
-            world.work();
-        }
+        let mut world = on_trial(loader, factory);
         assert!(world.saved().trial.is_some());
         world.connect();
         assert!(world.saved().trial.is_some(), "connected is not enough");
@@ -108,16 +98,7 @@ fn a_new_image_is_confirmed_by_the_acknowledged_heartbeat_and_by_nothing_before(
 
 #[test]
 fn a_trial_that_is_too_slow_gives_up() {
-    let mut world = World::started();
-    world.connect();
-    world.order("m", "2.0.0", FileKind::Good);
-    while world.running == FIRST_VERSION {
-        world.connect();
-        world.ack_all();
-        world.answer(true);
-        world.serve(4_000);
-        world.work();
-    }
+    let mut world = on_trial(Loader::Stock, false);
     world.wait(299_000);
     assert_eq!(world.saved().trial.as_ref().unwrap().attempts, 1);
     world.wait(1_000);

@@ -1,21 +1,11 @@
 //! One sentence about each wait of a download.
 
-use crate::{download::answered, world::*};
+use crate::{
+    download::{answered, code, upgrading},
+    world::*,
+};
 use airlift_firmware::Answer;
 use airlift_proto::error_code;
-
-fn upgrading(kind: FileKind) -> World {
-    let mut world = World::started();
-    world.connect();
-    world.ack_all();
-    world.order("m", "2.0.0", kind);
-    world
-}
-
-fn code(world: &World) -> Option<String> {
-    let end = world.end_of("m").expect("the upgrade ended");
-    end.error_code.clone()
-}
 
 #[test]
 fn a_server_that_asks_for_patience_gets_it_but_not_for_ever() {
