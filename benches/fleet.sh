@@ -32,7 +32,7 @@ confirmed() { gateways_that confirmed; }
 
 ulimit -n "$(ulimit -Hn)"
 target/release/airlift serve --listen "127.0.0.1:$port" --mqtt-listen "127.0.0.1:$((port + 1))" \
-    --public-url "$url" --data-dir "$folder/data" --log warn &
+    --public-url "$url" --data-dir "$folder/data" --log warn > "$folder/server.log" 2>&1 &
 server=$!
 until answer "$url/readyz" 2>/dev/null; do sleep 0.1; done
 target/release/airlift-gateway --id FLEET --fleet "$gateways" --mqtt "mqtt://127.0.0.1:$((port + 1))" \
@@ -45,8 +45,9 @@ head -c "$image_bytes" /dev/urandom > "$folder/image"
 answer -F "file=@$folder/image" -F version=1.0.2 "$url/api/ota/firmware/upload"
 answer -X POST "$url/api/ota/firmware/1.0.2/release"
 began=$SECONDS
-seq -f "url = \"$url/api/ota/upgrade/FLEET-%04g\"" 1 "$gateways" |
-    curl --silent --parallel --parallel-max 16 -X POST --output /dev/null --config -
+for number in $(seq -f %04g 1 "$gateways"); do
+    printf 'url = "%s/api/ota/upgrade/FLEET-%s"\noutput = /dev/null\n' "$url" "$number"
+done | curl --silent --no-progress-meter --parallel --parallel-max 16 -X POST --config -
 wait_for confirmed
 printf 'highest, all upgraded to %s bytes: %5s MiB  (aim: under 500), %s s from the first trigger\n' \
     "$image_bytes" "$(memory_mib VmHWM)" "$((SECONDS - began))"
