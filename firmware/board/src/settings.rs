@@ -99,31 +99,37 @@ impl Settings {
         let table = PartitionTable::read(flash).map_err(SettingsError::Table)?;
         let partition = table.find_nvs().ok_or(SettingsError::NoNvs)?;
         let nvs = Nvs::mount(flash, partition).map_err(|_| SettingsError::Unreadable)?;
-        let mut reader = Reader { nvs, flash };
-        let id = reader.text_or("id", default_id)?;
-        if !is_gateway_id(&id) {
-            return Err(SettingsError::Id);
+        let mut reader = Reader {
+            nvs,
+            flash,
+            problem: None,
+        };
+        self.id = reader.text_or("id", default_id);
+        if !is_gateway_id(&self.id) {
+            self.id.clear();
+            reader.problem.get_or_insert(SettingsError::Id);
         }
-        self.id = id;
-        self.ssid = reader.text_or("ssid", "")?;
-        self.psk = reader.text_or("psk", "")?;
-        self.page_pass = reader.text_or("page_pass", "")?;
-        self.token = reader.text_or("token", "")?;
-        self.prefix = reader.text_or("prefix", PREFIX)?;
-        if let Some(port) = reader.number("mqtt_port")? {
-            self.mqtt_port = port;
-        }
-        self.mqtt_host = reader.text_or("mqtt_host", "")?;
+        self.ssid = reader.text_or("ssid", "");
+        self.psk = reader.text_or("psk", "");
+        self.page_pass = reader.text_or("page_pass", "");
+        self.token = reader.text_or("token", "");
+        self.prefix = reader.text_or("prefix", PREFIX);
+        self.mqtt_port = reader.number_or("mqtt_port", MQTT_PORT);
+        self.mqtt_host = reader.text_or("mqtt_host", "");
         if self.mqtt_host.is_empty() {
-            return Err(SettingsError::Missing("mqtt_host"));
+            let missing = SettingsError::Missing("mqtt_host");
+            reader.problem.get_or_insert(missing);
         }
-        Ok(())
+        reader.problem.map_or(Ok(()), Err)
     }
 }
 
+/// Reads each value by itself, so that one that is unusable does not hide the others.
 struct Reader<'f, F> {
     nvs: Nvs,
     flash: &'f mut F,
+    /// The first of them.
+    problem: Option<SettingsError>,
 }
 
 impl<F: NorFlash> Reader<'_, F> {
@@ -142,20 +148,24 @@ impl<F: NorFlash> Reader<'_, F> {
         }
     }
 
-    fn text_or<const N: usize>(
-        &mut self,
-        key: &'static str,
-        default: &str,
-    ) -> Result<String<N>, SettingsError> {
-        match self.text(key)?.filter(|text: &String<N>| !text.is_empty()) {
-            Some(text) => Ok(text),
-            None => String::try_from(default).map_err(|_| SettingsError::Unusable(key)),
-        }
+    fn text_or<const N: usize>(&mut self, key: &'static str, default: &str) -> String<N> {
+        let found = self.text(key).unwrap_or_else(|problem| {
+            self.problem.get_or_insert(problem);
+            None
+        });
+        found
+            .filter(|text: &String<N>| !text.is_empty())
+            .unwrap_or_else(|| String::try_from(default).unwrap_or_default())
     }
 
-    fn number(&mut self, key: &'static str) -> Result<Option<u16>, SettingsError> {
-        let found = self.nvs.get_u16(self.flash, NAMESPACE, key);
-        found.map_err(|error| unusable(&error, key))
+    fn number_or(&mut self, key: &'static str, default: u16) -> u16 {
+        match self.nvs.get_u16(self.flash, NAMESPACE, key) {
+            Ok(found) => found.unwrap_or(default),
+            Err(error) => {
+                self.problem.get_or_insert(unusable(&error, key));
+                default
+            }
+        }
     }
 }
 
