@@ -116,16 +116,6 @@ impl<F: NorFlash> Ota<F> {
         Ok(handle)
     }
 
-    /// Whether a session is open.
-    pub fn is_open(&self) -> bool {
-        self.session.is_some()
-    }
-
-    /// Bytes the session has taken.
-    pub fn written(&mut self, handle: Handle) -> Result<u32, EspError> {
-        Ok(self.session(handle)?.written)
-    }
-
     /// The first bytes, which are not in the flash yet.
     pub fn head(&mut self, handle: Handle) -> Result<[u8; HEAD_BYTES], EspError> {
         Ok(self.session(handle)?.head)

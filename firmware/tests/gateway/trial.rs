@@ -177,19 +177,24 @@ fn an_image_on_trial_that_rots_in_the_flash_does_not_boot() {
     );
 }
 
-/// A gateway that has booted its new image and not reached the broker yet.
-fn on_trial(loader: Loader, factory: bool) -> World {
-    let mut world = World::with(loader, factory);
-    world.start();
-    world.connect();
-    world.order("m", "2.0.0", FileKind::Good);
-    while world.running == FIRST_VERSION {
+/// Broker and server do what they should, until then.
+fn play_until(world: &mut World, done: impl Fn(&World) -> bool) {
+    while !done(world) {
         world.connect();
         world.ack_all();
         world.answer(true);
         world.serve(4_000);
         world.work();
     }
+}
+
+/// A gateway that has booted its new image and not reached the broker yet.
+fn on_trial(loader: Loader, factory: bool) -> World {
+    let mut world = World::with(loader, factory);
+    world.start();
+    world.connect();
+    world.order("m", "2.0.0", FileKind::Good);
+    play_until(&mut world, |world| world.running != FIRST_VERSION);
     world
 }
 
@@ -214,13 +219,7 @@ fn rolled_back() -> World {
     world.dies.insert("2.0.0".into(), Death::AfterBoot);
     world.connect();
     world.order("m", "2.0.0", FileKind::Good);
-    while world.saved().rolled_back.is_none() {
-        world.connect();
-        world.ack_all();
-        world.answer(true);
-        world.serve(4_000);
-        world.work();
-    }
+    play_until(&mut world, |world| world.saved().rolled_back.is_some());
     world
 }
 
@@ -415,13 +414,7 @@ fn a_new_image_goes_by_the_version_of_the_command_whatever_it_calls_itself() {
     world.order_with("m", "2.0.0", FileKind::Good, |data| {
         data.version = "2.0.0+build.7".into();
     });
-    while world.running == FIRST_VERSION {
-        world.connect();
-        world.ack_all();
-        world.answer(true);
-        world.serve(4_000);
-        world.work();
-    }
+    play_until(&mut world, |world| world.running != FIRST_VERSION);
     let version = world.gateway.as_ref().unwrap().version();
     assert_eq!(version, "2.0.0+build.7");
 }
