@@ -29,6 +29,8 @@ pub struct Firmware {
     pub changelog: String,
     pub status: FirmwareStatus,
     pub force_upgrade: bool,
+    /// The lowest version from which it may be installed.
+    pub min_version: Option<String>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -115,6 +117,39 @@ pub fn file_name(device_type: &str, version: &str) -> String {
     format!("{device_type}_v{version}.bin")
 }
 
+/// A version as text that sorts (byte by byte) by SemVer precedence, for databases; `None` if it is
+/// not SemVer. Versions that differ in build metadata alone share a key.
+///
+/// Numbers go as a letter for their length and their digits (`9` is `b9`, `10` is `c10`). Then `~`
+/// for a release, or `-` and each identifier ended by `!`, numeric ones after `0`, others after `1`.
+pub fn version_key(version: &str) -> Option<String> {
+    let version = parse_version(version)?;
+    let mut key = String::new();
+    let push_number = |digits: &str, key: &mut String| {
+        key.push(char::from(b'a' + u8::try_from(digits.len()).unwrap_or(25)));
+        key.push_str(digits);
+    };
+    for number in [version.major, version.minor, version.patch] {
+        push_number(&number.to_string(), &mut key);
+    }
+    if version.pre.is_empty() {
+        key.push('~');
+        return Some(key);
+    }
+    key.push('-');
+    for identifier in version.pre.split('.') {
+        if identifier.bytes().all(|byte| byte.is_ascii_digit()) {
+            key.push('0');
+            push_number(identifier, &mut key);
+        } else {
+            key.push('1');
+            key.push_str(identifier);
+        }
+        key.push('!');
+    }
+    Some(key)
+}
+
 /// The highest of `versions` by SemVer precedence; those that are not SemVer are passed over.
 pub fn latest<'v>(versions: impl IntoIterator<Item = &'v str>) -> Option<&'v str> {
     versions
@@ -171,6 +206,36 @@ mod tests {
         );
         assert_eq!(latest(["junk"]), None);
         assert_eq!(latest([]), None);
+    }
+
+    #[test]
+    fn version_keys_sort_by_semver_precedence() {
+        let rising = [
+            "0.0.1",
+            "0.9.0",
+            "0.10.0",
+            "1.0.0-0",
+            "1.0.0-2",
+            "1.0.0-10",
+            "1.0.0--",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-alpha-x",
+            "1.0.0-alphabet",
+            "1.0.0",
+            "1.0.18446744073709551615",
+            "10.0.0",
+        ];
+        for (at, low) in rising.iter().enumerate() {
+            for high in &rising[at + 1..] {
+                let (a, b) = (parse_version(low).unwrap(), parse_version(high).unwrap());
+                assert!(a.cmp_precedence(&b).is_lt(), "{low} {high}");
+                assert!(version_key(low) < version_key(high), "{low} {high}");
+            }
+        }
+        assert_eq!(version_key("1.0.0+a"), version_key("1.0.0+b"));
+        assert_eq!(version_key("v1"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod clock;
 mod dispatch;
+mod event;
 mod firmware;
 mod gateway;
 mod report;
@@ -16,9 +17,10 @@ pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,
 };
+pub use event::{Event, EventKind};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
-    file_name, is_device_type, latest, needs_upgrade, parse_version,
+    file_name, is_device_type, latest, needs_upgrade, parse_version, version_key,
 };
 pub use gateway::Gateway;
 pub use report::{Heartbeat, Progress, ReportRefusal};

@@ -44,6 +44,16 @@ pub struct Task {
     pub deadline_at: Option<DateTime<Utc>>,
     /// Unix seconds by the gateway's clock, of its `completed`.
     pub completed_timestamp: Option<i64>,
+    /// The rollout that made it.
+    pub rollout_id: Option<Uuid>,
+    /// Silence that fails it, if not the server's setting; seconds.
+    pub timeout_seconds: Option<i64>,
+    /// The gateway is asked not to begin before.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The versions it goes through, `to_version` first; empty if that is the last.
+    pub path: Vec<String>,
+    /// From `start_time` to `complete_time`.
+    pub duration_ms: Option<i64>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -217,6 +227,8 @@ impl Task {
     fn end(&mut self, status: TaskStatus, now: DateTime<Utc>) {
         self.status = status;
         self.complete_time.get_or_insert(now);
+        self.duration_ms
+            .get_or_insert((now - self.start_time).num_milliseconds().max(0));
         self.deadline_at = None;
         self.updated_at = now;
     }

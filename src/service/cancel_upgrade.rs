@@ -53,13 +53,13 @@ impl Service {
                     msg_id: task.msg_id.clone(),
                 },
             });
-            tx.insert_command(&outbound(
+            tx.insert_commands(&[outbound(
                 self.clock.new_id(),
                 task,
                 CommandKind::Cancel,
                 &command,
                 now,
-            ))
+            )])
             .await?;
         }
         Ok(Outcome::Changed)

@@ -70,8 +70,8 @@ impl Service {
             _ => {}
         }
         let task = self.new_task(task_id, &gateway, &firmware, &trigger, now);
-        tx.insert_task(&task).await?;
-        tx.insert_command(&upgrade_command(self.clock.new_id(), &task))
+        tx.insert_tasks(std::slice::from_ref(&task)).await?;
+        tx.insert_commands(&[upgrade_command(self.clock.new_id(), &task)])
             .await?;
         tx.commit().await?;
         self.commands_queued.notify_one();
@@ -135,6 +135,11 @@ impl Service {
             confirmed_at: None,
             deadline_at: Some(start_time + self.settings.deadlines.pending),
             completed_timestamp: None,
+            rollout_id: None,
+            timeout_seconds: None,
+            not_before: None,
+            path: Vec::new(),
+            duration_ms: None,
             created_at: now,
             updated_at: now,
         }

@@ -18,6 +18,8 @@ pub struct FirmwareDetails {
     pub description: String,
     pub changelog: String,
     pub force_upgrade: bool,
+    /// The lowest version from which it may be installed.
+    pub min_version: Option<String>,
 }
 
 /// A firmware on its way in. Dropped, it leaves nothing behind.
@@ -36,6 +38,20 @@ impl FirmwareDetails {
                     self.version
                 ),
             ));
+        }
+        if let Some(min_version) = &self.min_version {
+            let below = parse_version(min_version).is_some_and(|min| {
+                parse_version(&self.version).is_some_and(|own| min.cmp_precedence(&own).is_lt())
+            });
+            if !below {
+                return Err(Error::invalid(
+                    "invalid_min_version",
+                    format!(
+                        "minVersion {min_version:?} must be SemVer 2.0 and below {}",
+                        self.version
+                    ),
+                ));
+            }
         }
         check_device_type(&self.device_type)
     }
@@ -109,6 +125,7 @@ impl Service {
             changelog: details.changelog.clone(),
             status: FirmwareStatus::Draft,
             force_upgrade: details.force_upgrade,
+            min_version: details.min_version.clone(),
             release_date: None,
             created_at: now,
             updated_at: now,

@@ -1,8 +1,12 @@
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
 use crate::domain::{CommandKind, OutboundCommand};
+
+/// Rows per INSERT; SQLite takes 32,766 parameters.
+const ROWS_PER_INSERT: usize = 1000;
 
 #[derive(sqlx::FromRow)]
 struct CommandRow {
@@ -37,22 +41,25 @@ impl TryFrom<CommandRow> for OutboundCommand {
 }
 
 impl Tx {
-    pub async fn insert_command(&mut self, command: &OutboundCommand) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "INSERT INTO commands
-             (command_id, task_id, gateway_id, kind, payload, sends, next_send_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(command.command_id)
-        .bind(command.task_id)
-        .bind(&command.gateway_id)
-        .bind(command.kind.as_str())
-        .bind(&command.payload)
-        .bind(command.sends)
-        .bind(command.next_send_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    pub async fn insert_commands(&mut self, commands: &[OutboundCommand]) -> Result<()> {
+        for commands in commands.chunks(ROWS_PER_INSERT) {
+            on!(self, |conn| {
+                let mut query = QueryBuilder::new(
+                    "INSERT INTO commands
+                     (command_id, task_id, gateway_id, kind, payload, sends, next_send_at) ",
+                );
+                query.push_values(commands, |mut row, command| {
+                    row.push_bind(command.command_id)
+                        .push_bind(command.task_id)
+                        .push_bind(&command.gateway_id)
+                        .push_bind(command.kind.as_str())
+                        .push_bind(&command.payload)
+                        .push_bind(command.sends)
+                        .push_bind(command.next_send_at);
+                });
+                query.build().execute(conn).await.map(drop)
+            })?;
+        }
         Ok(())
     }
 

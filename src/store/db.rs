@@ -7,6 +7,7 @@ use sqlx::{
 };
 
 use super::error::{Error, Result};
+use crate::domain::Event;
 
 /// Connections to PostgreSQL per server.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
@@ -31,6 +32,8 @@ pub enum Db {
 /// A unit of work. Dropped without [`Tx::commit`], it rolls back.
 pub struct Tx {
     pub(super) inner: TxInner,
+    /// What to tell once this is committed.
+    pub(super) events: Vec<Event>,
 }
 
 pub(super) enum TxInner {
@@ -138,7 +141,7 @@ impl Db {
                 TxInner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
             }
         };
-        Ok(Tx { inner })
+        Ok(Tx::new(inner))
     }
 
     /// A transaction that only reads; on SQLite it does not wait for the writer.
@@ -147,7 +150,7 @@ impl Db {
             Db::Postgres(pool) => TxInner::Postgres(pool.begin().await?),
             Db::Sqlite { readers, .. } => TxInner::Sqlite(readers.begin().await?),
         };
-        Ok(Tx { inner })
+        Ok(Tx::new(inner))
     }
 
     /// Whether the database answers.
@@ -182,7 +185,15 @@ fn create_folder(folder: &Path) -> Result<()> {
 }
 
 impl Tx {
-    pub async fn commit(self) -> Result<()> {
+    fn new(inner: TxInner) -> Tx {
+        Tx {
+            inner,
+            events: Vec::new(),
+        }
+    }
+
+    pub async fn commit(mut self) -> Result<()> {
+        self.write_events().await?;
         match self.inner {
             TxInner::Postgres(transaction) => transaction.commit().await?,
             TxInner::Sqlite(transaction) => transaction.commit().await?,

@@ -7,7 +7,7 @@ use crate::domain::{Firmware, FirmwareStatus};
 macro_rules! columns {
     () => {
         "firmware_id, device_type, version, file_name, file_size, md5, sha256, description, \
-         changelog, status, force_upgrade, release_date, created_at, updated_at"
+         changelog, status, force_upgrade, min_version, release_date, created_at, updated_at"
     };
 }
 
@@ -24,6 +24,7 @@ struct FirmwareRow {
     changelog: String,
     status: String,
     force_upgrade: bool,
+    min_version: Option<String>,
     release_date: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -50,6 +51,7 @@ impl TryFrom<FirmwareRow> for Firmware {
             description: row.description,
             changelog: row.changelog,
             force_upgrade: row.force_upgrade,
+            min_version: row.min_version,
             release_date: row.release_date,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -73,7 +75,7 @@ impl Tx {
         on!(self, |conn| sqlx::query(concat!(
             "INSERT INTO firmwares (",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
         ))
         .bind(firmware.firmware_id)
         .bind(&firmware.device_type)
@@ -86,6 +88,7 @@ impl Tx {
         .bind(&firmware.changelog)
         .bind(firmware.status.as_str())
         .bind(firmware.force_upgrade)
+        .bind(&firmware.min_version)
         .bind(firmware.release_date)
         .bind(firmware.created_at)
         .bind(firmware.updated_at)

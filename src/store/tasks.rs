@@ -1,15 +1,20 @@
 use chrono::{DateTime, Utc};
+use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
 use crate::domain::{Progress, Task, TaskStatus};
+
+/// Rows per INSERT; SQLite takes 32,766 parameters.
+const ROWS_PER_INSERT: usize = 500;
 
 macro_rules! columns {
     () => {
         "task_id, gateway_id, device_type, from_version, to_version, firmware_url, md5, sha256, \
          file_size, msg_id, status, progress, error_code, error_message, force_upgrade, \
          scheduled_at, start_time, complete_time, confirmed_at, deadline_at, \
-         completed_timestamp, created_at, updated_at"
+         completed_timestamp, rollout_id, timeout_seconds, not_before, path, duration_ms, \
+         created_at, updated_at"
     };
 }
 
@@ -36,6 +41,11 @@ struct TaskRow {
     confirmed_at: Option<DateTime<Utc>>,
     deadline_at: Option<DateTime<Utc>>,
     completed_timestamp: Option<i64>,
+    rollout_id: Option<Uuid>,
+    timeout_seconds: Option<i64>,
+    not_before: Option<DateTime<Utc>>,
+    path: Option<Json<Vec<String>>>,
+    duration_ms: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -71,6 +81,11 @@ impl TryFrom<TaskRow> for Task {
             confirmed_at: row.confirmed_at,
             deadline_at: row.deadline_at,
             completed_timestamp: row.completed_timestamp,
+            rollout_id: row.rollout_id,
+            timeout_seconds: row.timeout_seconds,
+            not_before: row.not_before,
+            path: row.path.map(|path| path.0).unwrap_or_default(),
+            duration_ms: row.duration_ms,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -84,46 +99,52 @@ pub struct TaskFilter {
     pub status: Option<TaskStatus>,
     /// The target version.
     pub version: Option<String>,
+    pub rollout_id: Option<Uuid>,
     /// Only those made before this one.
     pub before: Uuid,
     pub limit: i64,
 }
 
 impl Tx {
-    /// [`Error::Duplicate`] if the gateway has an active task.
-    pub async fn insert_task(&mut self, task: &Task) -> Result<()> {
-        on!(self, |conn| sqlx::query(concat!(
-            "INSERT INTO upgrade_tasks (",
-            columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-             $17, $18, $19, $20, $21, $22, $23)"
-        ))
-        .bind(task.task_id)
-        .bind(&task.gateway_id)
-        .bind(&task.device_type)
-        .bind(&task.from_version)
-        .bind(&task.to_version)
-        .bind(&task.firmware_url)
-        .bind(&task.md5)
-        .bind(&task.sha256)
-        .bind(task.file_size)
-        .bind(&task.msg_id)
-        .bind(task.status.as_str())
-        .bind(task.progress)
-        .bind(&task.error_code)
-        .bind(&task.error_message)
-        .bind(task.force_upgrade)
-        .bind(task.scheduled_at)
-        .bind(task.start_time)
-        .bind(task.complete_time)
-        .bind(task.confirmed_at)
-        .bind(task.deadline_at)
-        .bind(task.completed_timestamp)
-        .bind(task.created_at)
-        .bind(task.updated_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    /// [`Error::Duplicate`] if a gateway has an active task.
+    pub async fn insert_tasks(&mut self, tasks: &[Task]) -> Result<()> {
+        for tasks in tasks.chunks(ROWS_PER_INSERT) {
+            on!(self, |conn| {
+                let mut query =
+                    QueryBuilder::new(concat!("INSERT INTO upgrade_tasks (", columns!(), ") "));
+                query.push_values(tasks, |mut row, task| {
+                    row.push_bind(task.task_id)
+                        .push_bind(&task.gateway_id)
+                        .push_bind(&task.device_type)
+                        .push_bind(&task.from_version)
+                        .push_bind(&task.to_version)
+                        .push_bind(&task.firmware_url)
+                        .push_bind(&task.md5)
+                        .push_bind(&task.sha256)
+                        .push_bind(task.file_size)
+                        .push_bind(&task.msg_id)
+                        .push_bind(task.status.as_str())
+                        .push_bind(task.progress)
+                        .push_bind(&task.error_code)
+                        .push_bind(&task.error_message)
+                        .push_bind(task.force_upgrade)
+                        .push_bind(task.scheduled_at)
+                        .push_bind(task.start_time)
+                        .push_bind(task.complete_time)
+                        .push_bind(task.confirmed_at)
+                        .push_bind(task.deadline_at)
+                        .push_bind(task.completed_timestamp)
+                        .push_bind(task.rollout_id)
+                        .push_bind(task.timeout_seconds)
+                        .push_bind(task.not_before)
+                        .push_bind((!task.path.is_empty()).then_some(Json(&task.path)))
+                        .push_bind(task.duration_ms)
+                        .push_bind(task.created_at)
+                        .push_bind(task.updated_at);
+                });
+                query.build().execute(conn).await.map(drop)
+            })?;
+        }
         Ok(())
     }
 
@@ -132,7 +153,8 @@ impl Tx {
         on!(self, |conn| sqlx::query(
             "UPDATE upgrade_tasks SET from_version = $2, status = $3, progress = $4,
              error_code = $5, error_message = $6, complete_time = $7, confirmed_at = $8,
-             deadline_at = $9, completed_timestamp = $10, updated_at = $11
+             deadline_at = $9, completed_timestamp = $10, rollout_id = $11,
+             timeout_seconds = $12, duration_ms = $13, updated_at = $14
              WHERE task_id = $1",
         )
         .bind(task.task_id)
@@ -145,6 +167,9 @@ impl Tx {
         .bind(task.confirmed_at)
         .bind(task.deadline_at)
         .bind(task.completed_timestamp)
+        .bind(task.rollout_id)
+        .bind(task.timeout_seconds)
+        .bind(task.duration_ms)
         .bind(task.updated_at)
         .execute(conn)
         .await
@@ -225,12 +250,15 @@ impl Tx {
              WHERE (CAST($1 AS TEXT) IS NULL OR gateway_id = $1)
                AND (CAST($2 AS TEXT) IS NULL OR status = $2)
                AND (CAST($3 AS TEXT) IS NULL OR to_version = $3)
-               AND task_id < $4
-             ORDER BY task_id DESC LIMIT $5"
+               AND (CAST($4 AS TEXT) IS NULL OR rollout_id = $5)
+               AND task_id < $6
+             ORDER BY task_id DESC LIMIT $7"
         ))
         .bind(&filter.gateway_id)
         .bind(filter.status.map(TaskStatus::as_str))
         .bind(&filter.version)
+        .bind(filter.rollout_id.map(|id| id.to_string()))
+        .bind(filter.rollout_id)
         .bind(filter.before)
         .bind(filter.limit)
         .fetch_all(conn)

@@ -35,6 +35,11 @@ fn task() -> Task {
         confirmed_at: None,
         deadline_at: Some(at(3600)),
         completed_timestamp: None,
+        rollout_id: None,
+        timeout_seconds: None,
+        not_before: None,
+        path: Vec::new(),
+        duration_ms: None,
         created_at: at(0),
         updated_at: at(0),
     }

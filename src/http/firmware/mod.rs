@@ -42,6 +42,8 @@ pub struct FirmwareDto {
     pub changelog: String,
     pub status: FirmwareStatusDto,
     pub force_upgrade: bool,
+    /// The lowest version from which it may be installed.
+    pub min_version: Option<String>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -93,6 +95,7 @@ impl FirmwareDto {
             changelog: firmware.changelog,
             status: firmware.status.into(),
             force_upgrade: firmware.force_upgrade,
+            min_version: firmware.min_version,
             release_date: firmware.release_date,
             created_at: firmware.created_at,
             updated_at: firmware.updated_at,

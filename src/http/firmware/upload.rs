@@ -53,6 +53,10 @@ pub struct UploadForm {
     /// Default `gateway`.
     device_type: Option<String>,
     force_upgrade: Option<bool>,
+    /// The lowest version from which this one may be installed; gateways below it go through others
+    /// first.
+    #[schema(examples("1.4.0"))]
+    min_version: Option<String>,
 }
 
 #[derive(Default)]
@@ -63,6 +67,7 @@ struct Form {
     description: Option<String>,
     changelog: Option<String>,
     force_upgrade: Option<String>,
+    min_version: Option<String>,
 }
 
 /// Upload a firmware
@@ -157,6 +162,7 @@ impl Form {
             "description" => (&mut self.description, FIELD_BYTES_MAX),
             "changelog" => (&mut self.changelog, CHANGELOG_BYTES_MAX),
             "forceUpgrade" => (&mut self.force_upgrade, FIELD_BYTES_MAX),
+            "minVersion" => (&mut self.min_version, FIELD_BYTES_MAX),
             _ => return Ok(()),
         };
         if value
@@ -183,6 +189,10 @@ impl Form {
                 .unwrap_or_else(|| DEVICE_TYPE_DEFAULT.to_owned()),
             description: self.description.clone().unwrap_or_default(),
             changelog: self.changelog.clone().unwrap_or_default(),
+            min_version: self
+                .min_version
+                .clone()
+                .filter(|version| !version.is_empty()),
             force_upgrade: match self.force_upgrade.as_deref() {
                 Some("true" | "1") => true,
                 None | Some("" | "false" | "0") => false,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 use super::{TaskDto, TaskStatusDto};
 use crate::{
@@ -23,6 +24,7 @@ pub struct ListQuery {
     status: Option<TaskStatusDto>,
     /// The target version.
     version: Option<String>,
+    rollout_id: Option<Uuid>,
     /// Entries per page, 1 to 500; default 50.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
@@ -53,6 +55,7 @@ pub async fn list(
             gateway_id: query.gateway_id,
             status: query.status.map(Into::into),
             version: query.version,
+            rollout_id: query.rollout_id,
             before: before_cursor(query.cursor.as_deref())?,
             limit: page_limit(query.limit)?,
         })

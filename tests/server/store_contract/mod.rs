@@ -113,6 +113,7 @@ fn firmware(n: u128, version: &str) -> Firmware {
         changelog: "# x".into(),
         status: FirmwareStatus::Draft,
         force_upgrade: true,
+        min_version: Some("1.0.0".into()),
         release_date: None,
         created_at: at(0),
         updated_at: at(1),
@@ -153,6 +154,11 @@ fn task(n: u128, gateway_id: &str) -> Task {
         confirmed_at: None,
         deadline_at: Some(at(100)),
         completed_timestamp: None,
+        rollout_id: None,
+        timeout_seconds: None,
+        not_before: None,
+        path: Vec::new(),
+        duration_ms: None,
         created_at: at(0),
         updated_at: at(0),
     }
@@ -188,8 +194,8 @@ async fn tasks_with_commands(db: &Db, count: u128) {
         let gateway_id = format!("g{n:03}");
         tx.lock_gateway(&gateway(&gateway_id)).await.unwrap();
         let task = task(n, &gateway_id);
-        tx.insert_task(&task).await.unwrap();
-        tx.insert_command(&command(n, &task, at(n as i64)))
+        tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
+        tx.insert_commands(&[command(n, &task, at(n as i64))])
             .await
             .unwrap();
     }

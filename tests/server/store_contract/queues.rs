@@ -14,7 +14,7 @@ pub(super) async fn expired_tasks_are_those_whose_deadline_has_passed(f: Fixture
         tx.lock_gateway(&gateway(&gateway_id)).await.unwrap();
         let mut task = task(n, &gateway_id);
         task.deadline_at = deadline;
-        tx.insert_task(&task).await.unwrap();
+        tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
     }
     let expired = tx.lock_expired_tasks(at(30), 10).await.unwrap();
     let ids: Vec<u128> = expired.iter().map(|task| task.task_id.as_u128()).collect();
@@ -192,7 +192,7 @@ pub(super) async fn statistics_count_by_version_status_and_code(f: Fixture) {
         task.error_code = code.map(str::to_owned);
         task.complete_time = (!status.is_active()).then(|| at(10 * n as i64));
         task.created_at = at(n as i64);
-        tx.insert_task(&task).await.unwrap();
+        tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
     }
     let all = StatisticsFilter::default();
     let mut rows = tx.statistics(&all).await.unwrap();

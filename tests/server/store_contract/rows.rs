@@ -13,7 +13,7 @@ pub(super) async fn rows_come_back_as_they_went_in(f: Fixture) {
     tx.update_firmware_status(&stored).await.unwrap();
     tx.lock_gateway(&gateway("g1")).await.unwrap();
     let mut task = task(1, "g1");
-    tx.insert_task(&task).await.unwrap();
+    tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
     task.from_version = Some("1.0.1".into());
     task.status = TaskStatus::Failed;
     task.progress = 98;
@@ -154,15 +154,15 @@ pub(super) async fn a_gateway_has_one_active_task(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     tx.lock_gateway(&gateway("g1")).await.unwrap();
     let mut first = task(1, "g1");
-    tx.insert_task(&first).await.unwrap();
+    tx.insert_tasks(std::slice::from_ref(&first)).await.unwrap();
     first.status = TaskStatus::Cancelled;
     tx.update_task(&first).await.unwrap();
-    tx.insert_task(&task(2, "g1")).await.unwrap();
+    tx.insert_tasks(&[task(2, "g1")]).await.unwrap();
     assert_eq!(
         tx.lock_newest_task("g1").await.unwrap().unwrap().task_id,
         id(2)
     );
-    let third = tx.insert_task(&task(3, "g1")).await;
+    let third = tx.insert_tasks(&[task(3, "g1")]).await;
     assert!(matches!(third, Err(Error::Duplicate)), "{third:?}");
 }
 
@@ -176,6 +176,7 @@ pub(super) async fn tasks_page_and_filter(f: Fixture) {
         gateway_id: None,
         status: None,
         version: None,
+        rollout_id: None,
         before: Uuid::max(),
         limit: 3,
     };

@@ -1,0 +1,78 @@
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::task::Task;
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A task began, changed its status or was confirmed.
+    Task,
+    /// A task's progress moved within its status.
+    TaskProgress,
+    /// A rollout was made, changed its state or its wave.
+    Rollout,
+    /// A gateway was registered, went online or offline, changed its version or its tags.
+    Gateway,
+    /// A firmware was uploaded, changed its status or was deleted.
+    Firmware,
+}
+
+impl EventKind {
+    pub const ALL: [EventKind; 5] = [
+        EventKind::Task,
+        EventKind::TaskProgress,
+        EventKind::Rollout,
+        EventKind::Gateway,
+        EventKind::Firmware,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Task => "task",
+            EventKind::TaskProgress => "task_progress",
+            EventKind::Rollout => "rollout",
+            EventKind::Gateway => "gateway",
+            EventKind::Firmware => "firmware",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Something that happened, told to whoever listens. Its number is given when it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub kind: EventKind,
+    pub gateway_id: Option<String>,
+    pub task_id: Option<Uuid>,
+    pub rollout_id: Option<Uuid>,
+    /// A JSON object, by kind.
+    pub data: Value,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Event {
+    /// A task as it is now; `TaskProgress` if nothing but the progress moved.
+    pub fn task(kind: EventKind, task: &Task, now: DateTime<Utc>) -> Event {
+        Event {
+            kind,
+            gateway_id: Some(task.gateway_id.clone()),
+            task_id: Some(task.task_id),
+            rollout_id: task.rollout_id,
+            data: json!({
+                "status": task.status.as_str(),
+                "progress": task.progress,
+                "fromVersion": task.from_version,
+                "toVersion": task.to_version,
+                "errorCode": task.error_code,
+                "errorMessage": task.error_message,
+                "confirmedAt": task.confirmed_at,
+            }),
+            created_at: now,
+        }
+    }
+}
