@@ -9,6 +9,7 @@ mod event;
 mod firmware;
 mod gateway;
 mod report;
+mod rollout;
 mod task;
 mod task_status;
 
@@ -24,5 +25,11 @@ pub use firmware::{
 };
 pub use gateway::Gateway;
 pub use report::{Heartbeat, Progress, ReportRefusal};
+pub use rollout::{
+    ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
+    MemberState, ORDER_MODULUS, PlanRefusal, RolloutAction, RolloutPlan, RolloutState,
+    SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window, decide,
+    order_coefficients, paced_after, position, wave_end_ranks,
+};
 pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;
