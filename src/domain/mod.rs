@@ -12,6 +12,7 @@ mod report;
 mod rollout;
 mod task;
 mod task_status;
+mod version_rules;
 
 pub use clock::Clock;
 pub use dispatch::{
@@ -33,3 +34,6 @@ pub use rollout::{
 };
 pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;
+pub use version_rules::{
+    Candidate, VersionRefusal, eligibility, is_downgrade, lowest_start, plan_path,
+};
