@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::task::Task;
+use super::{gateway::Gateway, task::Task};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +71,24 @@ impl Event {
                 "errorCode": task.error_code,
                 "errorMessage": task.error_message,
                 "confirmedAt": task.confirmed_at,
+            }),
+            created_at: now,
+        }
+    }
+
+    /// A gateway as it is now, and what has changed: `registered`, or names of the data's fields.
+    pub fn gateway(gateway: &Gateway, change: &[&str], now: DateTime<Utc>) -> Event {
+        Event {
+            kind: EventKind::Gateway,
+            gateway_id: Some(gateway.gateway_id.clone()),
+            task_id: None,
+            rollout_id: None,
+            data: json!({
+                "change": change,
+                "online": gateway.online,
+                "currentVersion": gateway.current_version,
+                "deviceType": gateway.device_type,
+                "tags": gateway.tags,
             }),
             created_at: now,
         }

@@ -1,7 +1,15 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::report::{Heartbeat, Sent, sent};
+use super::{
+    firmware::version_key,
+    report::{Heartbeat, Sent, sent},
+    tags::Tags,
+};
+
+/// Shuffle numbers are below this prime.
+const SHUFFLE_MODULUS: u32 = (1 << 31) - 1;
 
 /// What is known of a gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +22,7 @@ pub struct Gateway {
     pub last_seen_at: Option<DateTime<Utc>>,
     /// The last heartbeat's `data`, as it came.
     pub attributes: Value,
+    pub tags: Tags,
     /// Unix seconds by the gateway's clock, of the last heartbeat.
     pub heartbeat_timestamp: Option<i64>,
     pub created_at: DateTime<Utc>,
@@ -30,6 +39,7 @@ impl Gateway {
             online: false,
             last_seen_at: None,
             attributes: Value::Object(Default::default()),
+            tags: Tags::new(),
             heartbeat_timestamp: None,
             created_at: now,
             updated_at: now,
@@ -53,12 +63,41 @@ impl Gateway {
         self.heartbeat_timestamp = heartbeat.timestamp;
     }
 
+    /// The current version as text that sorts; `None` if it is unknown or not SemVer.
+    pub fn version_key(&self) -> Option<String> {
+        self.current_version.as_deref().and_then(version_key)
+    }
+
+    /// What is told when it changes, by the names of the API's fields.
+    pub fn changes_since(&self, before: &Gateway) -> Vec<&'static str> {
+        [
+            ("online", self.online != before.online),
+            (
+                "currentVersion",
+                self.current_version != before.current_version,
+            ),
+            ("deviceType", self.device_type != before.device_type),
+            ("tags", self.tags != before.tags),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect()
+    }
+
     /// Any sign of life.
     pub fn heard(&mut self, now: DateTime<Utc>) {
         self.online = true;
         self.last_seen_at = Some(now);
         self.updated_at = now;
     }
+}
+
+/// A hash of the id below 2^31 - 1, from which rollouts make their orders: the first four bytes of
+/// the id's SHA-256 as a big-endian number, modulo 2^31 - 1.
+pub fn shuffle(gateway_id: &str) -> i64 {
+    let digest = Sha256::digest(gateway_id);
+    let number = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    i64::from(number % SHUFFLE_MODULUS)
 }
 
 #[cfg(test)]
@@ -90,5 +129,11 @@ mod tests {
         gateway.heard_heartbeat(&heartbeat("1.0.1", Some(1_770_000_010)), now);
         gateway.heard_heartbeat(&heartbeat("1.0.2", Some(7)), now);
         assert_eq!(gateway.current_version.as_deref(), Some("1.0.2"));
+    }
+
+    #[test]
+    fn the_shuffle_number_of_an_id_never_changes() {
+        // The beginning of SHA-256("abc") is ba7816bf.
+        assert_eq!(shuffle("abc"), 0xba78_16bf % 0x7fff_ffff);
     }
 }

@@ -8,8 +8,10 @@ mod dispatch;
 mod event;
 mod firmware;
 mod gateway;
+mod gateway_query;
 mod report;
 mod rollout;
+mod tags;
 mod task;
 mod task_status;
 mod version_rules;
@@ -24,13 +26,20 @@ pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
     file_name, is_device_type, latest, needs_upgrade, parse_version, version_key,
 };
-pub use gateway::Gateway;
+pub use gateway::{Gateway, shuffle};
+pub use gateway_query::{
+    Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm,
+};
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
     MemberState, ORDER_MODULUS, PlanRefusal, RolloutAction, RolloutPlan, RolloutState,
     SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window, decide,
     order_coefficients, paced_after, position, wave_end_ranks,
+};
+pub use tags::{
+    TAG_KEY_LENGTH_MAX, TAG_VALUE_LENGTH_MAX, TAGS_MAX, TagChanges, Tags, change_tags,
+    check_tag_key, check_tag_value,
 };
 pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::{Error, Result, Service, trigger_upgrade::check_gateway_id};
 use crate::{
-    domain::{Firmware, Gateway, Task, latest, needs_upgrade},
+    domain::{Firmware, Gateway, GatewayQuery, Task, latest, needs_upgrade},
     store::{FirmwareFilter, GatewayFilter, TaskFilter, Tx},
 };
 
@@ -80,6 +80,12 @@ impl Service {
             items,
             more: page.more,
         })
+    }
+
+    /// How many gateways a query means.
+    pub async fn count_gateways(&self, query: &GatewayQuery) -> Result<i64> {
+        let mut tx = self.db.read().await?;
+        Ok(tx.count_gateways_of(query).await?)
     }
 
     pub async fn gateway(&self, gateway_id: &str) -> Result<GatewayView> {

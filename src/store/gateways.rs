@@ -1,13 +1,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::types::Json;
+use sqlx::{QueryBuilder, types::Json};
 
-use super::{Result, Tx};
-use crate::domain::Gateway;
+use super::{Result, Tx, gateway_query::push_query};
+use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
 
 macro_rules! columns {
     () => {
-        "gateway_id, device_type, current_version, online, last_seen_at, attributes, \
+        "gateway_id, device_type, current_version, online, last_seen_at, attributes, tags, \
          heartbeat_timestamp, created_at, updated_at"
     };
 }
@@ -20,6 +20,7 @@ struct GatewayRow {
     online: bool,
     last_seen_at: Option<DateTime<Utc>>,
     attributes: Json<Value>,
+    tags: Json<Tags>,
     heartbeat_timestamp: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -34,6 +35,7 @@ impl From<GatewayRow> for Gateway {
             online: row.online,
             last_seen_at: row.last_seen_at,
             attributes: row.attributes.0,
+            tags: row.tags.0,
             heartbeat_timestamp: row.heartbeat_timestamp,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -44,9 +46,7 @@ impl From<GatewayRow> for Gateway {
 /// Which gateways to list, by id.
 #[derive(Clone, Debug)]
 pub struct GatewayFilter {
-    pub device_type: Option<String>,
-    pub current_version: Option<String>,
-    pub online: Option<bool>,
+    pub query: GatewayQuery,
     /// Only those whose id is greater.
     pub after: String,
     pub limit: i64,
@@ -66,9 +66,12 @@ impl Tx {
     }
 
     /// The gateway with its row locked until the transaction ends; registered from `unknown` if
-    /// nobody has heard of it. Whoever changes a gateway's tasks locks the gateway first.
+    /// nobody has heard of it, of which an event tells. Whoever changes a gateway's tasks locks the gateway first.
     pub async fn lock_gateway(&mut self, unknown: &Gateway) -> Result<Gateway> {
-        self.insert_gateway_if_absent(unknown).await?;
+        if self.insert_gateway_if_absent(unknown).await? {
+            let registered = Event::gateway(unknown, &["registered"], unknown.created_at);
+            self.record(registered);
+        }
         let row = on_locked!(
             self,
             [
@@ -85,11 +88,12 @@ impl Tx {
         Ok(row.into())
     }
 
-    async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<()> {
-        on!(self, |conn| sqlx::query(concat!(
+    async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {
+        let inserted = on!(self, |conn| sqlx::query(concat!(
             "INSERT INTO gateways (",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (gateway_id) DO NOTHING"
+            ", version_key, shuffle) VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11)
+             ON CONFLICT (gateway_id) DO NOTHING"
         ))
         .bind(&gateway.gateway_id)
         .bind(&gateway.device_type)
@@ -100,17 +104,20 @@ impl Tx {
         .bind(gateway.heartbeat_timestamp)
         .bind(gateway.created_at)
         .bind(gateway.updated_at)
+        .bind(gateway.version_key())
+        .bind(shuffle(&gateway.gateway_id))
         .execute(conn)
         .await
-        .map(drop))?;
-        Ok(())
+        .map(|done| done.rows_affected()))?;
+        Ok(inserted > 0)
     }
 
+    /// Stores what a gateway says of itself; its tags stay.
     pub async fn update_gateway(&mut self, gateway: &Gateway) -> Result<()> {
         on!(self, |conn| sqlx::query(
             "UPDATE gateways SET device_type = $2, current_version = $3, online = $4,
-             last_seen_at = $5, attributes = $6, heartbeat_timestamp = $7, updated_at = $8
-             WHERE gateway_id = $1",
+             last_seen_at = $5, attributes = $6, heartbeat_timestamp = $7, updated_at = $8,
+             version_key = $9 WHERE gateway_id = $1",
         )
         .bind(&gateway.gateway_id)
         .bind(&gateway.device_type)
@@ -120,6 +127,7 @@ impl Tx {
         .bind(Json(&gateway.attributes))
         .bind(gateway.heartbeat_timestamp)
         .bind(gateway.updated_at)
+        .bind(gateway.version_key())
         .execute(conn)
         .await
         .map(drop))?;
@@ -127,29 +135,37 @@ impl Tx {
     }
 
     pub async fn gateways(&mut self, filter: &GatewayFilter) -> Result<Vec<Gateway>> {
-        let online = match filter.online {
-            None => "any",
-            Some(true) => "true",
-            Some(false) => "false",
-        };
-        let rows = on!(self, |conn| sqlx::query_as::<_, GatewayRow>(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM gateways
-             WHERE (CAST($1 AS TEXT) IS NULL OR device_type = $1)
-               AND (CAST($2 AS TEXT) IS NULL OR current_version = $2)
-               AND (CAST($3 AS TEXT) = 'any' OR online = (CAST($3 AS TEXT) = 'true'))
-               AND gateway_id > $4
-             ORDER BY gateway_id LIMIT $5"
-        ))
-        .bind(&filter.device_type)
-        .bind(&filter.current_version)
-        .bind(online)
-        .bind(&filter.after)
-        .bind(filter.limit)
-        .fetch_all(conn)
-        .await)?;
+        let rows = on!(self, |conn| {
+            let mut query = QueryBuilder::new(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM gateways AS g WHERE g.gateway_id > "
+            ));
+            query.push_bind(filter.after.as_str());
+            push_query(&mut query, &filter.query);
+            query.push(" ORDER BY g.gateway_id LIMIT ");
+            query.push_bind(filter.limit);
+            query
+                .build_query_as::<GatewayRow>()
+                // A plan for these values: one for any is far from the best for most.
+                .persistent(false)
+                .fetch_all(conn)
+                .await
+        })?;
         Ok(rows.into_iter().map(Gateway::from).collect())
+    }
+
+    /// How many gateways the query means, exactly.
+    pub async fn count_gateways_of(&mut self, query: &GatewayQuery) -> Result<i64> {
+        Ok(on!(self, |conn| {
+            let mut count = QueryBuilder::new("SELECT COUNT(*) FROM gateways AS g WHERE TRUE");
+            push_query(&mut count, query);
+            count
+                .build_query_scalar::<i64>()
+                .persistent(false)
+                .fetch_one(conn)
+                .await
+        })?)
     }
 
     /// How many gateways are registered and how many of them are online.

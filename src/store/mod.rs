@@ -13,6 +13,7 @@ mod commands;
 mod error;
 mod events;
 mod firmwares;
+mod gateway_query;
 mod gateways;
 mod inbox;
 mod mqtt_sessions;

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::GatewayDto;
+use super::{GatewayDto, GatewaysQuery};
 use crate::{
     http::{
         envelope::{Envelope, ErrorEnvelope, PageDto},
@@ -18,14 +18,27 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    device_type: Option<String>,
-    current_version: Option<String>,
-    online: Option<bool>,
+    /// Also counts all that are meant, exactly, into `total`.
+    #[serde(default)]
+    count: bool,
     /// Entries per page, 1 to 500; default 50.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// `nextCursor` of the page before.
     cursor: Option<String>,
+}
+
+/// Some of the gateways.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = GatewayPage)]
+pub struct GatewayPageDto {
+    pub items: Vec<GatewayDto>,
+    /// `cursor` of the next page; null on the last.
+    pub next_cursor: Option<String>,
+    /// How many gateways are meant, over all pages; only if asked for by `count=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
 }
 
 /// List gateways
@@ -35,29 +48,39 @@ pub struct ListQuery {
     get,
     path = "/api/ota/gateways",
     tag = "gateway",
-    params(ListQuery),
+    params(GatewaysQuery, ListQuery),
     responses(
-        (status = 200, description = "A page", body = Envelope<PageDto<GatewayDto>>),
+        (status = 200, description = "A page", body = Envelope<GatewayPageDto>),
         (status = 400, description = "A parameter that makes no sense", body = ErrorEnvelope),
         (status = 503, description = "Database away", body = ErrorEnvelope),
     )
 )]
 pub async fn list(
     State(service): State<Arc<Service>>,
-    ApiQuery(query): ApiQuery<ListQuery>,
-) -> Result<Envelope<PageDto<GatewayDto>>, ApiError> {
+    ApiQuery(gateways): ApiQuery<GatewaysQuery>,
+    ApiQuery(list): ApiQuery<ListQuery>,
+) -> Result<Envelope<GatewayPageDto>, ApiError> {
+    let query = gateways.query()?;
+    let limit = page_limit(list.limit)?;
+    let total = match list.count {
+        true => Some(service.count_gateways(&query).await?),
+        false => None,
+    };
     let page = service
         .gateways(GatewayFilter {
-            device_type: query.device_type,
-            current_version: query.current_version,
-            online: query.online,
-            after: query.cursor.unwrap_or_default(),
-            limit: page_limit(query.limit)?,
+            query,
+            after: list.cursor.unwrap_or_default(),
+            limit,
         })
         .await?;
-    Ok(Envelope::of(PageDto::new(
+    let page = PageDto::new(
         page,
         |view| view.gateway.gateway_id.clone(),
         GatewayDto::from,
-    )))
+    );
+    Ok(Envelope::of(GatewayPageDto {
+        items: page.items,
+        next_cursor: page.next_cursor,
+        total,
+    }))
 }

@@ -4,11 +4,48 @@ pub mod get;
 pub mod list;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::service::GatewayView;
+use crate::{
+    domain::{GatewayQuery, GatewayTerm, Tags},
+    http::error::ApiError,
+    service::GatewayView,
+};
+
+/// Which gateways; all that is given must hold.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct GatewaysQuery {
+    /// Terms separated by blanks, all of which must hold: `tag:site=lab`, `tag:site="north lab"`,
+    /// `tag:site`, `version<1.0.2` (also `<=`, `=`, `!=`, `>=`, `>`), `version:unknown`,
+    /// `online:true`, `type:esp32`, `id:HQ2026TEST001`, `id:HQ2026*`. At most 16 terms and 1024
+    /// bytes.
+    #[param(example = "tag:site=lab version<1.0.2 online:true")]
+    filter: Option<String>,
+    device_type: Option<String>,
+    /// Exactly as the gateway said it.
+    current_version: Option<String>,
+    online: Option<bool>,
+}
+
+impl GatewaysQuery {
+    fn query(self) -> Result<GatewayQuery, ApiError> {
+        let filter = self.filter.unwrap_or_default();
+        let mut query = GatewayQuery::parse(&filter)
+            .map_err(|why| ApiError::bad_request("invalid_filter", why))?;
+        query
+            .terms
+            .extend(self.device_type.map(GatewayTerm::DeviceType));
+        query
+            .terms
+            .extend(self.current_version.map(GatewayTerm::CurrentVersion));
+        query.terms.extend(self.online.map(GatewayTerm::Online));
+        Ok(query)
+    }
+}
 
 /// A gateway.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +65,9 @@ pub struct GatewayDto {
     /// The `data` of its last heartbeat.
     #[schema(value_type = Object)]
     pub attributes: Value,
+    /// What people say of it.
+    #[schema(example = json!({"site": "lab"}))]
+    pub tags: Tags,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -44,6 +84,7 @@ impl From<GatewayView> for GatewayDto {
             online: gateway.online,
             last_seen_at: gateway.last_seen_at,
             attributes: gateway.attributes,
+            tags: gateway.tags,
             created_at: gateway.created_at,
             updated_at: gateway.updated_at,
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use airlift::{
     domain::{
-        CommandKind, Firmware, FirmwareStatus, Gateway, OutboundCommand, Progress, Task, TaskStatus,
+        CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm, OutboundCommand, Progress,
+        Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,

@@ -115,9 +115,7 @@ pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {
     off.online = false;
     tx.lock_gateway(&off).await.unwrap();
     let mut filter = GatewayFilter {
-        device_type: None,
-        current_version: None,
-        online: Some(true),
+        query: GatewayTerm::Online(true).into(),
         after: String::new(),
         limit: 3,
     };
@@ -130,10 +128,9 @@ pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {
     );
     filter.after = "a.1".into();
     assert_eq!(ids(tx.gateways(&filter).await.unwrap()), ["a1", "b"]);
-    filter.online = Some(false);
+    filter.query = GatewayTerm::Online(false).into();
     assert_eq!(ids(tx.gateways(&filter).await.unwrap()), ["off"]);
-    filter.online = None;
-    filter.current_version = Some("9".into());
+    filter.query = GatewayTerm::CurrentVersion("9".into()).into();
     assert_eq!(tx.gateways(&filter).await.unwrap(), []);
     assert_eq!(tx.count_gateways().await.unwrap(), (6, 5));
 }
