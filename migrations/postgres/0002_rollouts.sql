@@ -51,14 +51,16 @@ CREATE TABLE rollouts (
     wave INTEGER NOT NULL,
     -- When the next command may leave, by the rate.
     paced_at TIMESTAMPTZ,
-    next_look_at TIMESTAMPTZ NOT NULL,
+    -- When somebody must look at it; null if nothing can happen.
+    next_look_at TIMESTAMPTZ,
+    -- When gateways that came later are taken in.
     next_join_at TIMESTAMPTZ,
     started_at TIMESTAMPTZ,
     ended_at TIMESTAMPTZ,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL
 );
-CREATE INDEX rollouts_due ON rollouts (next_look_at) WHERE state IN ('scheduled', 'running');
+CREATE INDEX rollouts_due ON rollouts (next_look_at) WHERE next_look_at IS NOT NULL;
 
 -- Counters of a wave, kept by whoever moves a gateway of it.
 CREATE TABLE rollout_waves (

@@ -51,14 +51,16 @@ CREATE TABLE rollouts (
     wave INTEGER NOT NULL,
     -- When the next command may leave, by the rate.
     paced_at TEXT,
-    next_look_at TEXT NOT NULL,
+    -- When somebody must look at it; null if nothing can happen.
+    next_look_at TEXT,
+    -- When gateways that came later are taken in.
     next_join_at TEXT,
     started_at TEXT,
     ended_at TEXT,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL
 ) STRICT;
-CREATE INDEX rollouts_due ON rollouts (next_look_at) WHERE state IN ('scheduled', 'running');
+CREATE INDEX rollouts_due ON rollouts (next_look_at) WHERE next_look_at IS NOT NULL;
 
 -- Counters of a wave, kept by whoever moves a gateway of it.
 CREATE TABLE rollout_waves (

@@ -33,9 +33,9 @@ pub use gateway_query::{
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
-    MemberState, ORDER_MODULUS, PlanRefusal, RolloutAction, RolloutPlan, RolloutState,
-    SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window, decide,
-    order_coefficients, paced_after, position, wave_end_ranks,
+    MemberState, ORDER_MODULUS, PlanRefusal, Rollout, RolloutAction, RolloutPlan, RolloutState,
+    RolloutTarget, SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window,
+    decide, order_coefficients, paced_after, position, wave_end_ranks,
 };
 pub use tags::{
     TAG_KEY_LENGTH_MAX, TAG_VALUE_LENGTH_MAX, TAGS_MAX, TagChanges, Tags, change_tags,

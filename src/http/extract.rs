@@ -127,8 +127,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     }
 }
 
+/// A JSON body that must be there.
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match OptionalJson::from_request(request, state).await? {
+            OptionalJson(Some(value)) => Ok(JsonBody(value)),
+            OptionalJson(None) => Err(ApiError::bad_request(
+                "no_body",
+                "the request has no body: send a JSON object as documented under /docs",
+            )),
+        }
+    }
+}
+
 /// Largest body that is not a file, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// Largest body that names gateways, in bytes.
+pub const TARGET_BYTES_MAX: usize = 1 << 20;
 
 /// The page size asked for.
 pub fn page_limit(limit: Option<i64>) -> Result<i64, ApiError> {
@@ -153,6 +172,15 @@ pub fn before_cursor(cursor: Option<&str>) -> Result<Uuid, ApiError> {
             )
         }),
     }
+}
+
+pub fn rollout_id(text: &str) -> Result<Uuid, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::bad_request(
+            "invalid_rollout_id",
+            format!("{text:?} is not a rollout id: it is the rolloutId of a rollout, a UUID"),
+        )
+    })
 }
 
 pub fn task_id(text: &str) -> Result<Uuid, ApiError> {

@@ -11,6 +11,7 @@ mod firmware;
 mod gateway;
 mod observe;
 mod openapi;
+mod rollout;
 mod router;
 mod statistics;
 mod system;

@@ -1,6 +1,6 @@
 use utoipa::OpenApi;
 
-use super::{firmware, gateway, statistics, system, task, upgrade};
+use super::{firmware, gateway, rollout, statistics, system, task, upgrade};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +16,7 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         (name = "firmware", description = "Upload, release, list"),
         (name = "upgrade", description = "Bring a version to a gateway"),
         (name = "task", description = "Watch, cancel, try again"),
+        (name = "rollout", description = "Bring a version to a fleet"),
         (name = "gateway", description = "Who is out there"),
         (name = "statistics", description = "How it went"),
         (name = "download", description = "The files, for devices"),
@@ -35,6 +36,16 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         task::list::list,
         task::cancel::cancel,
         task::retry::retry,
+        rollout::create::create,
+        rollout::dry_run::dry_run,
+        rollout::list::list,
+        rollout::get::get,
+        rollout::gateways::gateways,
+        rollout::tasks::tasks,
+        rollout::act::pause,
+        rollout::act::resume,
+        rollout::act::cancel,
+        rollout::act::retry,
         gateway::list::list,
         gateway::get::get,
         statistics::get::get,

@@ -12,8 +12,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    error::ApiError, extract::BODY_BYTES_MAX, firmware, gateway, observe::observe,
-    openapi::openapi, statistics, system, task, upgrade,
+    error::ApiError,
+    extract::{BODY_BYTES_MAX, TARGET_BYTES_MAX},
+    firmware, gateway,
+    observe::observe,
+    openapi::openapi,
+    rollout, statistics, system, task, upgrade,
 };
 use crate::service::Service;
 
@@ -49,6 +53,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/tasks", get(task::list::list))
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
+        .route(
+            "/api/ota/rollouts",
+            // It may name thousands of gateways.
+            post(rollout::create::create)
+                .layer(DefaultBodyLimit::max(TARGET_BYTES_MAX))
+                .get(rollout::list::list),
+        )
+        .route(
+            "/api/ota/rollouts/dry-run",
+            post(rollout::dry_run::dry_run).layer(DefaultBodyLimit::max(TARGET_BYTES_MAX)),
+        )
+        .route("/api/ota/rollouts/{id}", get(rollout::get::get))
+        .route(
+            "/api/ota/rollouts/{id}/gateways",
+            get(rollout::gateways::gateways),
+        )
+        .route("/api/ota/rollouts/{id}/tasks", get(rollout::tasks::tasks))
+        .route("/api/ota/rollouts/{id}/pause", post(rollout::act::pause))
+        .route("/api/ota/rollouts/{id}/resume", post(rollout::act::resume))
+        .route("/api/ota/rollouts/{id}/cancel", post(rollout::act::cancel))
+        .route("/api/ota/rollouts/{id}/retry", post(rollout::act::retry))
         .route("/api/ota/statistics", get(statistics::get::get))
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))

@@ -14,12 +14,14 @@ const RECOVER_INTERVAL: Duration = Duration::from_secs(2);
 /// Age of a message in the inbox from which it counts as left behind.
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait between two looks at rollouts: other servers may have made or changed one.
+const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
     tokio::select! {
-        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), sweep(&service)) } => {}
+        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), roll_out(&service), sweep(&service)) } => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -46,6 +48,13 @@ async fn expire(service: &Service) {
     loop {
         while let Some(1..) = report("expire tasks", service.expire_tasks().await) {}
         sleep(EXPIRE_INTERVAL).await;
+    }
+}
+
+async fn roll_out(service: &Service) {
+    loop {
+        while let Some(1..) = report("advance rollouts", service.advance_rollouts().await) {}
+        let _ = timeout(ROLLOUT_INTERVAL, service.rollout_changed()).await;
     }
 }
 

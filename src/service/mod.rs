@@ -16,6 +16,7 @@ mod hold_mqtt_session;
 mod inbox;
 mod list;
 mod record_messages;
+mod rollout;
 mod statistics;
 mod sweep_blobs;
 mod trigger_upgrade;
@@ -33,12 +34,15 @@ pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
+pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
 pub use statistics::{Statistics, VersionStatistics};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
 
 /// What lists and statistics are asked for; the doors fill them in.
-pub use crate::store::{FirmwareFilter, GatewayFilter, StatisticsFilter, TaskFilter};
+pub use crate::store::{
+    FirmwareFilter, GatewayFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
+};
 
 use crate::{
     blob::BlobStore,
@@ -71,6 +75,8 @@ pub struct Service {
     settings: Settings,
     /// Rung when a command was queued, so that it leaves at once.
     commands_queued: Notify,
+    /// Rung when somebody made or changed a rollout.
+    rollouts_changed: Notify,
     inbox: inbox::KeepQueue,
 }
 
@@ -93,6 +99,7 @@ impl Service {
             metrics,
             settings,
             commands_queued: Notify::new(),
+            rollouts_changed: Notify::new(),
             inbox,
         };
         (service, InboxWriter { queue })

@@ -1,8 +1,10 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{QueryBuilder, types::Json};
 
-use super::{Result, Tx, gateway_query::push_query};
+use super::{Result, Tx, db::TxInner, gateway_query::push_query};
 use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
 
 macro_rules! columns {
@@ -86,6 +88,58 @@ impl Tx {
                 .await
         )?;
         Ok(row.into())
+    }
+
+    /// The gateways with these ids, which must be sorted, locked until the transaction ends.
+    pub async fn lock_gateways(&mut self, gateway_ids: &[String]) -> Result<Vec<Gateway>> {
+        let rows = match &mut self.inner {
+            TxInner::Postgres(tx) => {
+                sqlx::query_as::<_, GatewayRow>(concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM gateways WHERE gateway_id = ANY($1) ORDER BY gateway_id FOR UPDATE"
+                ))
+                .bind(gateway_ids)
+                .fetch_all(&mut **tx)
+                .await?
+            }
+            TxInner::Sqlite(tx) => {
+                sqlx::query_as(concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM gateways WHERE gateway_id IN (SELECT value FROM json_each($1))
+                     ORDER BY gateway_id"
+                ))
+                .bind(Json(gateway_ids))
+                .fetch_all(&mut **tx)
+                .await?
+            }
+        };
+        Ok(rows.into_iter().map(Gateway::from).collect())
+    }
+
+    /// Which of these ids are nobody's.
+    pub async fn unknown_gateways(&mut self, gateway_ids: &[String]) -> Result<Vec<String>> {
+        let known: Vec<String> = match &mut self.inner {
+            TxInner::Postgres(tx) => {
+                sqlx::query_scalar("SELECT gateway_id FROM gateways WHERE gateway_id = ANY($1)")
+                    .bind(gateway_ids)
+                    .fetch_all(&mut **tx)
+                    .await?
+            }
+            TxInner::Sqlite(tx) => {
+                sqlx::query_scalar(
+                    "SELECT gateway_id FROM gateways
+                     WHERE gateway_id IN (SELECT value FROM json_each($1))",
+                )
+                .bind(Json(gateway_ids))
+                .fetch_all(&mut **tx)
+                .await?
+            }
+        };
+        let known: HashSet<String> = known.into_iter().collect();
+        let unknown = gateway_ids.iter().filter(|id| !known.contains(*id));
+        Ok(unknown.cloned().collect())
     }
 
     async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {

@@ -5,6 +5,7 @@ mod decide;
 mod order;
 mod pace;
 mod plan;
+mod record;
 mod state;
 mod window;
 
@@ -15,6 +16,7 @@ pub use plan::{
     COMMANDS_PER_MINUTE_MAX, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX, PlanRefusal, RolloutPlan,
     SOAK_SECONDS_MAX, TASK_TIMEOUT_SECONDS_MAX,
 };
+pub use record::{Rollout, RolloutTarget};
 pub use state::{ActionRefusal, MemberState, RolloutAction, RolloutState};
 pub use window::Window;
 

@@ -1,0 +1,206 @@
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::TimeDelta;
+
+use super::engine::Engine;
+use crate::{
+    domain::{
+        Candidate, Firmware, Gateway, MemberState, RolloutState, Task, TaskStatus, TriggerDecision,
+        decide_trigger, eligibility, paced_after,
+    },
+    service::{Result, trigger_upgrade::NewTask},
+    store::RolloutMember,
+};
+
+/// Gateways sent to, or withdrawn from, per transaction.
+const BATCH_MAX: u32 = 200;
+
+/// What a gateway's turn led to.
+enum Turn {
+    /// A task to store with its command.
+    New(Box<Task>, Box<crate::domain::OutboundCommand>),
+    /// The gateway is on its way there already.
+    Adopted(Box<Task>),
+    Skipped(String),
+}
+
+impl Engine<'_> {
+    /// Lets the next `count` gateways begin.
+    pub(super) async fn send(&mut self, count: u32) -> Result<()> {
+        let id = self.rollout.rollout_id;
+        let last = self.waves[self.rollout.wave - 1].last_position;
+        let count = count.min(BATCH_MAX);
+        let mut members = self.tx.waiting_members(id, last, count.into()).await?;
+        if members.is_empty() {
+            // The counters promised somebody.
+            tracing::warn!(rollout_id = %id, "a rollout's counters were wrong; counted anew");
+            for state in MemberState::ALL {
+                self.recount(state).await?;
+            }
+            return Ok(());
+        }
+        let firmwares = self.tx.firmwares_of(&self.rollout.device_type).await?;
+        let candidates: Vec<Candidate> = firmwares.iter().map(Candidate::from).collect();
+        let target = firmwares
+            .iter()
+            .find(|it| it.version == self.rollout.version);
+        match target {
+            Some(firmware) if firmware.status.is_installable() => {}
+            Some(firmware) => {
+                let (version, status) = (&firmware.version, firmware.status);
+                self.halt(format!("firmware {version} is {status} now"));
+                return Ok(());
+            }
+            None => {
+                self.halt(format!("firmware {} is gone", self.rollout.version));
+                return Ok(());
+            }
+        }
+        let firmwares: HashMap<&str, &Firmware> = firmwares
+            .iter()
+            .map(|firmware| (firmware.version.as_str(), firmware))
+            .collect();
+        // Whoever locks several gateways does so by their ids.
+        members.sort_by(|a, b| a.gateway_id.cmp(&b.gateway_id));
+        let ids: Vec<String> = members.iter().map(|it| it.gateway_id.clone()).collect();
+        let gateways = self.tx.lock_gateways(&ids).await?;
+        let mut newest: BTreeMap<String, Task> = self
+            .tx
+            .newest_tasks(&ids)
+            .await?
+            .into_iter()
+            .map(|task| (task.gateway_id.clone(), task))
+            .collect();
+        let (mut tasks, mut commands) = (Vec::new(), Vec::new());
+        for (member, gateway) in members.iter_mut().zip(&gateways) {
+            debug_assert_eq!(member.gateway_id, gateway.gateway_id);
+            let newest = newest.remove(&member.gateway_id);
+            let turn = self
+                .turn(member, gateway, newest, &candidates, &firmwares)
+                .await?;
+            member.state = MemberState::Active;
+            match turn {
+                Turn::New(task, command) => {
+                    member.task_id = Some(task.task_id);
+                    tasks.push(*task);
+                    commands.push(*command);
+                }
+                Turn::Adopted(task) => member.task_id = Some(task.task_id),
+                Turn::Skipped(reason) => {
+                    member.state = MemberState::Skipped;
+                    member.reason = Some(reason);
+                }
+            }
+            self.move_member(member.position, MemberState::Waiting, member.state);
+        }
+        self.tx.insert_tasks(&tasks).await?;
+        self.tx.insert_commands(&commands).await?;
+        for task in &tasks {
+            self.service.record_task(&mut self.tx, None, task, self.now);
+        }
+        self.tx.update_members(id, &members).await?;
+        let sent = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        if sent > 0 {
+            self.rollout.paced_at =
+                paced_after(&self.rollout.plan, self.rollout.paced_at, sent, self.now);
+        }
+        Ok(())
+    }
+
+    /// What is to be done with a gateway whose turn it is; `newest` is its newest task.
+    async fn turn(
+        &mut self,
+        member: &RolloutMember,
+        gateway: &Gateway,
+        newest: Option<Task>,
+        candidates: &[Candidate],
+        firmwares: &HashMap<&str, &Firmware>,
+    ) -> Result<Turn> {
+        let plan = &self.rollout.plan;
+        let version = &self.rollout.version;
+        let forced = plan.force_upgrade;
+        if gateway.device_type != self.rollout.device_type {
+            let refusal = crate::domain::VersionRefusal::OtherDeviceType;
+            return Ok(Turn::Skipped(refusal.to_string()));
+        }
+        let path = match eligibility(gateway, version, candidates, forced) {
+            Ok(path) => path,
+            Err(refusal) => return Ok(Turn::Skipped(refusal.to_string())),
+        };
+        let newest_task_id = newest.as_ref().map(|task| task.task_id);
+        let active = newest.filter(|task| task.status.is_active());
+        match (decide_trigger(active.as_ref(), version, forced), active) {
+            (TriggerDecision::Return, Some(mut task)) => {
+                task.join_rollout(self.rollout.rollout_id, plan.task_timeout_seconds, self.now);
+                self.tx.update_task(&task).await?;
+                return Ok(Turn::Adopted(Box::new(task)));
+            }
+            (TriggerDecision::Conflict, Some(task)) => {
+                return Ok(Turn::Skipped(format!(
+                    "it is on its way to {} (task {})",
+                    task.to_version, task.task_id
+                )));
+            }
+            (TriggerDecision::Replace, Some(mut task)) => {
+                self.service
+                    .cancel_locked(&mut self.tx, &mut task, self.now)
+                    .await?;
+            }
+            _ => {}
+        }
+        let jitter = i64::from(plan.jitter_seconds);
+        // The places of those sent together are far apart, so this spreads them.
+        let delay = TimeDelta::seconds(member.position % (jitter + 1));
+        let first = path.first().map_or(version.as_str(), String::as_str);
+        let (task, command) = self.service.new_task(
+            NewTask {
+                gateway,
+                firmware: firmwares[first],
+                path: &path,
+                force_upgrade: forced,
+                scheduled_at: None,
+                rollout_id: Some(self.rollout.rollout_id),
+                timeout_seconds: Some(plan.task_timeout_seconds.into()),
+                not_before: (jitter > 0).then(|| self.now + delay),
+                newest_task_id,
+            },
+            self.now,
+        );
+        Ok(Turn::New(Box::new(task), Box::new(command)))
+    }
+
+    /// Takes back what no gateway has answered; its gateways wait again, or are done with if the
+    /// rollout was cancelled.
+    pub(super) async fn withdraw(&mut self) -> Result<()> {
+        let id = self.rollout.rollout_id;
+        let pending = self.tx.pending_members(id, BATCH_MAX.into()).await?;
+        let ids: Vec<String> = pending.iter().map(|it| it.gateway_id.clone()).collect();
+        self.tx.lock_gateways(&ids).await?;
+        let mut changed = Vec::with_capacity(pending.len());
+        for active in pending {
+            let task = self.tx.task(active.task_id).await?;
+            // It may have been answered before its gateway was locked.
+            let Some(mut task) = task.filter(|task| task.status == TaskStatus::Pending) else {
+                continue;
+            };
+            self.service
+                .cancel_locked(&mut self.tx, &mut task, self.now)
+                .await?;
+            let cancelled = self.rollout.state == RolloutState::Cancelled;
+            let state = match cancelled {
+                true => MemberState::Cancelled,
+                false => MemberState::Waiting,
+            };
+            self.move_member(active.position, MemberState::Active, state);
+            changed.push(RolloutMember {
+                gateway_id: active.gateway_id,
+                position: active.position,
+                state,
+                task_id: cancelled.then_some(active.task_id),
+                reason: None,
+            });
+        }
+        self.tx.update_members(id, &changed).await?;
+        Ok(())
+    }
+}

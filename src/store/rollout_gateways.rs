@@ -1,0 +1,300 @@
+//! Who is in a rollout. Rows are written by whoever holds the rollout's row (`lock_rollout`,
+//! `lock_due_rollout`).
+
+use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::{Error, Result, Tx};
+use crate::domain::{MemberState, TaskStatus};
+
+/// Rows per statement; SQLite takes 32,766 parameters.
+const ROWS_PER_STATEMENT: usize = 1000;
+
+/// A gateway in a rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutMember {
+    pub gateway_id: String,
+    /// Its place in the rollout's order.
+    pub position: i64,
+    pub state: MemberState,
+    pub task_id: Option<Uuid>,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+}
+
+/// An active member and how its task stands.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ActiveMember {
+    pub gateway_id: String,
+    pub position: i64,
+    pub task_id: Uuid,
+    pub to_version: String,
+    pub status: String,
+    pub confirmed_at: Option<DateTime<Utc>>,
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+}
+
+/// Which members to list, by gateway id.
+#[derive(Clone, Debug)]
+pub struct MemberFilter {
+    pub rollout_id: Uuid,
+    pub state: Option<MemberState>,
+    /// Only those after the first and up to the second place in the rollout's order.
+    pub positions: Option<(i64, i64)>,
+    /// Only those whose id is greater.
+    pub after: String,
+    pub limit: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    gateway_id: String,
+    position: i64,
+    state: String,
+    task_id: Option<Uuid>,
+    reason: Option<String>,
+}
+
+impl TryFrom<MemberRow> for RolloutMember {
+    type Error = Error;
+
+    fn try_from(row: MemberRow) -> Result<RolloutMember> {
+        Ok(RolloutMember {
+            state: MemberState::parse(&row.state).ok_or_else(|| Error::BadRow {
+                table: "rollout_gateways",
+                column: "state",
+                row: row.gateway_id.clone(),
+                value: row.state.clone(),
+            })?,
+            gateway_id: row.gateway_id,
+            position: row.position,
+            task_id: row.task_id,
+            reason: row.reason,
+        })
+    }
+}
+
+impl Tx {
+    /// The place in the order of member number `rank` (from 1) among those that wait.
+    pub async fn position_of_rank(&mut self, rollout_id: Uuid, rank: i64) -> Result<Option<i64>> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, i64>(
+            "SELECT position FROM rollout_gateways WHERE rollout_id = $1 AND state = 'waiting'
+             ORDER BY position LIMIT 1 OFFSET $2",
+        )
+        .bind(rollout_id)
+        .bind(rank - 1)
+        .fetch_optional(conn)
+        .await)?)
+    }
+
+    /// How many members in `state` are after `first` and up to `last` in the order.
+    pub async fn count_members(
+        &mut self,
+        rollout_id: Uuid,
+        state: MemberState,
+        (first, last): (i64, i64),
+    ) -> Result<i64> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM rollout_gateways
+             WHERE rollout_id = $1 AND state = $2 AND position > $3 AND position <= $4",
+        )
+        .bind(rollout_id)
+        .bind(state.as_str())
+        .bind(first)
+        .bind(last)
+        .fetch_one(conn)
+        .await)?)
+    }
+
+    /// The greatest gateway id among the members.
+    pub async fn last_member(&mut self, rollout_id: Uuid) -> Result<Option<String>> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, String>(
+            "SELECT gateway_id FROM rollout_gateways WHERE rollout_id = $1
+             ORDER BY gateway_id DESC LIMIT 1",
+        )
+        .bind(rollout_id)
+        .fetch_optional(conn)
+        .await)?)
+    }
+
+    /// Forgets members after `position`, which no wave reaches.
+    pub async fn delete_members_after(&mut self, rollout_id: Uuid, position: i64) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "DELETE FROM rollout_gateways WHERE rollout_id = $1 AND position > $2",
+        )
+        .bind(rollout_id)
+        .bind(position)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// The next members that wait, up to `last` in the order.
+    pub async fn waiting_members(
+        &mut self,
+        rollout_id: Uuid,
+        last: i64,
+        limit: i64,
+    ) -> Result<Vec<RolloutMember>> {
+        on!(self, |conn| sqlx::query_as::<_, MemberRow>(
+            "SELECT gateway_id, position, state, task_id, reason FROM rollout_gateways
+             WHERE rollout_id = $1 AND state = 'waiting' AND position <= $2
+             ORDER BY position LIMIT $3",
+        )
+        .bind(rollout_id)
+        .bind(last)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?
+        .into_iter()
+        .map(RolloutMember::try_from)
+        .collect()
+    }
+
+    /// Active members whose task has ended or was confirmed.
+    pub async fn settled_members(&mut self, rollout_id: Uuid) -> Result<Vec<ActiveMember>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, ActiveMember>(
+            "SELECT m.gateway_id, m.position, t.task_id, t.to_version, t.status, t.confirmed_at,
+             t.error_code, t.error_message
+             FROM rollout_gateways m JOIN upgrade_tasks t ON t.task_id = m.task_id
+             WHERE m.rollout_id = $1 AND m.state = 'active'
+               AND (t.status IN ('failed', 'cancelled') OR t.confirmed_at IS NOT NULL)",
+        )
+        .bind(rollout_id)
+        .fetch_all(conn)
+        .await)?)
+    }
+
+    /// Active members whose gateway has not answered the command, by gateway id.
+    pub async fn pending_members(
+        &mut self,
+        rollout_id: Uuid,
+        limit: i64,
+    ) -> Result<Vec<ActiveMember>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, ActiveMember>(
+            "SELECT m.gateway_id, m.position, t.task_id, t.to_version, t.status, t.confirmed_at,
+             t.error_code, t.error_message
+             FROM rollout_gateways m JOIN upgrade_tasks t ON t.task_id = m.task_id
+             WHERE m.rollout_id = $1 AND m.state = 'active' AND t.status = $2
+             ORDER BY m.gateway_id LIMIT $3",
+        )
+        .bind(rollout_id)
+        .bind(TaskStatus::Pending.as_str())
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?)
+    }
+
+    /// Confirmed members after `first` and up to `last` in the order whose gateway has left
+    /// `version`, and for which version.
+    pub async fn relapsed_members(
+        &mut self,
+        rollout_id: Uuid,
+        version: &str,
+        (first, last): (i64, i64),
+    ) -> Result<Vec<(RolloutMember, String)>> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            member: MemberRow,
+            current_version: String,
+        }
+        on!(self, |conn| sqlx::query_as::<_, Row>(
+            "SELECT m.gateway_id, m.position, m.state, m.task_id, m.reason, g.current_version
+             FROM rollout_gateways m JOIN gateways g ON g.gateway_id = m.gateway_id
+             WHERE m.rollout_id = $1 AND m.state = 'confirmed' AND m.position > $2
+               AND m.position <= $3 AND g.current_version <> $4",
+        )
+        .bind(rollout_id)
+        .bind(first)
+        .bind(last)
+        .bind(version)
+        .fetch_all(conn)
+        .await)?
+        .into_iter()
+        .map(|row| Ok((row.member.try_into()?, row.current_version)))
+        .collect()
+    }
+
+    /// Stores state, task and reason of members.
+    pub async fn update_members(
+        &mut self,
+        rollout_id: Uuid,
+        members: &[RolloutMember],
+    ) -> Result<()> {
+        for members in members.chunks(ROWS_PER_STATEMENT) {
+            on!(self, |conn| {
+                let mut query =
+                    QueryBuilder::new("WITH changed (gateway_id, state, task_id, reason) AS (");
+                query.push_values(members, |mut row, member| {
+                    row.push_bind(&member.gateway_id)
+                        .push_bind(member.state.as_str())
+                        .push_bind(member.task_id)
+                        .push_bind(&member.reason);
+                });
+                query.push(
+                    ") UPDATE rollout_gateways SET state = changed.state,
+                     task_id = changed.task_id, reason = changed.reason FROM changed
+                     WHERE rollout_gateways.gateway_id = changed.gateway_id
+                       AND rollout_gateways.rollout_id = ",
+                );
+                query.push_bind(rollout_id);
+                query.build().execute(conn).await.map(drop)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Lets members that failed or were skipped wait again; how many.
+    pub async fn retry_members(&mut self, rollout_id: Uuid) -> Result<u64> {
+        Ok(on!(self, |conn| sqlx::query(
+            "UPDATE rollout_gateways SET state = 'waiting', task_id = NULL, reason = NULL
+             WHERE rollout_id = $1 AND state IN ('failed', 'skipped')",
+        )
+        .bind(rollout_id)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?)
+    }
+
+    pub async fn member(
+        &mut self,
+        rollout_id: Uuid,
+        gateway_id: &str,
+    ) -> Result<Option<RolloutMember>> {
+        on!(self, |conn| sqlx::query_as::<_, MemberRow>(
+            "SELECT gateway_id, position, state, task_id, reason FROM rollout_gateways
+             WHERE rollout_id = $1 AND gateway_id = $2",
+        )
+        .bind(rollout_id)
+        .bind(gateway_id)
+        .fetch_optional(conn)
+        .await)?
+        .map(RolloutMember::try_from)
+        .transpose()
+    }
+
+    pub async fn members(&mut self, filter: &MemberFilter) -> Result<Vec<RolloutMember>> {
+        let (first, last) = filter.positions.unwrap_or((-1, i64::MAX));
+        on!(self, |conn| sqlx::query_as::<_, MemberRow>(
+            "SELECT gateway_id, position, state, task_id, reason FROM rollout_gateways
+             WHERE rollout_id = $1 AND (CAST($2 AS TEXT) IS NULL OR state = $2)
+               AND position > $3 AND position <= $4 AND gateway_id > $5
+             ORDER BY gateway_id LIMIT $6",
+        )
+        .bind(filter.rollout_id)
+        .bind(filter.state.map(MemberState::as_str))
+        .bind(first)
+        .bind(last)
+        .bind(&filter.after)
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await)?
+        .into_iter()
+        .map(RolloutMember::try_from)
+        .collect()
+    }
+}
