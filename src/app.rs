@@ -73,6 +73,7 @@ impl App {
                 deadlines: TaskDeadlines {
                     pending: config.pending_timeout,
                     silence: config.task_timeout,
+                    confirm: config.confirm_timeout,
                 },
                 topics: topics.clone(),
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),

@@ -45,7 +45,7 @@ pub struct Metrics {
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 9] = [
+const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::BATTERY_LOW,
     airlift_proto::error_code::BUSY,
     airlift_proto::error_code::CANCELLED,
@@ -54,6 +54,7 @@ const FAILURE_REASONS: [&str; 9] = [
     airlift_proto::error_code::INSTALL_FAILED,
     airlift_proto::error_code::TIMEOUT,
     airlift_proto::error_code::ROLLED_BACK,
+    airlift_proto::error_code::UNCONFIRMED,
     airlift_proto::error_code::UNSPECIFIED,
 ];
 

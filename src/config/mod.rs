@@ -80,6 +80,10 @@ pub struct Options {
     /// Wait for a gateway's first answer, in seconds, before the upgrade fails [default: 604800]
     #[arg(long, env = "AIRLIFT_PENDING_TIMEOUT_SECONDS", value_name = "SECONDS")]
     pub pending_timeout_seconds: Option<u64>,
+    /// Wait, in seconds, for the heartbeat that proves a completed upgrade, before it fails
+    /// [default: 3600]
+    #[arg(long, env = "AIRLIFT_CONFIRM_TIMEOUT_SECONDS", value_name = "SECONDS")]
+    pub confirm_timeout_seconds: Option<u64>,
     /// How the log is written [default: text]
     #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -103,6 +107,7 @@ pub struct Config {
     pub upload_bytes_max: u64,
     pub task_timeout: Duration,
     pub pending_timeout: Duration,
+    pub confirm_timeout: Duration,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -144,6 +149,7 @@ impl Options {
             upload_bytes_max,
             task_timeout_seconds,
             pending_timeout_seconds,
+            confirm_timeout_seconds,
             log_format,
             log,
         ))
@@ -182,6 +188,11 @@ impl Options {
                 "pending-timeout-seconds",
                 self.pending_timeout_seconds,
                 7 * 24 * 3600,
+            )?,
+            confirm_timeout: seconds(
+                "confirm-timeout-seconds",
+                self.confirm_timeout_seconds,
+                3600,
             )?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -284,6 +295,7 @@ mod tests {
             upload_bytes_max: Some(1),
             task_timeout_seconds: Some(1),
             pending_timeout_seconds: Some(1),
+            confirm_timeout_seconds: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
         }

@@ -40,13 +40,14 @@ pub struct Task {
     pub complete_time: Option<DateTime<Utc>>,
     /// When a heartbeat proved that the target version runs.
     pub confirmed_at: Option<DateTime<Utc>>,
-    /// An active task fails with `TIMEOUT` from here on.
+    /// From here on an active task fails with `TIMEOUT`, a completed one that no heartbeat has
+    /// confirmed with `UNCONFIRMED`.
     pub deadline_at: Option<DateTime<Utc>>,
     /// Unix seconds by the gateway's clock, of its `completed`.
     pub completed_timestamp: Option<i64>,
     /// The rollout that made it.
     pub rollout_id: Option<Uuid>,
-    /// Silence that fails it, if not the server's setting; seconds.
+    /// How long it may wait, if not as the server's settings say; seconds.
     pub timeout_seconds: Option<i64>,
     /// The gateway is asked not to begin before.
     pub not_before: Option<DateTime<Utc>>,
@@ -65,6 +66,8 @@ pub struct TaskDeadlines {
     pub pending: Duration,
     /// Between two reports of a running upgrade.
     pub silence: Duration,
+    /// From `completed` to the heartbeat that proves it.
+    pub confirm: Duration,
 }
 
 /// What an event did to a task.
@@ -83,7 +86,7 @@ pub enum Outcome {
 pub enum TriggerDecision {
     /// No active task: make one.
     Create,
-    /// The active task already leads to that version: return it.
+    /// The active task already leads to that version, if over others: return it.
     Return,
     /// Forced: cancel the active task, make a new one.
     Replace,
@@ -94,13 +97,32 @@ pub enum TriggerDecision {
 pub fn decide_trigger(active: Option<&Task>, to_version: &str, forced: bool) -> TriggerDecision {
     match active {
         None => TriggerDecision::Create,
-        Some(task) if task.to_version == to_version => TriggerDecision::Return,
+        Some(task) if task.final_version() == to_version => TriggerDecision::Return,
         Some(_) if forced => TriggerDecision::Replace,
         Some(_) => TriggerDecision::Conflict,
     }
 }
 
 impl Task {
+    /// Where its path ends.
+    pub fn final_version(&self) -> &str {
+        self.path.last().unwrap_or(&self.to_version)
+    }
+
+    /// A new task waits for the gateway's first sign of life.
+    pub fn wait_for_answer(&mut self, deadlines: &TaskDeadlines) {
+        self.wait(self.start_time, deadlines.pending);
+    }
+
+    /// Nothing can be expected of the gateway before `not_before`.
+    fn wait(&mut self, since: DateTime<Utc>, default: Duration) {
+        let own = self.timeout_seconds.and_then(|s| u64::try_from(s).ok());
+        let since = self
+            .not_before
+            .map_or(since, |not_before| since.max(not_before));
+        self.deadline_at = Some(since + own.map_or(default, Duration::from_secs));
+    }
+
     /// The gateway reports. Duplicate, late and reordered reports change nothing: progress never
     /// falls, an ended task stays ended.
     pub fn take_progress(
@@ -120,6 +142,7 @@ impl Task {
                 self.completed_timestamp = report.timestamp;
                 self.end(TaskStatus::Completed, now);
                 self.progress = 100;
+                self.wait(now, deadlines.confirm);
             }
             TaskStatus::Failed => {
                 self.error_code = Some(
@@ -132,7 +155,7 @@ impl Task {
                 self.end(TaskStatus::Failed, now);
             }
             status => {
-                self.deadline_at = Some(now + deadlines.silence);
+                self.wait(now, deadlines.silence);
                 let progress = self.progress.max(report.progress);
                 let status = self.status.max(status);
                 if (status, progress) == (self.status, self.progress) {
@@ -164,6 +187,7 @@ impl Task {
                 };
                 if proven {
                     self.confirmed_at = Some(now);
+                    self.deadline_at = None;
                     self.updated_at = now;
                 } else {
                     self.error_code = Some(error_code::ROLLED_BACK.to_owned());
@@ -200,17 +224,32 @@ impl Task {
             .is_some_and(|from| *from != self.to_version)
     }
 
-    /// Fails an active task whose deadline has passed.
+    /// Fails a task whose deadline has passed.
     pub fn expire(&mut self, now: DateTime<Utc>) -> Outcome {
         let expired = self.deadline_at.is_some_and(|deadline| deadline <= now);
-        if !self.status.is_active() || !expired {
+        if !expired {
             return Outcome::Unchanged;
         }
-        self.error_code = Some(error_code::TIMEOUT.to_owned());
-        self.error_message = Some(match self.status {
-            TaskStatus::Pending => "the gateway never answered the command".to_owned(),
-            status => format!("the gateway fell silent while {status}"),
-        });
+        let (code, message) = match self.status {
+            TaskStatus::Pending => (
+                error_code::TIMEOUT,
+                "the gateway never answered the command".to_owned(),
+            ),
+            TaskStatus::Completed => (
+                error_code::UNCONFIRMED,
+                format!(
+                    "the gateway reported completed, but no heartbeat with version {} came \
+                     after it",
+                    self.to_version
+                ),
+            ),
+            status => (
+                error_code::TIMEOUT,
+                format!("the gateway fell silent while {status}"),
+            ),
+        };
+        self.error_code = Some(code.to_owned());
+        self.error_message = Some(message);
         self.end(TaskStatus::Failed, now);
         Outcome::Changed
     }

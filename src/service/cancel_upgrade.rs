@@ -2,7 +2,10 @@ use airlift_proto::{CancelData, Command, Message};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Error, Result, Service, trigger_upgrade::outbound};
+use super::{
+    Error, Result, Service,
+    make_task::{outbound, record_task},
+};
 use crate::{
     domain::{CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Outcome, Task},
     store::Tx,
@@ -36,10 +39,12 @@ impl Service {
         task: &mut Task,
         now: DateTime<Utc>,
     ) -> Result<Outcome> {
+        let before = task.clone();
         if task.cancel(now) == Outcome::Unchanged {
             return Ok(Outcome::Unchanged);
         }
         tx.update_task(task).await?;
+        record_task(tx, Some(&before), task, now);
         let sends = tx
             .delete_command(task.task_id, CommandKind::Upgrade)
             .await?;

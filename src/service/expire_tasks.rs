@@ -1,21 +1,26 @@
-use super::{Result, Service};
-use crate::domain::{CommandKind, Outcome};
+use super::{Result, Service, make_task::record_task};
+use crate::domain::{CommandKind, Outcome, Task};
 
 /// Tasks failed per transaction.
 const EXPIRE_BATCH_MAX: i64 = 100;
 
 impl Service {
-    /// Fails tasks whose gateway fell silent; how many. Servers that do this at once share the
+    /// Fails tasks whose gateway fell silent or did not prove what it completed; how many. Servers that do this at once share the
     /// work.
     pub async fn expire_tasks(&self) -> Result<usize> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let mut tasks = tx.lock_expired_tasks(now, EXPIRE_BATCH_MAX).await?;
-        tasks.retain_mut(|task| task.expire(now) == Outcome::Changed);
-        for task in &tasks {
-            tx.update_task(task).await?;
+        let mut tasks: Vec<Task> = Vec::new();
+        for before in tx.lock_expired_tasks(now, EXPIRE_BATCH_MAX).await? {
+            let mut task = before.clone();
+            if task.expire(now) == Outcome::Unchanged {
+                continue;
+            }
+            tx.update_task(&task).await?;
+            record_task(&mut tx, Some(&before), &task, now);
             tx.delete_command(task.task_id, CommandKind::Upgrade)
                 .await?;
+            tasks.push(task);
         }
         tx.commit().await?;
         for task in &tasks {
@@ -24,6 +29,7 @@ impl Service {
                 gateway_id = task.gateway_id,
                 task_id = %task.task_id,
                 reason = task.error_message,
+                error_code = task.error_code,
                 "upgrade timed out"
             );
         }

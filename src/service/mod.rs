@@ -15,6 +15,7 @@ mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
+mod make_task;
 mod record_messages;
 mod rollout;
 mod statistics;

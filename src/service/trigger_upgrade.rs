@@ -1,12 +1,12 @@
-use airlift_proto::{Command, GATEWAY_ID_LENGTH_MAX, Message, UpgradeData, is_gateway_id};
+use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Error, Result, Service};
+use super::{Error, Result, Service, make_task::NewTask};
 use crate::{
     domain::{
-        CommandKind, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, OutboundCommand, Task,
-        TaskStatus, TriggerDecision, decide_trigger, latest,
+        DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task, TaskStatus, TriggerDecision,
+        VersionRefusal, decide_trigger, is_downgrade, latest, plan_path,
     },
     store::Tx,
 };
@@ -36,7 +36,8 @@ pub(super) fn check_gateway_id(gateway_id: &str) -> Result<()> {
 
 impl Service {
     /// Stores a task together with its command; the dispatcher sends it. A second trigger for the
-    /// same version returns the same task.
+    /// same version returns the same task. Where the firmware's minimum asks for it, the task leads
+    /// to the first of several versions; each that is confirmed makes the task of the next.
     pub async fn trigger_upgrade(&self, gateway_id: &str, trigger: TriggerUpgrade) -> Result<Task> {
         check_gateway_id(gateway_id)?;
         let now = self.clock.now();
@@ -47,9 +48,7 @@ impl Service {
         let firmware =
             installable_firmware(&mut tx, &gateway.device_type, trigger.version.as_deref()).await?;
         let newest = tx.lock_newest_task(gateway_id).await?;
-        let task_id = self
-            .clock
-            .new_id_after(newest.as_ref().map(|task| task.task_id));
+        let newest_task_id = newest.as_ref().map(|task| task.task_id);
         let active = newest.filter(|task| task.status.is_active());
         let decision = decide_trigger(active.as_ref(), &firmware.version, trigger.force_upgrade);
         match (decision, active) {
@@ -60,7 +59,10 @@ impl Service {
                     format!(
                         "gateway {gateway_id} is on its way to {} (task {}, {} at {} %): wait for \
                          it, cancel it, or set forceUpgrade to replace it",
-                        task.to_version, task.task_id, task.status, task.progress
+                        task.final_version(),
+                        task.task_id,
+                        task.status,
+                        task.progress
                     ),
                 ));
             }
@@ -69,16 +71,28 @@ impl Service {
             }
             _ => {}
         }
-        let task = self.new_task(task_id, &gateway, &firmware, &trigger, now);
-        tx.insert_tasks(std::slice::from_ref(&task)).await?;
-        tx.insert_commands(&[upgrade_command(self.clock.new_id(), &task)])
-            .await?;
+        let (path, firmware) =
+            first_step(&mut tx, &gateway, firmware, trigger.force_upgrade).await?;
+        let new = NewTask {
+            gateway: &gateway,
+            firmware: &firmware,
+            path,
+            force_upgrade: trigger.force_upgrade,
+            scheduled_at: trigger.scheduled_at,
+            rollout_id: None,
+            timeout_seconds: None,
+            not_before: None,
+            newest_task_id,
+        };
+        let (task, command) = self.new_task(new, now);
+        self.insert_task(&mut tx, &task, command, now).await?;
         tx.commit().await?;
         self.commands_queued.notify_one();
         tracing::info!(
             gateway_id,
             task_id = %task.task_id,
             to_version = task.to_version,
+            path = ?task.path,
             "upgrade triggered"
         );
         Ok(task)
@@ -97,61 +111,45 @@ impl Service {
             ));
         }
         let trigger = TriggerUpgrade {
-            version: Some(task.to_version),
+            version: Some(task.final_version().to_owned()),
             force_upgrade: task.force_upgrade,
             scheduled_at: None,
         };
         self.trigger_upgrade(&task.gateway_id, trigger).await
     }
+}
 
-    fn new_task(
-        &self,
-        task_id: Uuid,
-        gateway: &Gateway,
-        firmware: &Firmware,
-        trigger: &TriggerUpgrade,
-        now: DateTime<Utc>,
-    ) -> Task {
-        let start_time = trigger.scheduled_at.map_or(now, |at| at.max(now));
-        Task {
-            task_id,
-            gateway_id: gateway.gateway_id.clone(),
-            device_type: gateway.device_type.clone(),
-            from_version: gateway.current_version.clone(),
-            to_version: firmware.version.clone(),
-            firmware_url: self.firmware_url(firmware),
-            md5: firmware.md5.clone(),
-            sha256: firmware.sha256.clone(),
-            file_size: firmware.file_size,
-            msg_id: format!("ota_{}", task_id.simple()),
-            status: TaskStatus::Pending,
-            progress: 0,
-            error_code: None,
-            error_message: None,
-            force_upgrade: trigger.force_upgrade || firmware.force_upgrade,
-            scheduled_at: trigger.scheduled_at,
-            start_time,
-            complete_time: None,
-            confirmed_at: None,
-            deadline_at: Some(start_time + self.settings.deadlines.pending),
-            completed_timestamp: None,
-            rollout_id: None,
-            timeout_seconds: None,
-            not_before: None,
-            path: Vec::new(),
-            duration_ms: None,
-            created_at: now,
-            updated_at: now,
-        }
-    }
-
-    /// Where devices download a firmware from.
-    pub fn firmware_url(&self, firmware: &Firmware) -> String {
-        format!(
-            "{}/firmware/{}",
-            self.settings.public_url, firmware.file_name
+/// The way to a firmware, and the firmware it begins with.
+async fn first_step(
+    tx: &mut Tx,
+    gateway: &Gateway,
+    target: Firmware,
+    forced: bool,
+) -> Result<(Vec<String>, Firmware)> {
+    let current = gateway.current_version.as_deref();
+    let refused = |refusal: VersionRefusal| {
+        Error::conflict(
+            refusal.code(),
+            format!(
+                "gateway {} can't get firmware {}: {refusal}",
+                gateway.gateway_id, target.version
+            ),
         )
+    };
+    if !forced && is_downgrade(current, &target.version) {
+        return Err(refused(VersionRefusal::NewerRuns));
     }
+    let firmwares = tx.candidates(&target.device_type).await?;
+    let path = plan_path(current, &target.version, &firmwares).map_err(refused)?;
+    let first = match path.first() {
+        Some(first) if *first != target.version => {
+            tx.firmware(&target.device_type, first)
+                .await?
+                .ok_or_else(|| Error::no_firmware(&target.device_type, first))?
+        }
+        _ => target,
+    };
+    Ok((path, first))
 }
 
 /// The named version, or the latest release.
@@ -193,47 +191,4 @@ async fn installable_firmware(
         "firmware_not_installable",
         format!("firmware {version} is {}: {advice}", firmware.status),
     ))
-}
-
-fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
-    let command = Command::Upgrade(Message {
-        msg_id: Some(task.msg_id.clone()),
-        uuid: Some(task.gateway_id.clone()),
-        timestamp: Some(task.start_time.timestamp()),
-        data: UpgradeData {
-            version: task.to_version.clone(),
-            firmware_url: task.firmware_url.clone(),
-            md5: task.md5.clone(),
-            sha256: Some(task.sha256.clone()),
-            file_size: task.file_size.unsigned_abs(),
-            force_upgrade: task.force_upgrade,
-            not_before: None,
-            msg_id: Some(task.msg_id.clone()),
-        },
-    });
-    outbound(
-        command_id,
-        task,
-        CommandKind::Upgrade,
-        &command,
-        task.start_time,
-    )
-}
-
-pub(super) fn outbound(
-    command_id: Uuid,
-    task: &Task,
-    kind: CommandKind,
-    command: &Command,
-    next_send_at: DateTime<Utc>,
-) -> OutboundCommand {
-    OutboundCommand {
-        command_id,
-        task_id: task.task_id,
-        gateway_id: task.gateway_id.clone(),
-        kind,
-        payload: serde_json::to_string(command).expect("a command has only strings and numbers"),
-        sends: 0,
-        next_send_at,
-    }
 }

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
-use crate::domain::{Firmware, FirmwareStatus};
+use crate::domain::{Candidate, Firmware, FirmwareStatus};
 
 macro_rules! columns {
     () => {
@@ -178,6 +178,33 @@ impl Tx {
         .bind(device_type)
         .fetch_all(conn)
         .await)?)
+    }
+
+    /// Every firmware of a device type, as far as the way to a version goes.
+    pub async fn candidates(&mut self, device_type: &str) -> Result<Vec<Candidate>> {
+        let rows = on!(self, |conn| sqlx::query_as::<
+            _,
+            (String, Option<String>, String),
+        >(
+            "SELECT version, min_version, status FROM firmwares WHERE device_type = $1",
+        )
+        .bind(device_type)
+        .fetch_all(conn)
+        .await)?;
+        rows.into_iter()
+            .map(|(version, min_version, status)| {
+                Ok(Candidate {
+                    status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
+                        table: "firmwares",
+                        column: "status",
+                        row: version.clone(),
+                        value: status,
+                    })?,
+                    version,
+                    min_version,
+                })
+            })
+            .collect()
     }
 
     pub async fn update_firmware_status(&mut self, firmware: &Firmware) -> Result<()> {

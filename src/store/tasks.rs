@@ -299,7 +299,7 @@ impl Tx {
         .collect()
     }
 
-    /// Active tasks whose deadline has passed, locked; those that another server holds are passed
+    /// Tasks whose deadline has passed, locked; those that another server holds are passed
     /// over.
     pub async fn lock_expired_tasks(
         &mut self,

@@ -16,5 +16,7 @@ pub const CANCELLED: &str = "CANCELLED";
 pub const UNSPECIFIED: &str = "UNSPECIFIED";
 /// Server: the gateway fell silent past the task's deadline.
 pub const TIMEOUT: &str = "TIMEOUT";
+/// Server: after `completed`, no heartbeat proved the new version in time.
+pub const UNCONFIRMED: &str = "UNCONFIRMED";
 /// Server: after `completed`, the gateway came back with another version.
 pub const ROLLED_BACK: &str = "ROLLED_BACK";

@@ -1,0 +1,154 @@
+use airlift_proto::{Command, Message, UpgradeData};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Result, Service};
+use crate::{
+    domain::{CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand, Task, TaskStatus},
+    store::Tx,
+};
+
+/// What a task is made of.
+pub(super) struct NewTask<'n> {
+    pub gateway: &'n Gateway,
+    /// The first version of `path`.
+    pub firmware: &'n Firmware,
+    /// As [`crate::domain::plan_path`] gives it.
+    pub path: Vec<String>,
+    pub force_upgrade: bool,
+    /// The command does not leave before.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    pub rollout_id: Option<Uuid>,
+    pub timeout_seconds: Option<i64>,
+    /// The gateway is asked not to begin before.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The gateway's newest task so far; the new one's id sorts after it.
+    pub newest_task_id: Option<Uuid>,
+}
+
+impl Service {
+    /// A task and the command that brings it to the gateway; the caller stores both.
+    pub(super) fn new_task(&self, new: NewTask, now: DateTime<Utc>) -> (Task, OutboundCommand) {
+        let (gateway, firmware) = (new.gateway, new.firmware);
+        let task_id = self.clock.new_id_after(new.newest_task_id);
+        let start_time = new.scheduled_at.map_or(now, |at| at.max(now));
+        let mut task = Task {
+            task_id,
+            gateway_id: gateway.gateway_id.clone(),
+            device_type: gateway.device_type.clone(),
+            from_version: gateway.current_version.clone(),
+            to_version: firmware.version.clone(),
+            firmware_url: self.firmware_url(firmware),
+            md5: firmware.md5.clone(),
+            sha256: firmware.sha256.clone(),
+            file_size: firmware.file_size,
+            msg_id: format!("ota_{}", task_id.simple()),
+            status: TaskStatus::Pending,
+            progress: 0,
+            error_code: None,
+            error_message: None,
+            force_upgrade: new.force_upgrade || firmware.force_upgrade,
+            scheduled_at: new.scheduled_at,
+            start_time,
+            complete_time: None,
+            confirmed_at: None,
+            deadline_at: None,
+            completed_timestamp: None,
+            rollout_id: new.rollout_id,
+            timeout_seconds: new.timeout_seconds,
+            not_before: new.not_before,
+            path: if new.path.len() > 1 {
+                new.path
+            } else {
+                Vec::new()
+            },
+            duration_ms: None,
+            created_at: now,
+            updated_at: now,
+        };
+        task.wait_for_answer(&self.settings.deadlines);
+        let command = upgrade_command(self.clock.new_id(), &task);
+        (task, command)
+    }
+
+    /// Stores a task and its command, and tells of it.
+    pub(super) async fn insert_task(
+        &self,
+        tx: &mut Tx,
+        task: &Task,
+        command: OutboundCommand,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        tx.insert_tasks(std::slice::from_ref(task)).await?;
+        tx.insert_commands(&[command]).await?;
+        record_task(tx, None, task, now);
+        Ok(())
+    }
+
+    /// Where devices download a firmware from.
+    pub fn firmware_url(&self, firmware: &Firmware) -> String {
+        format!(
+            "{}/firmware/{}",
+            self.settings.public_url, firmware.file_name
+        )
+    }
+}
+
+/// Tells of what changed in a task that the transaction stores; `before` is `None` for a new one.
+pub(super) fn record_task(tx: &mut Tx, before: Option<&Task>, task: &Task, now: DateTime<Utc>) {
+    let kind = match before {
+        Some(before)
+            if (before.status, before.confirmed_at) == (task.status, task.confirmed_at) =>
+        {
+            if before.progress == task.progress {
+                return;
+            }
+            EventKind::TaskProgress
+        }
+        _ => EventKind::Task,
+    };
+    tx.record(Event::task(kind, task, now));
+}
+
+fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
+    let command = Command::Upgrade(Message {
+        msg_id: Some(task.msg_id.clone()),
+        uuid: Some(task.gateway_id.clone()),
+        timestamp: Some(task.start_time.timestamp()),
+        data: UpgradeData {
+            version: task.to_version.clone(),
+            firmware_url: task.firmware_url.clone(),
+            md5: task.md5.clone(),
+            sha256: Some(task.sha256.clone()),
+            file_size: task.file_size.unsigned_abs(),
+            force_upgrade: task.force_upgrade,
+            not_before: task.not_before.map(|at| at.timestamp()),
+            msg_id: Some(task.msg_id.clone()),
+        },
+    });
+    outbound(
+        command_id,
+        task,
+        CommandKind::Upgrade,
+        &command,
+        task.start_time,
+    )
+}
+
+pub(super) fn outbound(
+    command_id: Uuid,
+    task: &Task,
+    kind: CommandKind,
+    command: &Command,
+    next_send_at: DateTime<Utc>,
+) -> OutboundCommand {
+    OutboundCommand {
+        command_id,
+        task_id: task.task_id,
+        gateway_id: task.gateway_id.clone(),
+        kind,
+        payload: serde_json::to_string(command).expect("a command has only strings and numbers"),
+        sends: 0,
+        next_send_at,
+    }
+}
