@@ -114,6 +114,15 @@ impl Task {
         self.wait(self.start_time, deadlines.pending);
     }
 
+    /// A rollout to the same version takes the task for its own, with its patience.
+    pub fn join_rollout(&mut self, rollout_id: Uuid, timeout_seconds: u32, now: DateTime<Utc>) {
+        self.rollout_id = Some(rollout_id);
+        self.timeout_seconds = Some(timeout_seconds.into());
+        let timeout = Duration::from_secs(timeout_seconds.into());
+        self.wait(now.max(self.start_time), timeout);
+        self.updated_at = now;
+    }
+
     /// Nothing can be expected of the gateway before `not_before`.
     fn wait(&mut self, since: DateTime<Utc>, default: Duration) {
         let own = self.timeout_seconds.and_then(|s| u64::try_from(s).ok());

@@ -153,7 +153,7 @@ async fn first_step(
 }
 
 /// The named version, or the latest release.
-async fn installable_firmware(
+pub(super) async fn installable_firmware(
     tx: &mut Tx,
     device_type: &str,
     version: Option<&str>,

@@ -4,8 +4,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Candidate, Firmware, Gateway, ORDER_MODULUS, VersionRefusal, eligibility,
-        order_coefficients, position, shuffle, wave_end_ranks,
+        Firmware, Gateway, ORDER_MODULUS, VersionRefusal, eligibility, order_coefficients,
+        position, shuffle, wave_end_ranks,
     },
     service::{Error, Page, Result, Service},
     store::{GatewayFilter, Tx},
@@ -80,7 +80,7 @@ pub(super) async fn survey(
     create: &CreateRollout,
 ) -> Result<Survey> {
     let target = target_query(&create.device_type, &create.target)?;
-    let candidates = candidates(tx, firmware).await?;
+    let candidates = tx.candidates(&firmware.device_type).await?;
     let mut survey = Survey {
         included: 0,
         exclusions: Vec::new(),
@@ -108,11 +108,6 @@ pub(super) async fn survey(
     }
     survey.exclusions.sort_by_key(|it| it.refusal.code());
     Ok(survey)
-}
-
-async fn candidates(tx: &mut Tx, firmware: &Firmware) -> Result<Vec<Candidate>> {
-    let firmwares = tx.firmwares_of(&firmware.device_type).await?;
-    Ok(firmwares.iter().map(Candidate::from).collect())
 }
 
 impl Service {
@@ -148,7 +143,7 @@ impl Service {
             waves.push((*percent, rank - before));
             before = *rank;
         }
-        let candidates = candidates(&mut tx, &firmware).await?;
+        let candidates = tx.candidates(&firmware.device_type).await?;
         let filter = GatewayFilter {
             query: target,
             after,

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use chrono::TimeDelta;
 
@@ -8,7 +8,10 @@ use crate::{
         Candidate, Firmware, Gateway, MemberState, RolloutState, Task, TaskStatus, TriggerDecision,
         decide_trigger, eligibility, paced_after,
     },
-    service::{Result, trigger_upgrade::NewTask},
+    service::{
+        Error, Result,
+        make_task::{NewTask, record_task},
+    },
     store::RolloutMember,
 };
 
@@ -22,6 +25,14 @@ enum Turn {
     /// The gateway is on its way there already.
     Adopted(Box<Task>),
     Skipped(String),
+}
+
+/// What every turn of a batch needs.
+struct Turns {
+    target: Firmware,
+    candidates: Vec<Candidate>,
+    /// The firmwares that paths begin with, as they come up.
+    steps: HashMap<String, Firmware>,
 }
 
 impl Engine<'_> {
@@ -39,27 +50,9 @@ impl Engine<'_> {
             }
             return Ok(());
         }
-        let firmwares = self.tx.firmwares_of(&self.rollout.device_type).await?;
-        let candidates: Vec<Candidate> = firmwares.iter().map(Candidate::from).collect();
-        let target = firmwares
-            .iter()
-            .find(|it| it.version == self.rollout.version);
-        match target {
-            Some(firmware) if firmware.status.is_installable() => {}
-            Some(firmware) => {
-                let (version, status) = (&firmware.version, firmware.status);
-                self.halt(format!("firmware {version} is {status} now"));
-                return Ok(());
-            }
-            None => {
-                self.halt(format!("firmware {} is gone", self.rollout.version));
-                return Ok(());
-            }
-        }
-        let firmwares: HashMap<&str, &Firmware> = firmwares
-            .iter()
-            .map(|firmware| (firmware.version.as_str(), firmware))
-            .collect();
+        let Some(mut turns) = self.turns().await? else {
+            return Ok(());
+        };
         // Whoever locks several gateways does so by their ids.
         members.sort_by(|a, b| a.gateway_id.cmp(&b.gateway_id));
         let ids: Vec<String> = members.iter().map(|it| it.gateway_id.clone()).collect();
@@ -75,9 +68,7 @@ impl Engine<'_> {
         for (member, gateway) in members.iter_mut().zip(&gateways) {
             debug_assert_eq!(member.gateway_id, gateway.gateway_id);
             let newest = newest.remove(&member.gateway_id);
-            let turn = self
-                .turn(member, gateway, newest, &candidates, &firmwares)
-                .await?;
+            let turn = self.turn(member, gateway, newest, &mut turns).await?;
             member.state = MemberState::Active;
             match turn {
                 Turn::New(task, command) => {
@@ -96,7 +87,7 @@ impl Engine<'_> {
         self.tx.insert_tasks(&tasks).await?;
         self.tx.insert_commands(&commands).await?;
         for task in &tasks {
-            self.service.record_task(&mut self.tx, None, task, self.now);
+            record_task(&mut self.tx, None, task, self.now);
         }
         self.tx.update_members(id, &members).await?;
         let sent = u32::try_from(commands.len()).unwrap_or(u32::MAX);
@@ -107,23 +98,40 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// Halts the rollout if its firmware must not be installed any more.
+    async fn turns(&mut self) -> Result<Option<Turns>> {
+        let (device_type, version) = (&self.rollout.device_type, &self.rollout.version);
+        let reason = match self.tx.firmware(device_type, version).await? {
+            Some(target) if target.status.is_installable() => {
+                return Ok(Some(Turns {
+                    candidates: self.tx.candidates(device_type).await?,
+                    target,
+                    steps: HashMap::new(),
+                }));
+            }
+            Some(target) => format!("firmware {version} is {} now", target.status),
+            None => format!("firmware {version} is gone"),
+        };
+        self.halt(reason);
+        Ok(None)
+    }
+
     /// What is to be done with a gateway whose turn it is; `newest` is its newest task.
     async fn turn(
         &mut self,
         member: &RolloutMember,
         gateway: &Gateway,
         newest: Option<Task>,
-        candidates: &[Candidate],
-        firmwares: &HashMap<&str, &Firmware>,
+        Turns {
+            target,
+            candidates,
+            steps,
+        }: &mut Turns,
     ) -> Result<Turn> {
         let plan = &self.rollout.plan;
         let version = &self.rollout.version;
         let forced = plan.force_upgrade;
-        if gateway.device_type != self.rollout.device_type {
-            let refusal = crate::domain::VersionRefusal::OtherDeviceType;
-            return Ok(Turn::Skipped(refusal.to_string()));
-        }
-        let path = match eligibility(gateway, version, candidates, forced) {
+        let path = match eligibility(gateway, target, candidates, forced) {
             Ok(path) => path,
             Err(refusal) => return Ok(Turn::Skipped(refusal.to_string())),
         };
@@ -151,12 +159,21 @@ impl Engine<'_> {
         let jitter = i64::from(plan.jitter_seconds);
         // The places of those sent together are far apart, so this spreads them.
         let delay = TimeDelta::seconds(member.position % (jitter + 1));
-        let first = path.first().map_or(version.as_str(), String::as_str);
+        let first = path.first().unwrap_or(version).clone();
+        let firmware = match steps.entry(first) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let (device_type, step) = (&self.rollout.device_type, new.key());
+                let firmware = self.tx.firmware(device_type, step).await?;
+                let firmware = firmware.ok_or_else(|| Error::no_firmware(device_type, step))?;
+                new.insert(firmware)
+            }
+        };
         let (task, command) = self.service.new_task(
             NewTask {
                 gateway,
-                firmware: firmwares[first],
-                path: &path,
+                firmware,
+                path,
                 force_upgrade: forced,
                 scheduled_at: None,
                 rollout_id: Some(self.rollout.rollout_id),

@@ -1,7 +1,7 @@
 use super::engine::Engine;
 use crate::{
     domain::{
-        Candidate, Firmware, GatewayQuery, GatewayTerm, ORDER_MODULUS, RolloutTarget, lowest_start,
+        Firmware, GatewayQuery, GatewayTerm, ORDER_MODULUS, RolloutTarget, lowest_start,
         order_coefficients, version_key,
     },
     service::{Error, Result},
@@ -49,8 +49,7 @@ pub(super) async fn wanted(
     target: GatewayQuery,
     forced: bool,
 ) -> Result<Wanted> {
-    let firmwares = tx.firmwares_of(&firmware.device_type).await?;
-    let candidates: Vec<Candidate> = firmwares.iter().map(Candidate::from).collect();
+    let candidates = tx.candidates(&firmware.device_type).await?;
     let lowest = lowest_start(&firmware.version, &candidates);
     Ok(Wanted {
         target: target.and(GatewayTerm::DeviceType(firmware.device_type.clone())),
