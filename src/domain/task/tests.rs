@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 
 const DEADLINES: TaskDeadlines = TaskDeadlines {
+    confirm: Duration::from_secs(3600),
     pending: Duration::from_secs(3600),
     silence: Duration::from_secs(900),
 };
