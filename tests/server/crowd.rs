@@ -1,9 +1,13 @@
 //! Many gateways without connections: what they would say goes straight into the server's intake.
 
-use airlift::service::InboundMessage;
+use airlift::{domain::Clock, service::InboundMessage};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, eventually};
+
+/// What a manual clock moves by between two looks at a rollout that is played.
+const STEP: TimeDelta = TimeDelta::seconds(1);
 
 /// How a gateway takes an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +114,10 @@ pub async fn play(
     fate: impl Fn(&str) -> Fate,
     until: impl Fn(&Value) -> bool,
 ) -> Value {
-    eventually("the rollout to come to its end", async || {
+    eventually("the rollout to come so far", async || {
+        if let Clock::Manual(_) = app.clock {
+            app.clock.advance(STEP);
+        }
         for task in tasks(app, id, "pending").await {
             meet(app, &task, fate(task["gatewayId"].as_str().unwrap())).await;
         }

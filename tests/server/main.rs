@@ -8,6 +8,7 @@ mod api_errors;
 mod api_firmware;
 mod api_health;
 mod api_reports;
+mod api_rollout_targets;
 mod api_rollouts;
 mod api_statistics;
 mod api_tasks;
