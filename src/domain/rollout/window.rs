@@ -27,8 +27,14 @@ struct Daily {
 }
 
 impl Window {
-    pub(super) fn check(&self) -> Result<(), PlanRefusal> {
-        self.read().map(|_| ())
+    /// How long it is open on a day on which no clock is set.
+    pub(super) fn length(&self) -> Result<TimeDelta, PlanRefusal> {
+        let daily = self.read()?;
+        let length = daily.to - daily.from;
+        Ok(match daily.from < daily.to {
+            true => length,
+            false => length + TimeDelta::days(1),
+        })
     }
 
     /// A window that can't be read is never open.
