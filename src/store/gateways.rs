@@ -2,7 +2,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{QueryBuilder, types::Json};
 
-use super::{Result, Tx, gateway_query::push_query};
+use super::{
+    Result, Tx,
+    gateway_query::{push_query, push_query_after},
+};
 use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
 
 macro_rules! columns {
@@ -139,10 +142,9 @@ impl Tx {
             let mut query = QueryBuilder::new(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM gateways AS g WHERE g.gateway_id > "
+                " FROM gateways AS g WHERE TRUE"
             ));
-            query.push_bind(filter.after.as_str());
-            push_query(&mut query, &filter.query);
+            push_query_after(&mut query, &filter.query, &filter.after);
             query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(filter.limit);
             query
