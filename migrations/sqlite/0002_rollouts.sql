@@ -6,7 +6,11 @@ ALTER TABLE gateways ADD COLUMN version_key TEXT;
 ALTER TABLE gateways ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';
 -- A hash of the id below 2^31 - 1, from which each rollout makes an order of its own.
 ALTER TABLE gateways ADD COLUMN shuffle INTEGER;
-CREATE INDEX gateways_version ON gateways (device_type, version_key, gateway_id);
+CREATE INDEX gateways_version ON gateways (version_key, gateway_id);
+CREATE INDEX gateways_type ON gateways (device_type, gateway_id);
+CREATE INDEX gateways_online ON gateways (online, gateway_id);
+-- Rows of an older airlift, until the next start has filled them.
+CREATE INDEX gateways_unfilled ON gateways (gateway_id) WHERE shuffle IS NULL;
 
 -- gateways.tags once more, to be found by.
 CREATE TABLE gateway_tags (
@@ -14,7 +18,7 @@ CREATE TABLE gateway_tags (
     key TEXT NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY (gateway_id, key)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX gateway_tags_value ON gateway_tags (key, value, gateway_id);
 
 ALTER TABLE upgrade_tasks ADD COLUMN rollout_id BLOB;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Type, types::Json};
 
-use crate::domain::{Comparison, GatewayQuery, GatewayTerm};
+use crate::domain::{Comparison, GatewayQuery, GatewayTerm, version_key};
 
 /// What the two databases write differently.
 pub(super) trait Dialect: Database {
@@ -36,32 +36,35 @@ where
 {
     for term in &query.terms {
         builder.push(" AND ");
-        push_term(builder, term);
+        push_term(builder, term, None);
     }
 }
 
-fn push_term<DB: Dialect>(builder: &mut QueryBuilder<DB>, term: &GatewayTerm)
+/// Like [`push_query`], for gateways whose id is greater than `after`, to be read in that order.
+pub(super) fn push_query_after<DB: Dialect>(
+    builder: &mut QueryBuilder<DB>,
+    query: &GatewayQuery,
+    after: &str,
+) where
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+    for<'q> bool: Encode<'q, DB> + Type<DB>,
+{
+    builder.push(" AND g.gateway_id > ");
+    builder.push_bind(after);
+    for term in &query.terms {
+        builder.push(" AND ");
+        push_term(builder, term, Some(after));
+    }
+}
+
+fn push_term<DB: Dialect>(builder: &mut QueryBuilder<DB>, term: &GatewayTerm, after: Option<&str>)
 where
     for<'q> &'q str: Encode<'q, DB> + Type<DB>,
     for<'q> bool: Encode<'q, DB> + Type<DB>,
 {
     match term {
-        GatewayTerm::HasTag(key) => {
-            builder.push(
-                "EXISTS (SELECT 1 FROM gateway_tags AS t WHERE t.gateway_id = g.gateway_id \
-                 AND t.key = ",
-            );
-            builder.push_bind(key.as_str()).push(")");
-        }
-        GatewayTerm::Tag(key, value) => {
-            builder.push(
-                "EXISTS (SELECT 1 FROM gateway_tags AS t WHERE t.gateway_id = g.gateway_id \
-                 AND t.key = ",
-            );
-            builder.push_bind(key.as_str());
-            builder.push(" AND t.value = ");
-            builder.push_bind(value.as_str()).push(")");
-        }
+        GatewayTerm::HasTag(key) => push_tag(builder, key, None, after),
+        GatewayTerm::Tag(key, value) => push_tag(builder, key, Some(value), after),
         GatewayTerm::Version(comparison, key) => {
             builder.push("g.version_key ").push(sign(*comparison));
             builder.push_bind(key.as_str());
@@ -70,7 +73,17 @@ where
             builder.push("g.version_key IS NULL");
         }
         GatewayTerm::CurrentVersion(version) => {
-            builder.push("g.current_version = ");
+            // The index is by the key.
+            match version_key(version) {
+                Some(key) => {
+                    builder.push("g.version_key = ");
+                    builder.push_bind(key.as_str());
+                }
+                None => {
+                    builder.push("g.version_key IS NULL");
+                }
+            }
+            builder.push(" AND g.current_version = ");
             builder.push_bind(version.as_str());
         }
         GatewayTerm::Online(online) => {
@@ -93,6 +106,30 @@ where
         }
         GatewayTerm::OneOf(ids) => DB::push_one_of(builder, "g.gateway_id", ids),
     }
+}
+
+fn push_tag<DB: Dialect>(
+    builder: &mut QueryBuilder<DB>,
+    key: &str,
+    value: Option<&str>,
+    after: Option<&str>,
+) where
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+{
+    builder.push(
+        "EXISTS (SELECT 1 FROM gateway_tags AS t WHERE t.gateway_id = g.gateway_id AND t.key = ",
+    );
+    builder.push_bind(key);
+    if let Some(value) = value {
+        builder.push(" AND t.value = ");
+        builder.push_bind(value);
+    }
+    // Said again of the tag: a plan that begins there would read all tags up to it.
+    if let Some(after) = after {
+        builder.push(" AND t.gateway_id > ");
+        builder.push_bind(after);
+    }
+    builder.push(")");
 }
 
 fn sign(comparison: Comparison) -> &'static str {

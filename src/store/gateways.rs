@@ -4,7 +4,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{QueryBuilder, types::Json};
 
-use super::{Result, Tx, db::TxInner, gateway_query::push_query};
+use super::{
+    Result, Tx,
+    db::TxInner,
+    gateway_query::{push_query, push_query_after},
+};
 use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
 
 macro_rules! columns {
@@ -193,10 +197,9 @@ impl Tx {
             let mut query = QueryBuilder::new(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM gateways AS g WHERE g.gateway_id > "
+                " FROM gateways AS g WHERE TRUE"
             ));
-            query.push_bind(filter.after.as_str());
-            push_query(&mut query, &filter.query);
+            push_query_after(&mut query, &filter.query, &filter.after);
             query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(filter.limit);
             query
