@@ -38,6 +38,7 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         gateway::list::list,
         gateway::get::get,
         statistics::get::get,
+        statistics::timeline::timeline,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

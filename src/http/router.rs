@@ -50,6 +50,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
         .route("/api/ota/statistics", get(statistics::get::get))
+        .route(
+            "/api/ota/statistics/timeline",
+            get(statistics::timeline::timeline),
+        )
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))

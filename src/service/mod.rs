@@ -33,7 +33,7 @@ pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
-pub use statistics::{Statistics, VersionStatistics};
+pub use statistics::{Counts, Statistics, Timeline};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
 

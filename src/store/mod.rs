@@ -27,5 +27,5 @@ pub use firmwares::FirmwareFilter;
 pub use gateways::GatewayFilter;
 pub use inbox::InboxMessage;
 pub use mqtt_sessions::SessionLease;
-pub use statistics::{StatisticsFilter, StatisticsRow};
+pub use statistics::{Percentiles, StatisticsFilter, StatisticsRow, TimelineRow};
 pub use tasks::TaskFilter;
