@@ -74,6 +74,8 @@ impl App {
                     pending: config.pending_timeout,
                     silence: config.task_timeout,
                 },
+                history_kept: TimeDelta::days(config.history_days.into()),
+                events_kept: TimeDelta::days(config.event_days.into()),
                 topics: topics.clone(),
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
             },

@@ -80,6 +80,12 @@ pub struct Options {
     /// Wait for a gateway's first answer, in seconds, before the upgrade fails [default: 604800]
     #[arg(long, env = "AIRLIFT_PENDING_TIMEOUT_SECONDS", value_name = "SECONDS")]
     pub pending_timeout_seconds: Option<u64>,
+    /// Days for which ended tasks and rollouts are kept [default: 365]
+    #[arg(long, env = "AIRLIFT_HISTORY_DAYS", value_name = "DAYS")]
+    pub history_days: Option<u32>,
+    /// Days for which events are kept [default: 30]
+    #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
+    pub event_days: Option<u32>,
     /// How the log is written [default: text]
     #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -103,6 +109,8 @@ pub struct Config {
     pub upload_bytes_max: u64,
     pub task_timeout: Duration,
     pub pending_timeout: Duration,
+    pub history_days: u32,
+    pub event_days: u32,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -144,6 +152,8 @@ impl Options {
             upload_bytes_max,
             task_timeout_seconds,
             pending_timeout_seconds,
+            history_days,
+            event_days,
             log_format,
             log,
         ))
@@ -183,6 +193,8 @@ impl Options {
                 self.pending_timeout_seconds,
                 7 * 24 * 3600,
             )?,
+            history_days: days("history-days", self.history_days, 365)?,
+            event_days: days("event-days", self.event_days, 30)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
@@ -246,6 +258,17 @@ fn seconds(flag: &str, value: Option<u64>, default: u64) -> Result<Duration> {
     Ok(Duration::from_secs(value))
 }
 
+fn days(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
+    /// A hundred years, for those who keep everything.
+    const DAYS_MAX: u32 = 36_525;
+    let value = value.unwrap_or(default);
+    ensure!(
+        (1..=DAYS_MAX).contains(&value),
+        "--{flag} {value} must be between 1 and {DAYS_MAX}"
+    );
+    Ok(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +307,8 @@ mod tests {
             upload_bytes_max: Some(1),
             task_timeout_seconds: Some(1),
             pending_timeout_seconds: Some(1),
+            history_days: Some(1),
+            event_days: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
         }
@@ -329,6 +354,14 @@ mod tests {
             },
             Options {
                 task_timeout_seconds: Some(0),
+                ..Options::default()
+            },
+            Options {
+                history_days: Some(0),
+                ..Options::default()
+            },
+            Options {
+                event_days: Some(36_526),
                 ..Options::default()
             },
         ] {

@@ -13,7 +13,7 @@ mod task;
 mod task_status;
 mod timeline;
 
-pub use clock::Clock;
+pub use clock::{Clock, last_id_at};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,

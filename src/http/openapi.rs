@@ -33,6 +33,8 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         upgrade::trigger::trigger,
         task::newest::newest,
         task::list::list,
+        task::export::export,
+        task::events::events,
         task::cancel::cancel,
         task::retry::retry,
         gateway::list::list,

@@ -15,11 +15,12 @@ const RECOVER_INTERVAL: Duration = Duration::from_secs(2);
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
     tokio::select! {
-        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), sweep(&service)) } => {}
+        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), sweep(&service), forget(&service)) } => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -55,6 +56,13 @@ async fn sweep(service: &Service) {
             tracing::info!(files, "abandoned files deleted");
         }
         sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+async fn forget(service: &Service) {
+    loop {
+        report("delete history", service.delete_history().await);
+        sleep(FORGET_INTERVAL).await;
     }
 }
 

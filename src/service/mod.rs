@@ -7,6 +7,7 @@
 mod cancel_upgrade;
 mod change_firmware_status;
 mod delete_firmware;
+mod delete_history;
 mod dispatch_commands;
 mod download_firmware;
 mod error;
@@ -24,6 +25,7 @@ mod upload_firmware;
 use std::sync::Arc;
 
 use airlift_proto::Topics;
+use chrono::TimeDelta;
 use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
@@ -56,6 +58,10 @@ pub struct Settings {
     /// Bytes of one upload.
     pub upload_bytes_max: u64,
     pub deadlines: TaskDeadlines,
+    /// How long ended tasks and rollouts are kept.
+    pub history_kept: TimeDelta,
+    /// How long events are kept.
+    pub events_kept: TimeDelta,
     pub topics: Topics,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod firmwares;
 mod gateways;
+mod history;
 mod inbox;
 mod mqtt_sessions;
 mod statistics;
