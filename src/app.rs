@@ -75,6 +75,8 @@ impl App {
                     silence: config.task_timeout,
                     confirm: config.confirm_timeout,
                 },
+                history_kept: TimeDelta::days(config.history_days.into()),
+                events_kept: TimeDelta::days(config.event_days.into()),
                 topics: topics.clone(),
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
             },

@@ -38,6 +38,7 @@ pub struct Metrics {
     pub broker_connected: Gauge,
     pub upload_bytes: Counter,
     pub download_bytes: Counter,
+    pub history_deleted: Family<KindLabel, Counter>,
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
@@ -119,6 +120,11 @@ impl Metrics {
                 "airlift_download_bytes",
                 "Bytes of firmware promised to gateways",
                 Counter::default()
+            ),
+            history_deleted: register!(
+                "airlift_history_deleted",
+                "Old tasks, events and rollouts deleted",
+                Family::default()
             ),
             ota_success: register!(
                 "ota_success",

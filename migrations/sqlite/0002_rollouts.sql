@@ -110,4 +110,4 @@ CREATE TABLE events (
     created_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_task ON events (task_id, event_id) WHERE task_id IS NOT NULL;
-CREATE INDEX events_created ON events (created_at);
+CREATE INDEX events_kind ON events (kind, created_at);

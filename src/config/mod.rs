@@ -84,6 +84,12 @@ pub struct Options {
     /// [default: 3600]
     #[arg(long, env = "AIRLIFT_CONFIRM_TIMEOUT_SECONDS", value_name = "SECONDS")]
     pub confirm_timeout_seconds: Option<u64>,
+    /// Days for which ended tasks and rollouts are kept [default: 365]
+    #[arg(long, env = "AIRLIFT_HISTORY_DAYS", value_name = "DAYS")]
+    pub history_days: Option<u32>,
+    /// Days for which events are kept [default: 30]
+    #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
+    pub event_days: Option<u32>,
     /// How the log is written [default: text]
     #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -108,6 +114,8 @@ pub struct Config {
     pub task_timeout: Duration,
     pub pending_timeout: Duration,
     pub confirm_timeout: Duration,
+    pub history_days: u32,
+    pub event_days: u32,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -150,6 +158,8 @@ impl Options {
             task_timeout_seconds,
             pending_timeout_seconds,
             confirm_timeout_seconds,
+            history_days,
+            event_days,
             log_format,
             log,
         ))
@@ -194,6 +204,8 @@ impl Options {
                 self.confirm_timeout_seconds,
                 3600,
             )?,
+            history_days: days("history-days", self.history_days, 365)?,
+            event_days: days("event-days", self.event_days, 30)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
@@ -257,6 +269,17 @@ fn seconds(flag: &str, value: Option<u64>, default: u64) -> Result<Duration> {
     Ok(Duration::from_secs(value))
 }
 
+fn days(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
+    /// A hundred years, for those who keep everything.
+    const DAYS_MAX: u32 = 36_525;
+    let value = value.unwrap_or(default);
+    ensure!(
+        (1..=DAYS_MAX).contains(&value),
+        "--{flag} {value} must be between 1 and {DAYS_MAX}"
+    );
+    Ok(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +319,8 @@ mod tests {
             task_timeout_seconds: Some(1),
             pending_timeout_seconds: Some(1),
             confirm_timeout_seconds: Some(1),
+            history_days: Some(1),
+            event_days: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
         }
@@ -341,6 +366,14 @@ mod tests {
             },
             Options {
                 task_timeout_seconds: Some(0),
+                ..Options::default()
+            },
+            Options {
+                history_days: Some(0),
+                ..Options::default()
+            },
+            Options {
+                event_days: Some(36_526),
                 ..Options::default()
             },
         ] {

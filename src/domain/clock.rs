@@ -63,6 +63,12 @@ impl Clock {
     }
 }
 
+/// No id that was made up to `time` is greater.
+pub fn last_id_at(time: DateTime<Utc>) -> Uuid {
+    let milliseconds = time.timestamp_millis().max(0).unsigned_abs();
+    Uuid::from_u128(u128::from(milliseconds) << 80 | u128::MAX >> 48)
+}
+
 fn id_at(time: DateTime<Utc>) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(
         NoContext,
@@ -85,5 +91,14 @@ mod tests {
             assert!(next > last, "{step}");
             last = next;
         }
+    }
+
+    #[test]
+    fn the_last_id_at_a_time_lies_between_those_of_then_and_later() {
+        let clock = Clock::manual(DateTime::from_timestamp(1_770_000_000, 0).unwrap());
+        let last = last_id_at(clock.now());
+        assert!(clock.new_id() <= last);
+        clock.advance(TimeDelta::milliseconds(1));
+        assert!(clock.new_id() > last);
     }
 }

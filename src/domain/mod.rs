@@ -14,9 +14,10 @@ mod rollout;
 mod tags;
 mod task;
 mod task_status;
+mod timeline;
 mod version_rules;
 
-pub use clock::Clock;
+pub use clock::{Clock, last_id_at};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,
@@ -43,6 +44,7 @@ pub use tags::{
 };
 pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;
+pub use timeline::Interval;
 pub use version_rules::{
     Candidate, VersionRefusal, eligibility, is_downgrade, lowest_start, plan_path,
 };

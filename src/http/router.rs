@@ -50,7 +50,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/task/{id}", get(task::newest::newest))
         .route("/api/ota/task/{id}/cancel", post(task::cancel::cancel))
         .route("/api/ota/task/{id}/retry", post(task::retry::retry))
+        .route("/api/ota/task/{id}/events", get(task::events::events))
         .route("/api/ota/tasks", get(task::list::list))
+        .route("/api/ota/tasks.csv", get(task::export::export))
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
         .route(
@@ -75,6 +77,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/rollouts/{id}/cancel", post(rollout::act::cancel))
         .route("/api/ota/rollouts/{id}/retry", post(rollout::act::retry))
         .route("/api/ota/statistics", get(statistics::get::get))
+        .route(
+            "/api/ota/statistics/timeline",
+            get(statistics::timeline::timeline),
+        )
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))

@@ -17,11 +17,19 @@ const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between two looks at rollouts: other servers may have made or changed one.
 const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
     tokio::select! {
-        _ = async { tokio::join!(dispatch(&service), recover(&service), expire(&service), roll_out(&service), sweep(&service)) } => {}
+        _ = async { tokio::join!(
+            dispatch(&service),
+            recover(&service),
+            expire(&service),
+            roll_out(&service),
+            sweep(&service),
+            forget(&service),
+        ) } => {}
         () = shutdown.cancelled() => {}
     }
 }
@@ -64,6 +72,13 @@ async fn sweep(service: &Service) {
             tracing::info!(files, "abandoned files deleted");
         }
         sleep(SWEEP_INTERVAL).await;
+    }
+}
+
+async fn forget(service: &Service) {
+    loop {
+        report("delete history", service.delete_history().await);
+        sleep(FORGET_INTERVAL).await;
     }
 }
 

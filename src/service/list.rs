@@ -1,9 +1,11 @@
 use std::collections::HashMap;
 
+use uuid::Uuid;
+
 use super::{Error, Result, Service, trigger_upgrade::check_gateway_id};
 use crate::{
-    domain::{Firmware, Gateway, GatewayQuery, Task, latest, needs_upgrade},
-    store::{FirmwareFilter, GatewayFilter, TaskFilter, Tx},
+    domain::{EventKind, Firmware, Gateway, GatewayQuery, Task, latest, needs_upgrade},
+    store::{FirmwareFilter, GatewayFilter, StoredEvent, TaskFilter, Tx},
 };
 
 /// Some of a list, and whether there is more.
@@ -44,6 +46,20 @@ impl Service {
         filter.limit += 1;
         let mut tx = self.db.read().await?;
         Ok(Page::cut(tx.tasks(&filter).await?, limit))
+    }
+
+    /// What happened to a task, oldest first.
+    pub async fn task_events(&self, task_id: Uuid) -> Result<Vec<StoredEvent>> {
+        let mut tx = self.db.read().await?;
+        if tx.task(task_id).await?.is_none() {
+            return Err(Error::not_found(
+                "task_not_found",
+                format!("there is no task {task_id}: GET /api/ota/tasks lists those there are"),
+            ));
+        }
+        let mut events = tx.task_events(task_id).await?;
+        events.retain(|it| matches!(it.event.kind, EventKind::Task | EventKind::TaskProgress));
+        Ok(events)
     }
 
     /// The gateway's newest task.

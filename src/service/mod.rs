@@ -7,6 +7,7 @@
 mod cancel_upgrade;
 mod change_firmware_status;
 mod delete_firmware;
+mod delete_history;
 mod dispatch_commands;
 mod download_firmware;
 mod error;
@@ -26,6 +27,7 @@ mod upload_firmware;
 use std::sync::Arc;
 
 use airlift_proto::Topics;
+use chrono::TimeDelta;
 use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
@@ -36,7 +38,7 @@ pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
-pub use statistics::{Statistics, VersionStatistics};
+pub use statistics::{Counts, Statistics, Timeline};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
 
@@ -61,6 +63,10 @@ pub struct Settings {
     /// Bytes of one upload.
     pub upload_bytes_max: u64,
     pub deadlines: TaskDeadlines,
+    /// How long ended tasks and rollouts are kept.
+    pub history_kept: TimeDelta,
+    /// How long events are kept.
+    pub events_kept: TimeDelta,
     pub topics: Topics,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,

@@ -4,6 +4,7 @@ use airlift_proto::{Message, Report, Status, TopicKind};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Error, Result, Service, inbox::message_id};
 use crate::{
@@ -114,10 +115,12 @@ impl Service {
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
+        let mut reports = Vec::new();
         for (gateway_id, said) in by_gateway {
-            self.record_gateway(&mut tx, gateway_id, said, now, &mut tally)
+            self.record_gateway(&mut tx, gateway_id, said, now, &mut tally, &mut reports)
                 .await?;
         }
+        tx.put_task_reports(&reports, now).await?;
         self.forget_inbox(&mut tx, messages).await?;
         tx.commit().await?;
         self.metrics
@@ -187,7 +190,8 @@ impl Service {
         Ok((gateway_id, said))
     }
 
-    /// Applies what one gateway said, in its order, and writes the gateway and each task once.
+    /// Applies what one gateway said, in its order, and writes the gateway and each task once. Its
+    /// progress reports go to `reports`.
     async fn record_gateway(
         &self,
         tx: &mut Tx,
@@ -195,6 +199,7 @@ impl Service {
         said: Vec<Said>,
         now: DateTime<Utc>,
         tally: &mut Tally,
+        reports: &mut Vec<(Uuid, Progress)>,
     ) -> Result<()> {
         let mut gateway = tx
             .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))
@@ -239,9 +244,9 @@ impl Service {
                             continue;
                         }
                     };
-                    tx.put_task_report(task.now.task_id, &report, now).await?;
                     let deadlines = &self.settings.deadlines;
                     task.now.take_progress(&report, now, deadlines);
+                    reports.push((task.now.task_id, report));
                 }
             }
             tally.stored.push(kind);

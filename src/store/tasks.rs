@@ -325,24 +325,27 @@ impl Tx {
         .collect()
     }
 
-    /// Keeps what a gateway reported; the same report again is kept once.
-    pub async fn put_task_report(
+    /// Keeps what gateways reported of tasks; the same report again is kept once.
+    pub async fn put_task_reports(
         &mut self,
-        task_id: Uuid,
-        report: &Progress,
+        reports: &[(Uuid, Progress)],
         now: DateTime<Utc>,
     ) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "INSERT INTO task_reports (task_id, state, progress, received_at)
-             VALUES ($1, $2, $3, $4) ON CONFLICT (task_id, state, progress) DO NOTHING",
-        )
-        .bind(task_id)
-        .bind(report.status.as_str())
-        .bind(report.progress)
-        .bind(now)
-        .execute(conn)
-        .await
-        .map(drop))?;
+        for reports in reports.chunks(ROWS_PER_INSERT) {
+            on!(self, |conn| {
+                let mut query = QueryBuilder::new(
+                    "INSERT INTO task_reports (task_id, state, progress, received_at) ",
+                );
+                query.push_values(reports, |mut row, (task_id, report)| {
+                    row.push_bind(task_id)
+                        .push_bind(report.status.as_str())
+                        .push_bind(report.progress)
+                        .push_bind(now);
+                });
+                query.push(" ON CONFLICT (task_id, state, progress) DO NOTHING");
+                query.build().execute(conn).await.map(drop)
+            })?;
+        }
         Ok(())
     }
 

@@ -18,50 +18,191 @@ async fn every_refusal_has_its_sentence() {
     run(&app, &ids("g", 3), "1.0.1").await;
     let window = |from: &str, to: &str, timezone: &str| json!({ "version": "1.0.2", "window": { "from": from, "to": to, "timezone": timezone } });
     for (request, status, code, words) in [
-        (json!({ "version": "9.9.9" }), 404, "firmware_not_found", "9.9.9"),
-        (json!({ "version": "1.0.3" }), 409, "firmware_not_installable", "draft"),
-        (json!({ "version": "1.0.2", "deviceType": "other" }), 404, "firmware_not_found", "other"),
-        (json!({ "version": "1.0.2", "target": { "gatewayIds": [] } }), 400, "empty_target", "empty"),
-        (json!({ "version": "1.0.2", "target": { "gatewayIds": ["g000", "nobody"] } }), 404, "gateway_not_found", "nobody"),
-        (json!({ "version": "1.0.2", "target": { "tags": { "site": "moon" } } }), 409, "empty_target", "matches the target"),
-        (json!({ "version": "1.0.2", "target": { "currentVersion": ">=1.0.2" } }), 409, "empty_target", "matches the target"),
-        (json!({ "version": "1.0.2", "target": { "currentVersion": "old" } }), 400, "invalid_target", "`old`"),
-        (json!({ "version": "1.0.2", "target": { "filter": "colour:red" } }), 400, "invalid_target", "colour:red"),
-        (json!({ "version": "1.0.2", "target": { "tags": { "": "x" } } }), 400, "invalid_target", "key"),
-        (json!({ "version": "1.0.2", "target": { "site": "lab" } }), 400, "invalid_json", "site"),
-        (json!({ "version": "1.0.2", "waves": [] }), 400, "waves_empty", "[100]"),
-        (json!({ "version": "1.0.2", "waves": [50, 10] }), 400, "waves_not_rising", "10 %"),
-        (json!({ "version": "1.0.2", "waves": [50, 50] }), 400, "waves_not_rising", "50 %"),
-        (json!({ "version": "1.0.2", "waves": [50, 120] }), 400, "wave_above_100", "120"),
-        (json!({ "version": "1.0.2", "waves": [0, 100] }), 400, "wave_zero", "0 %"),
-        (window("01:00", "01:00", "Asia/Shanghai"), 400, "window_empty", "01:00"),
-        (window("01:00", "05:00", "Asia/Atlantis"), 400, "unknown_timezone", "Atlantis"),
-        (window("25:00", "05:00", "Asia/Shanghai"), 400, "invalid_window_time", "25:00"),
-        (json!({ "version": "1.0.2", "maxInFlight": 0 }), 400, "invalid_max_in_flight", "0"),
-        (json!({ "version": "1.0.2", "commandsPerMinute": 0 }), 400, "invalid_commands_per_minute", "0"),
-        (json!({ "version": "1.0.2", "haltAtFailurePercent": 101 }), 400, "invalid_halt_percent", "101"),
-        (json!({ "version": "1.0.2", "taskTimeoutSeconds": 0 }), 400, "invalid_task_timeout", "0"),
-        (json!({ "version": "1.0.2", "joinUntil": "2020-01-01T00:00:00Z" }), 400, "join_until_past", "2020"),
-        (json!({ "version": "1.0.2", "seed": -1 }), 400, "invalid_seed", "-1"),
-        (json!({ "version": "1.0.2", "wafes": [100] }), 400, "invalid_json", "wafes"),
+        (
+            json!({ "version": "9.9.9" }),
+            404,
+            "firmware_not_found",
+            "9.9.9",
+        ),
+        (
+            json!({ "version": "1.0.3" }),
+            409,
+            "firmware_not_installable",
+            "draft",
+        ),
+        (
+            json!({ "version": "1.0.2", "deviceType": "other" }),
+            404,
+            "firmware_not_found",
+            "other",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "gatewayIds": [] } }),
+            400,
+            "empty_target",
+            "empty",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "gatewayIds": ["g000", "nobody"] } }),
+            404,
+            "gateway_not_found",
+            "nobody",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "tags": { "site": "moon" } } }),
+            409,
+            "empty_target",
+            "matches the target",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "currentVersion": ">=1.0.2" } }),
+            409,
+            "empty_target",
+            "matches the target",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "currentVersion": "old" } }),
+            400,
+            "invalid_target",
+            "`old`",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "filter": "colour:red" } }),
+            400,
+            "invalid_target",
+            "colour:red",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "tags": { "": "x" } } }),
+            400,
+            "invalid_target",
+            "key",
+        ),
+        (
+            json!({ "version": "1.0.2", "target": { "site": "lab" } }),
+            400,
+            "invalid_json",
+            "site",
+        ),
+        (
+            json!({ "version": "1.0.2", "waves": [] }),
+            400,
+            "waves_empty",
+            "[100]",
+        ),
+        (
+            json!({ "version": "1.0.2", "waves": [50, 10] }),
+            400,
+            "waves_not_rising",
+            "10 %",
+        ),
+        (
+            json!({ "version": "1.0.2", "waves": [50, 50] }),
+            400,
+            "waves_not_rising",
+            "50 %",
+        ),
+        (
+            json!({ "version": "1.0.2", "waves": [50, 120] }),
+            400,
+            "wave_above_100",
+            "120",
+        ),
+        (
+            json!({ "version": "1.0.2", "waves": [0, 100] }),
+            400,
+            "wave_zero",
+            "0 %",
+        ),
+        (
+            window("01:00", "01:00", "Asia/Shanghai"),
+            400,
+            "window_empty",
+            "01:00",
+        ),
+        (
+            window("01:00", "05:00", "Asia/Atlantis"),
+            400,
+            "unknown_timezone",
+            "Atlantis",
+        ),
+        (
+            window("25:00", "05:00", "Asia/Shanghai"),
+            400,
+            "invalid_window_time",
+            "25:00",
+        ),
+        (
+            json!({ "version": "1.0.2", "maxInFlight": 0 }),
+            400,
+            "invalid_max_in_flight",
+            "0",
+        ),
+        (
+            json!({ "version": "1.0.2", "commandsPerMinute": 0 }),
+            400,
+            "invalid_commands_per_minute",
+            "0",
+        ),
+        (
+            json!({ "version": "1.0.2", "haltAtFailurePercent": 101 }),
+            400,
+            "invalid_halt_percent",
+            "101",
+        ),
+        (
+            json!({ "version": "1.0.2", "taskTimeoutSeconds": 0 }),
+            400,
+            "invalid_task_timeout",
+            "0",
+        ),
+        (
+            json!({ "version": "1.0.2", "joinUntil": "2020-01-01T00:00:00Z" }),
+            400,
+            "join_until_past",
+            "2020",
+        ),
+        (
+            json!({ "version": "1.0.2", "seed": -1 }),
+            400,
+            "invalid_seed",
+            "-1",
+        ),
+        (
+            json!({ "version": "1.0.2", "wafes": [100] }),
+            400,
+            "invalid_json",
+            "wafes",
+        ),
     ] {
         for path in [ROLLOUTS, DRY_RUN] {
             // A dry run of nobody says who is left out instead.
             if path == DRY_RUN && status == 409 && code == "empty_target" {
                 continue;
             }
-            let message = app.post_json(path, request.clone()).await.refused(status, code);
+            let message = app
+                .post_json(path, request.clone())
+                .await
+                .refused(status, code);
             assert!(message.contains(words), "{request}: {message}");
         }
     }
     app.post(ROLLOUTS).await.refused(400, "no_body");
     assert_eq!(app.get(ROLLOUTS).await.data()["items"], json!([]));
     let path = format!("{ROLLOUTS}/{}", uuid::Uuid::nil());
-    for path in [path.clone(), format!("{path}/tasks"), format!("{path}/gateways")] {
+    for path in [
+        path.clone(),
+        format!("{path}/tasks"),
+        format!("{path}/gateways"),
+    ] {
         app.get(&path).await.refused(404, "rollout_not_found");
     }
-    app.post(&format!("{path}/pause")).await.refused(404, "rollout_not_found");
-    app.get("/api/ota/rollouts/x").await.refused(400, "invalid_rollout_id");
+    app.post(&format!("{path}/pause"))
+        .await
+        .refused(404, "rollout_not_found");
+    app.get("/api/ota/rollouts/x")
+        .await
+        .refused(400, "invalid_rollout_id");
     app.stop().await;
 }
 
@@ -89,10 +230,14 @@ async fn motley(app: &TestApp) {
 #[tokio::test]
 async fn a_dry_run_says_who_would_get_what_and_the_rollout_does_that() {
     for postgres in [false, true] {
-        let setup = Setup { postgres, ..Setup::default() };
+        let setup = Setup {
+            postgres,
+            ..Setup::default()
+        };
         let app = setup.start().await;
         motley(&app).await;
-        let request = json!({ "version": "2.0.0", "waves": [50, 100], "seed": 7, "jitterSeconds": 0 });
+        let request =
+            json!({ "version": "2.0.0", "waves": [50, 100], "seed": 7, "jitterSeconds": 0 });
         let said = app.post_json(DRY_RUN, request.clone()).await.data();
         assert_eq!(said["included"], 6);
         assert_eq!(said["excluded"], 9);
@@ -100,11 +245,20 @@ async fn a_dry_run_says_who_would_get_what_and_the_rollout_does_that() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|it| (it["reason"].as_str().unwrap(), it["total"].as_i64().unwrap()))
+            .map(|it| {
+                (
+                    it["reason"].as_str().unwrap(),
+                    it["total"].as_i64().unwrap(),
+                )
+            })
             .collect();
         assert_eq!(
             reasons,
-            [("already_runs", 3), ("downgrade", 3), ("version_unknown", 3)]
+            [
+                ("already_runs", 3),
+                ("downgrade", 3),
+                ("version_unknown", 3)
+            ]
         );
         let gateways = said["gateways"]["items"].as_array().unwrap();
         assert_eq!(gateways.len(), 15);
@@ -128,7 +282,10 @@ async fn a_dry_run_says_who_would_get_what_and_the_rollout_does_that() {
         // Those in between go there by themselves.
         let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
         assert_eq!(ended["counters"]["confirmed"], 6, "{ended}");
-        let versions = app.get("/api/ota/gateways?currentVersion=2.0.0").await.data();
+        let versions = app
+            .get("/api/ota/gateways?currentVersion=2.0.0")
+            .await
+            .data();
         assert_eq!(versions["items"].as_array().unwrap().len(), 9);
         app.stop().await;
     }
@@ -155,15 +312,23 @@ async fn a_target_is_what_all_its_parts_mean() {
     run(&app, &ids("b", 4), "1.0.1").await;
     for id in ["a000", "a001", "b000", "b001"] {
         let tags = json!({ "tags": { "site": "lab", "floor": id } });
-        app.patch_json(&format!("/api/ota/gateways/{id}"), tags).await.data();
+        app.patch_json(&format!("/api/ota/gateways/{id}"), tags)
+            .await
+            .data();
     }
     for (target, expected) in [
         (json!({}), 8),
         (json!({ "tags": { "site": "lab" } }), 4),
         (json!({ "tags": { "site": "lab", "floor": "a001" } }), 1),
         (json!({ "currentVersion": "<1.0.1" }), 4),
-        (json!({ "tags": { "site": "lab" }, "currentVersion": "1.0.1" }), 2),
-        (json!({ "gatewayIds": ["a000", "a003", "b000"], "tags": { "site": "lab" } }), 2),
+        (
+            json!({ "tags": { "site": "lab" }, "currentVersion": "1.0.1" }),
+            2,
+        ),
+        (
+            json!({ "gatewayIds": ["a000", "a003", "b000"], "tags": { "site": "lab" } }),
+            2,
+        ),
         (json!({ "filter": "id:b* tag:floor" }), 2),
     ] {
         let request = json!({ "version": "1.0.2", "target": target });
@@ -178,7 +343,11 @@ async fn a_batch_of_a_percentage_ends_with_it() {
     let app = TestApp::start().await;
     app.released("1.0.2").await;
     run(&app, &ids("g", 20), "1.0.1").await;
-    let id = create(&app, json!({ "version": "1.0.2", "waves": [5, 25], "jitterSeconds": 0 })).await;
+    let id = create(
+        &app,
+        json!({ "version": "1.0.2", "waves": [5, 25], "jitterSeconds": 0 }),
+    )
+    .await;
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["total"], 5);
     assert_eq!(members(&app, &id, "").await.len(), 5);
@@ -205,6 +374,9 @@ async fn an_upgrade_that_is_under_way_is_taken_over_or_left_alone() {
     assert_eq!(ended["counters"]["skipped"], 1, "{ended}");
     assert_eq!(app.task("g000").await["taskId"], same["taskId"]);
     let left: Value = app.task("g001").await;
-    assert_eq!((&left["taskId"], &left["status"]), (&other["taskId"], &json!("pending")));
+    assert_eq!(
+        (&left["taskId"], &left["status"]),
+        (&other["taskId"], &json!("pending"))
+    );
     app.stop().await;
 }

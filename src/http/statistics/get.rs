@@ -1,17 +1,25 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
+use super::{CountsDto, count_columns};
 use crate::{
     http::{
+        csv_answer::{self, FormatDto, wants_csv},
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
         extract::ApiQuery,
     },
-    service::{Service, StatisticsFilter, VersionStatistics},
+    service::{Service, StatisticsFilter},
 };
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -21,8 +29,14 @@ pub struct StatisticsQuery {
     /// The target version.
     version: Option<String>,
     device_type: Option<String>,
+    rollout_id: Option<Uuid>,
     /// Only tasks made at or after this time (RFC 3339).
     since: Option<DateTime<Utc>>,
+    /// Only tasks made before this time (RFC 3339).
+    until: Option<DateTime<Utc>>,
+    /// `csv` does what `Accept: text/csv` does.
+    #[param(inline)]
+    format: Option<FormatDto>,
 }
 
 /// How upgrades went.
@@ -34,48 +48,26 @@ pub struct StatisticsDto {
     pub all: CountsDto,
     /// By target version.
     pub by_version: BTreeMap<String, CountsDto>,
+    /// Tasks of rollouts, by `rolloutId`.
+    pub by_rollout: BTreeMap<Uuid, CountsDto>,
     /// Failed tasks by error code.
     pub by_error_code: BTreeMap<String, i64>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = Counts)]
-pub struct CountsDto {
-    pub total: i64,
-    pub completed: i64,
-    pub failed: i64,
-    /// Of all tasks.
-    #[schema(examples("98.50%"))]
-    pub success_rate: String,
-    /// Of all tasks.
-    #[schema(examples("1.50%"))]
-    pub failure_rate: String,
-    /// Seconds a completed task took on average.
-    pub avg_duration: f64,
-}
-
-impl From<VersionStatistics> for CountsDto {
-    fn from(counts: VersionStatistics) -> Self {
-        CountsDto {
-            total: counts.total,
-            completed: counts.completed,
-            failed: counts.failed,
-            success_rate: format!("{:.2}%", counts.success_rate()),
-            failure_rate: format!("{:.2}%", counts.failure_rate()),
-            avg_duration: (counts.avg_duration() * 1000.0).round() / 1000.0,
-        }
-    }
-}
-
 /// How upgrades went
+///
+/// As CSV each row has in `group` what it counts: `all`, a `version`, a `rollout` or an
+/// `errorCode`; `key` names it.
 #[utoipa::path(
     get,
     path = "/api/ota/statistics",
     tag = "statistics",
     params(StatisticsQuery),
     responses(
-        (status = 200, description = "The counts", body = Envelope<StatisticsDto>),
+        (status = 200, description = "The counts", content(
+            (Envelope<StatisticsDto> = "application/json"),
+            (String = "text/csv"),
+        )),
         (status = 400, description = "A parameter that makes no sense", body = ErrorEnvelope),
         (status = 503, description = "Database away", body = ErrorEnvelope),
     )
@@ -83,21 +75,77 @@ impl From<VersionStatistics> for CountsDto {
 pub async fn get(
     State(service): State<Arc<Service>>,
     ApiQuery(query): ApiQuery<StatisticsQuery>,
-) -> Result<Envelope<StatisticsDto>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let statistics = service
         .statistics(StatisticsFilter {
             version: query.version,
             device_type: query.device_type,
+            rollout_id: query.rollout_id,
             since: query.since,
+            until: query.until,
         })
         .await?;
-    Ok(Envelope::of(StatisticsDto {
+    let statistics = StatisticsDto {
         all: statistics.all.into(),
         by_version: statistics
             .by_version
             .into_iter()
             .map(|(version, counts)| (version, counts.into()))
             .collect(),
+        by_rollout: statistics
+            .by_rollout
+            .into_iter()
+            .map(|(rollout_id, counts)| (rollout_id, counts.into()))
+            .collect(),
         by_error_code: statistics.by_error_code,
-    }))
+    };
+    match wants_csv(query.format, &headers) {
+        true => csv_answer::table(
+            "statistics",
+            &count_columns!("group", "key"),
+            rows(statistics),
+        ),
+        false => Ok(Envelope::of(statistics).into_response()),
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    group: &'static str,
+    key: String,
+    #[serde(flatten)]
+    counts: serde_json::Value,
+}
+
+fn rows(statistics: StatisticsDto) -> Vec<Row> {
+    let row = |group, key, counts: CountsDto| Row {
+        group,
+        key,
+        counts: json!(counts),
+    };
+    let mut rows = vec![row("all", String::new(), statistics.all)];
+    rows.extend(
+        statistics
+            .by_version
+            .into_iter()
+            .map(|(version, counts)| row("version", version, counts)),
+    );
+    rows.extend(
+        statistics
+            .by_rollout
+            .into_iter()
+            .map(|(rollout_id, counts)| row("rollout", rollout_id.to_string(), counts)),
+    );
+    rows.extend(
+        statistics
+            .by_error_code
+            .into_iter()
+            .map(|(key, tasks)| Row {
+                group: "errorCode",
+                key,
+                counts: json!({ "total": tasks, "failed": tasks }),
+            }),
+    );
+    rows
 }

@@ -1,6 +1,8 @@
 //! `/api/ota/task` and `/api/ota/tasks`
 
 pub mod cancel;
+pub mod events;
+pub mod export;
 pub mod list;
 pub mod newest;
 pub mod retry;
@@ -46,6 +48,14 @@ pub struct TaskDto {
     pub complete_time: Option<DateTime<Utc>>,
     /// When a heartbeat with the target version proved that it runs.
     pub confirmed_at: Option<DateTime<Utc>>,
+    /// Seconds from `startTime` to `completeTime`; null while it runs.
+    pub duration: Option<f64>,
+    /// The rollout that made it.
+    pub rollout_id: Option<Uuid>,
+    /// The gateway is asked not to begin before.
+    pub not_before: Option<DateTime<Utc>>,
+    /// The versions that it goes through, `toVersion` first; null if that is the last.
+    pub path: Option<Vec<String>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -112,6 +122,10 @@ impl From<Task> for TaskDto {
             start_time: Some(task.start_time),
             complete_time: task.complete_time,
             confirmed_at: task.confirmed_at,
+            duration: task.duration_ms.map(|ms| ms as f64 / 1000.0),
+            rollout_id: task.rollout_id,
+            not_before: task.not_before,
+            path: Some(task.path).filter(|path| !path.is_empty()),
             created_at: task.created_at,
             updated_at: task.updated_at,
         }

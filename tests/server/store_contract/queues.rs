@@ -33,18 +33,17 @@ pub(super) async fn a_report_is_kept_once(f: Fixture) {
         error_message: None,
         timestamp: None,
     };
-    for (progress, second) in [(0, 1), (10, 2), (10, 3)] {
-        tx.put_task_report(id(1), &report(progress), at(second))
-            .await
-            .unwrap();
+    tx.put_task_reports(&[], at(0)).await.unwrap();
+    for (progresses, second) in [([0, 10], 1), ([10, 20], 2), ([30, 30], 3)] {
+        let reports = progresses.map(|progress| (id(1), report(progress)));
+        tx.put_task_reports(&reports, at(second)).await.unwrap();
     }
+    let nobodys = [(id(7), report(0))];
     assert_eq!(
         tx.task_reports(id(1)).await.unwrap(),
-        [
-            ("downloading".to_owned(), 0),
-            ("downloading".to_owned(), 10)
-        ]
+        [0, 10, 20, 30].map(|progress| ("downloading".to_owned(), progress))
     );
+    assert!(tx.put_task_reports(&nobodys, at(4)).await.is_err());
 }
 
 pub(super) async fn commands_are_due_in_order_and_leave_the_outbox(f: Fixture) {
