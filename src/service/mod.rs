@@ -16,6 +16,7 @@ mod hold_mqtt_session;
 mod inbox;
 mod list;
 mod make_task;
+mod next_step;
 mod record_messages;
 mod statistics;
 mod sweep_blobs;
