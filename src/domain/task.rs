@@ -84,18 +84,18 @@ pub enum Outcome {
 /// What a trigger for a gateway leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TriggerDecision {
-    /// No active task: make one.
+    /// No upgrade under way: make one.
     Create,
-    /// The active task already leads to that version, if over others: return it.
+    /// The task under way leads to that version, if over others: return it.
     Return,
-    /// Forced: cancel the active task, make a new one.
+    /// Forced: cancel the task under way, make a new one.
     Replace,
     /// Another version is on its way.
     Conflict,
 }
 
-pub fn decide_trigger(active: Option<&Task>, to_version: &str, forced: bool) -> TriggerDecision {
-    match active {
+pub fn decide_trigger(under_way: Option<&Task>, to_version: &str, forced: bool) -> TriggerDecision {
+    match under_way {
         None => TriggerDecision::Create,
         Some(task) if task.final_version() == to_version => TriggerDecision::Return,
         Some(_) if forced => TriggerDecision::Replace,
@@ -107,6 +107,13 @@ impl Task {
     /// Where its path ends.
     pub fn final_version(&self) -> &str {
         self.path.last().unwrap_or(&self.to_version)
+    }
+
+    /// Whether the gateway is on its way to the final version: the task is active, or the last
+    /// step's proof is to make the next one.
+    pub fn is_under_way(&self) -> bool {
+        let waits_for_proof = self.status == TaskStatus::Completed && self.confirmed_at.is_none();
+        self.status.is_active() || (waits_for_proof && self.final_version() != self.to_version)
     }
 
     /// A new task waits for the gateway's first sign of life.

@@ -2,7 +2,7 @@ use airlift_proto::{Command, Message, UpgradeData};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Result, Service};
+use super::Service;
 use crate::{
     domain::{CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand, Task, TaskStatus},
     store::Tx,
@@ -69,20 +69,6 @@ impl Service {
         task.wait_for_answer(&self.settings.deadlines);
         let command = upgrade_command(self.clock.new_id(), &task);
         (task, command)
-    }
-
-    /// Stores a task and its command, and tells of it.
-    pub(super) async fn insert_task(
-        &self,
-        tx: &mut Tx,
-        task: &Task,
-        command: OutboundCommand,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        tx.insert_tasks(std::slice::from_ref(task)).await?;
-        tx.insert_commands(&[command]).await?;
-        record_task(tx, None, task, now);
-        Ok(())
     }
 
     /// Where devices download a firmware from.

@@ -17,6 +17,7 @@ mod hold_mqtt_session;
 mod inbox;
 mod list;
 mod make_task;
+mod next_step;
 mod record_messages;
 mod rollout;
 mod statistics;

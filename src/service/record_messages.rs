@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Error, Result, Service, inbox::message_id};
+use super::{Error, Result, Service, inbox::message_id, make_task::record_task};
 use crate::{
     domain::{
         CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Heartbeat, Progress, ReportRefusal, Task,
@@ -60,6 +60,8 @@ struct Tally {
     stored: Vec<&'static str>,
     refused: Vec<(String, ReportRefusal)>,
     changed: Vec<Task>,
+    /// Whether a command waits to be sent.
+    queued: bool,
 }
 
 impl Service {
@@ -123,6 +125,9 @@ impl Service {
         tx.put_task_reports(&reports, now).await?;
         self.forget_inbox(&mut tx, messages).await?;
         tx.commit().await?;
+        if tally.queued {
+            self.commands_queued.notify_one();
+        }
         self.metrics
             .ingest_batch_messages
             .observe(messages.len() as f64);
@@ -207,7 +212,14 @@ impl Service {
         let was_online = gateway.online;
         let mut tasks = Tasks::default();
         if let Some(newest) = tx.lock_newest_task(gateway_id).await? {
+            let unproven = newest.status.is_active()
+                && said.iter().any(|said| matches!(said, Said::Heartbeat(_)));
             tasks.add(newest);
+            if unproven {
+                for task in tx.lock_unproven_tasks(gateway_id).await? {
+                    tasks.add(task);
+                }
+            }
         }
         for said in said {
             let kind = said.kind();
@@ -219,9 +231,7 @@ impl Service {
                     {
                         gateway.device_type = device_type.to_owned();
                     }
-                    if let Some(newest) = tasks.newest() {
-                        newest.now.take_heartbeat(&heartbeat, now);
-                    }
+                    tasks.take_heartbeat(&heartbeat, now);
                 }
                 Said::Status(status) if status.online => {
                     gateway.heard(now);
@@ -255,10 +265,14 @@ impl Service {
         for Tracked { before, now: task } in tasks.0 {
             if task != before {
                 tx.update_task(&task).await?;
+                record_task(tx, Some(&before), &task, now);
             }
             if before.status == TaskStatus::Pending && task.status != TaskStatus::Pending {
                 tx.delete_command(task.task_id, CommandKind::Upgrade)
                     .await?;
+            }
+            if task.confirmed_at != before.confirmed_at {
+                tally.queued |= self.begin_next_step(tx, &gateway, &task, now).await?;
             }
             if (task.status, task.confirmed_at) != (before.status, before.confirmed_at) {
                 tally.changed.push(task);
@@ -337,6 +351,21 @@ impl Tasks {
             before: task.clone(),
             now: task,
         });
+    }
+
+    /// The proof, or refutation, of the newest; and of one before it that still waits for it.
+    fn take_heartbeat(&mut self, heartbeat: &Heartbeat, now: DateTime<Utc>) {
+        let Some((newest, earlier)) = self.0.split_first_mut() else {
+            return;
+        };
+        newest.now.take_heartbeat(heartbeat, now);
+        let version = &heartbeat.firmware_version;
+        for task in earlier {
+            // That the newest one's version runs says nothing of the one before.
+            if *version != newest.now.to_version || *version == task.now.to_version {
+                task.now.take_heartbeat(heartbeat, now);
+            }
+        }
     }
 
     fn newest(&mut self) -> Option<&mut Tracked> {

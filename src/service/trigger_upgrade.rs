@@ -2,7 +2,10 @@ use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Error, Result, Service, make_task::NewTask};
+use super::{
+    Error, Result, Service,
+    make_task::{NewTask, record_task},
+};
 use crate::{
     domain::{
         DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task, TaskStatus, TriggerDecision,
@@ -49,9 +52,9 @@ impl Service {
             installable_firmware(&mut tx, &gateway.device_type, trigger.version.as_deref()).await?;
         let newest = tx.lock_newest_task(gateway_id).await?;
         let newest_task_id = newest.as_ref().map(|task| task.task_id);
-        let active = newest.filter(|task| task.status.is_active());
-        let decision = decide_trigger(active.as_ref(), &firmware.version, trigger.force_upgrade);
-        match (decision, active) {
+        let under_way = newest.filter(Task::is_under_way);
+        let decision = decide_trigger(under_way.as_ref(), &firmware.version, trigger.force_upgrade);
+        match (decision, under_way) {
             (TriggerDecision::Return, Some(task)) => return Ok(task),
             (TriggerDecision::Conflict, Some(task)) => {
                 return Err(Error::conflict(
@@ -85,7 +88,9 @@ impl Service {
             newest_task_id,
         };
         let (task, command) = self.new_task(new, now);
-        self.insert_task(&mut tx, &task, command, now).await?;
+        tx.insert_tasks(std::slice::from_ref(&task)).await?;
+        tx.insert_commands(&[command]).await?;
+        record_task(&mut tx, None, &task, now);
         tx.commit().await?;
         self.commands_queued.notify_one();
         tracing::info!(

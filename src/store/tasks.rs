@@ -209,6 +209,29 @@ impl Tx {
         .transpose()
     }
 
+    /// A gateway's tasks that are completed and wait for the proof, locked until the transaction
+    /// ends.
+    pub async fn lock_unproven_tasks(&mut self, gateway_id: &str) -> Result<Vec<Task>> {
+        on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks
+                 WHERE gateway_id = $1 AND status = 'completed' AND deadline_at IS NOT NULL
+                 ORDER BY task_id"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
+                .bind(gateway_id)
+                .fetch_all(conn)
+                .await
+        )?
+        .into_iter()
+        .map(Task::try_from)
+        .collect()
+    }
+
     /// The gateway's newest task.
     pub async fn newest_task(&mut self, gateway_id: &str) -> Result<Option<Task>> {
         on!(self, |conn| sqlx::query_as::<_, TaskRow>(concat!(
