@@ -129,7 +129,7 @@ async fn every_refusal_has_its_sentence() {
         (
             window("25:00", "05:00", "Asia/Shanghai"),
             400,
-            "invalid_window_time",
+            "window_from_invalid",
             "25:00",
         ),
         (

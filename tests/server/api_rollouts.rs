@@ -154,7 +154,7 @@ async fn nothing_begins_before_its_start_nor_outside_its_window() {
     app.released("1.0.2").await;
     run(&app, &ids("g", 4), "1.0.1").await;
     let request = json!({
-        "version": "1.0.2", "maxInFlight": 2, "startAt": "2026-03-01T12:00:00Z",
+        "version": "1.0.2", "maxInFlight": 2, "startAt": "2026-03-01T12:00:00Z", "taskTimeoutSeconds": 86400,
         "window": { "from": "23:00", "to": "01:00", "timezone": "Asia/Shanghai" }
     });
     let id = create(&app, request).await;

@@ -228,6 +228,10 @@ impl TestApp {
         self.send(self.http.post(self.url(path))).await
     }
 
+    pub async fn patch_json(&self, path: &str, body: Value) -> Answer {
+        self.send(self.http.patch(self.url(path)).json(&body)).await
+    }
+
     pub async fn post_json(&self, path: &str, body: Value) -> Answer {
         self.send(self.http.post(self.url(path)).json(&body)).await
     }
