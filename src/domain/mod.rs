@@ -11,6 +11,7 @@ mod gateway;
 mod report;
 mod task;
 mod task_status;
+mod webhook;
 
 pub use clock::Clock;
 pub use dispatch::{
@@ -26,3 +27,7 @@ pub use gateway::Gateway;
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;
+pub use webhook::{
+    ATTEMPTS_MAX, Attempt, Delivery, DeliveryStatus, RETRY_DELAY_MAX, RETRY_DELAY_MIN, Webhook,
+    retry_delay,
+};

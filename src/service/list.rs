@@ -23,7 +23,7 @@ pub struct GatewayView {
 
 impl<T> Page<T> {
     /// From a query that asked for one row more than `limit`.
-    fn cut(mut items: Vec<T>, limit: i64) -> Page<T> {
+    pub(super) fn cut(mut items: Vec<T>, limit: i64) -> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(0);
         let more = items.len() > limit;
         items.truncate(limit);

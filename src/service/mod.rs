@@ -7,19 +7,23 @@
 mod cancel_upgrade;
 mod change_firmware_status;
 mod delete_firmware;
+mod deliver_events;
 mod dispatch_commands;
 mod download_firmware;
 mod error;
 mod expire_tasks;
+mod fan_out_events;
 mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
 mod record_messages;
 mod statistics;
+mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
 mod upload_firmware;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -27,6 +31,7 @@ use airlift_proto::Topics;
 use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
+pub use deliver_events::ClaimedDelivery;
 pub use download_firmware::FirmwareFile;
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
@@ -34,11 +39,15 @@ pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
 pub use statistics::{Statistics, VersionStatistics};
+pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
+pub use webhooks::{Ping, WebhookDetails};
 
 /// What lists and statistics are asked for; the doors fill them in.
-pub use crate::store::{FirmwareFilter, GatewayFilter, StatisticsFilter, TaskFilter};
+pub use crate::store::{
+    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, StatisticsFilter, TaskFilter,
+};
 
 use crate::{
     blob::BlobStore,
@@ -46,6 +55,7 @@ use crate::{
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
+    webhook::WebhookClient,
 };
 
 /// What the operator has set, as far as use cases need it.
@@ -71,6 +81,10 @@ pub struct Service {
     settings: Settings,
     /// Rung when a command was queued, so that it leaves at once.
     commands_queued: Notify,
+    /// Rung when deliveries were queued, so that they leave at once.
+    deliveries_queued: Notify,
+    events: stream_events::EventStreams,
+    webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
 }
 
@@ -80,6 +94,7 @@ impl Service {
         db: Db,
         blobs: BlobStore,
         publisher: Publisher,
+        webhooks: WebhookClient,
         clock: Clock,
         metrics: Arc<Metrics>,
         settings: Settings,
@@ -93,6 +108,9 @@ impl Service {
             metrics,
             settings,
             commands_queued: Notify::new(),
+            deliveries_queued: Notify::new(),
+            events: stream_events::EventStreams::default(),
+            webhooks,
             inbox,
         };
         (service, InboxWriter { queue })

@@ -18,14 +18,16 @@ mod inbox;
 mod mqtt_sessions;
 mod statistics;
 mod tasks;
+mod webhooks;
 
 pub use blobs::BlobRow;
 pub use db::{Db, Tx};
 pub use error::{Error, Result};
-pub use events::StoredEvent;
+pub use events::{EventBounds, EventFilter, StoredEvent};
 pub use firmwares::FirmwareFilter;
 pub use gateways::GatewayFilter;
 pub use inbox::InboxMessage;
 pub use mqtt_sessions::SessionLease;
 pub use statistics::{StatisticsFilter, StatisticsRow};
 pub use tasks::TaskFilter;
+pub use webhooks::DeliveryFilter;
