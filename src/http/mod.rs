@@ -6,6 +6,7 @@
 
 mod envelope;
 mod error;
+mod event;
 mod extract;
 mod firmware;
 mod gateway;
@@ -16,6 +17,7 @@ mod statistics;
 mod system;
 mod task;
 mod upgrade;
+mod webhook;
 
 pub use openapi::openapi;
 pub use router::router;

@@ -1,6 +1,6 @@
 use utoipa::OpenApi;
 
-use super::{firmware, gateway, statistics, system, task, upgrade};
+use super::{event, firmware, gateway, statistics, system, task, upgrade, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,7 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         (name = "task", description = "Watch, cancel, try again"),
         (name = "gateway", description = "Who is out there"),
         (name = "statistics", description = "How it went"),
+        (name = "event", description = "Hear what happens, or be called"),
         (name = "download", description = "The files, for devices"),
         (name = "system", description = "For operators")
     ),
@@ -38,6 +39,14 @@ use super::{firmware, gateway, statistics, system, task, upgrade};
         gateway::list::list,
         gateway::get::get,
         statistics::get::get,
+        event::stream::stream,
+        webhook::create::create,
+        webhook::list::list,
+        webhook::get::get,
+        webhook::delete::delete,
+        webhook::ping::ping,
+        webhook::deliveries::deliveries,
+        webhook::retry_delivery::retry_delivery,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

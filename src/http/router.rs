@@ -12,8 +12,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    error::ApiError, extract::BODY_BYTES_MAX, firmware, gateway, observe::observe,
-    openapi::openapi, statistics, system, task, upgrade,
+    error::ApiError, event, extract::BODY_BYTES_MAX, firmware, gateway, observe::observe,
+    openapi::openapi, statistics, system, task, upgrade, webhook,
 };
 use crate::service::Service;
 
@@ -50,6 +50,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
         .route("/api/ota/statistics", get(statistics::get::get))
+        .route("/api/ota/events", get(event::stream::stream))
+        .route(
+            "/api/ota/webhooks",
+            get(webhook::list::list).post(webhook::create::create),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}",
+            get(webhook::get::get).delete(webhook::delete::delete),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/ping",
+            post(webhook::ping::ping),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/deliveries",
+            get(webhook::deliveries::deliveries),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+            post(webhook::retry_delivery::retry_delivery),
+        )
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))

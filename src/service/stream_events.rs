@@ -78,6 +78,13 @@ pub struct EventGap {
     pub oldest_event_id: i64,
 }
 
+impl EventGap {
+    /// The JSON that listeners get.
+    pub fn json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
 /// What the streams of this server share.
 pub(super) struct EventStreams {
     /// Number of the newest event; rung when it grows.
