@@ -21,6 +21,7 @@ use crate::{
     },
     service::{Service, Settings},
     store::Db,
+    webhook::WebhookClient,
 };
 
 /// Wait for requests that are running when the server is told to stop.
@@ -65,6 +66,7 @@ impl App {
             db.clone(),
             blobs,
             publisher.clone(),
+            WebhookClient::default(),
             clock.clone(),
             Arc::new(Metrics::new()),
             Settings {

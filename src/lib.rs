@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `app` | wires everything; no logic | all |
 //! | `cli`, `http`, `ingest`, `jobs` | doors: people, REST, gateways' reports, time | `service` |
-//! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt` |
-//! | `store`, `blob`, `mqtt` | database, files, broker | `domain` |
+//! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt`, `webhook` |
+//! | `store`, `blob`, `mqtt`, `webhook` | database, files, broker, receivers of events | `domain` |
 //! | `domain` | types and decisions, no I/O | `airlift_proto` |
 //! | `config`, `metrics` | settings and counters | nothing of ours |
 //!
@@ -24,3 +24,4 @@ pub mod metrics;
 pub mod mqtt;
 pub mod service;
 pub mod store;
+pub mod webhook;

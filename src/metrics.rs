@@ -25,6 +25,11 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    pub outcome: &'static str,
+}
+
 pub struct Metrics {
     registry: Registry,
     pub http_requests: Family<HttpLabels, Counter>,
@@ -36,6 +41,8 @@ pub struct Metrics {
     pub gateways: Gauge,
     pub gateways_online: Gauge,
     pub broker_connected: Gauge,
+    pub event_streams: Gauge,
+    pub webhook_deliveries: Family<OutcomeLabel, Counter>,
     pub upload_bytes: Counter,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
@@ -110,6 +117,16 @@ impl Metrics {
                 "airlift_broker_connected",
                 "1 while the MQTT session is up",
                 Gauge::default()
+            ),
+            event_streams: register!(
+                "airlift_event_streams",
+                "Listeners to events",
+                Gauge::default()
+            ),
+            webhook_deliveries: register!(
+                "airlift_webhook_deliveries",
+                "Attempts to deliver events to webhooks",
+                Family::default()
             ),
             upload_bytes: register!(
                 "airlift_upload_bytes",

@@ -11,13 +11,13 @@ use std::{
 };
 
 /// The arrows: a room, and which others it may name. `proto` is the crate `airlift-proto`.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("main", &["app", "cli", "config", "domain"]),
     (
         "app",
         &[
             "blob", "cli", "config", "domain", "http", "ingest", "jobs", "metrics", "mqtt",
-            "proto", "service", "store",
+            "proto", "service", "store", "webhook",
         ],
     ),
     ("cli", &["config", "domain", "service"]),
@@ -26,11 +26,14 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("jobs", &["service"]),
     (
         "service",
-        &["blob", "domain", "metrics", "mqtt", "proto", "store"],
+        &[
+            "blob", "domain", "metrics", "mqtt", "proto", "store", "webhook",
+        ],
     ),
     ("blob", &["domain", "proto"]),
     ("mqtt", &["domain", "proto"]),
     ("store", &["domain", "proto"]),
+    ("webhook", &["domain", "proto"]),
     ("domain", &["proto"]),
     ("metrics", &["proto"]),
     ("config", &[]),
@@ -38,11 +41,12 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
     ("object_store", &["blob"]),
     ("prometheus_client", &["metrics"]),
+    ("reqwest", &["cli", "webhook"]),
     ("rmqtt", &["mqtt"]),
     ("rumqttc", &["mqtt"]),
     ("sqlx", &["store"]),

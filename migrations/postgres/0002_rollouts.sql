@@ -111,3 +111,42 @@ CREATE TABLE events (
 );
 CREATE INDEX events_task ON events (task_id, event_id) WHERE task_id IS NOT NULL;
 CREATE INDEX events_kind ON events (kind, created_at);
+
+-- Whom events are POSTed to.
+CREATE TABLE webhooks (
+    webhook_id UUID PRIMARY KEY,
+    -- May contain a user name and a password.
+    url TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    -- An array of event kinds.
+    kinds JSONB NOT NULL,
+    gateway_id TEXT COLLATE "C",
+    rollout_id UUID,
+    -- Events up to this number have their deliveries.
+    cursor BIGINT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE webhook_deliveries (
+    delivery_id UUID PRIMARY KEY,
+    webhook_id UUID NOT NULL REFERENCES webhooks (webhook_id) ON DELETE CASCADE,
+    -- The event may be gone before its delivery.
+    event_id BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('waiting', 'delivered', 'dead')),
+    attempts INTEGER NOT NULL,
+    -- While it is attempted: when it is attempted again if nothing is heard of that.
+    next_attempt_at TIMESTAMPTZ NOT NULL,
+    -- HTTP status of the last answer.
+    last_status INTEGER,
+    last_error TEXT,
+    created_at TIMESTAMPTZ NOT NULL,
+    ended_at TIMESTAMPTZ
+);
+CREATE UNIQUE INDEX webhook_deliveries_event ON webhook_deliveries (webhook_id, event_id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at, event_id)
+    WHERE status = 'waiting';
+CREATE INDEX webhook_deliveries_listed ON webhook_deliveries (webhook_id, status, event_id);
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (status, ended_at)
+    WHERE status <> 'waiting';

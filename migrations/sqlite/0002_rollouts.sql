@@ -111,3 +111,42 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_task ON events (task_id, event_id) WHERE task_id IS NOT NULL;
 CREATE INDEX events_kind ON events (kind, created_at);
+
+-- Whom events are POSTed to.
+CREATE TABLE webhooks (
+    webhook_id BLOB PRIMARY KEY,
+    -- May contain a user name and a password.
+    url TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    -- An array of event kinds.
+    kinds TEXT NOT NULL,
+    gateway_id TEXT,
+    rollout_id BLOB,
+    -- Events up to this number have their deliveries.
+    cursor INTEGER NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE webhook_deliveries (
+    delivery_id BLOB PRIMARY KEY,
+    webhook_id BLOB NOT NULL REFERENCES webhooks (webhook_id) ON DELETE CASCADE,
+    -- The event may be gone before its delivery.
+    event_id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('waiting', 'delivered', 'dead')),
+    attempts INTEGER NOT NULL,
+    -- While it is attempted: when it is attempted again if nothing is heard of that.
+    next_attempt_at TEXT NOT NULL,
+    -- HTTP status of the last answer.
+    last_status INTEGER,
+    last_error TEXT,
+    created_at TEXT NOT NULL,
+    ended_at TEXT
+) STRICT;
+CREATE UNIQUE INDEX webhook_deliveries_event ON webhook_deliveries (webhook_id, event_id);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, next_attempt_at, event_id)
+    WHERE status = 'waiting';
+CREATE INDEX webhook_deliveries_listed ON webhook_deliveries (webhook_id, status, event_id);
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (status, ended_at)
+    WHERE status <> 'waiting';

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{gateway::Gateway, task::Task};
+use super::{firmware::Firmware, gateway::Gateway, task::Task};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +89,25 @@ impl Event {
                 "currentVersion": gateway.current_version,
                 "deviceType": gateway.device_type,
                 "tags": gateway.tags,
+            }),
+            created_at: now,
+        }
+    }
+
+    /// A firmware that was `change`d: `uploaded`, `status` or `deleted`.
+    pub fn firmware(change: &str, firmware: &Firmware, now: DateTime<Utc>) -> Event {
+        Event {
+            kind: EventKind::Firmware,
+            gateway_id: None,
+            task_id: None,
+            rollout_id: None,
+            data: json!({
+                "change": change,
+                "deviceType": firmware.device_type,
+                "version": firmware.version,
+                "status": firmware.status.as_str(),
+                "fileSize": firmware.file_size,
+                "sha256": firmware.sha256,
             }),
             created_at: now,
         }

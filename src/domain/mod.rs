@@ -16,6 +16,7 @@ mod task;
 mod task_status;
 mod timeline;
 mod version_rules;
+mod webhook;
 
 pub use clock::{Clock, last_id_at};
 pub use dispatch::{
@@ -47,4 +48,8 @@ pub use task_status::TaskStatus;
 pub use timeline::Interval;
 pub use version_rules::{
     Candidate, VersionRefusal, eligibility, is_downgrade, lowest_start, plan_path,
+};
+pub use webhook::{
+    ATTEMPTS_MAX, Attempt, Delivery, DeliveryStatus, RETRY_DELAY_MAX, RETRY_DELAY_MIN, Webhook,
+    retry_delay,
 };

@@ -57,6 +57,9 @@ impl From<service::Error> for ApiError {
             Trouble::Invalid(code) => Self::bad_request(code, error.to_string()),
             Trouble::NotFound(code) => Self::new(StatusCode::NOT_FOUND, code, error.to_string()),
             Trouble::Conflict(code) => Self::new(StatusCode::CONFLICT, code, error.to_string()),
+            Trouble::Busy(code) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
+            }
             Trouble::TooLarge { limit } => Self::too_large("file", limit),
             Trouble::Full => {
                 tracing::error!(%error, "upload refused");

@@ -7,6 +7,7 @@
 mod csv_answer;
 mod envelope;
 mod error;
+mod event;
 mod extract;
 mod firmware;
 mod gateway;
@@ -18,6 +19,7 @@ mod statistics;
 mod system;
 mod task;
 mod upgrade;
+mod webhook;
 
 pub use openapi::openapi;
 pub use router::router;

@@ -1,6 +1,6 @@
 use utoipa::OpenApi;
 
-use super::{firmware, gateway, rollout, statistics, system, task, upgrade};
+use super::{event, firmware, gateway, rollout, statistics, system, task, upgrade, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{firmware, gateway, rollout, statistics, system, task, upgrade};
         (name = "rollout", description = "Bring a version to a fleet"),
         (name = "gateway", description = "Who is out there"),
         (name = "statistics", description = "How it went"),
+        (name = "event", description = "Hear what happens, or be called"),
         (name = "download", description = "The files, for devices"),
         (name = "system", description = "For operators")
     ),
@@ -52,6 +53,14 @@ use super::{firmware, gateway, rollout, statistics, system, task, upgrade};
         gateway::get::get,
         statistics::get::get,
         statistics::timeline::timeline,
+        event::stream::stream,
+        webhook::create::create,
+        webhook::list::list,
+        webhook::get::get,
+        webhook::delete::delete,
+        webhook::ping::ping,
+        webhook::deliveries::deliveries,
+        webhook::retry_delivery::retry_delivery,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

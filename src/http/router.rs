@@ -13,11 +13,12 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
     error::ApiError,
+    event,
     extract::{BODY_BYTES_MAX, TARGET_BYTES_MAX},
     firmware, gateway,
     observe::observe,
     openapi::openapi,
-    rollout, statistics, system, task, upgrade,
+    rollout, statistics, system, task, upgrade, webhook,
 };
 use crate::service::Service;
 
@@ -80,6 +81,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(
             "/api/ota/statistics/timeline",
             get(statistics::timeline::timeline),
+        )
+        .route("/api/ota/events", get(event::stream::stream))
+        .route(
+            "/api/ota/webhooks",
+            get(webhook::list::list).post(webhook::create::create),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}",
+            get(webhook::get::get).delete(webhook::delete::delete),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/ping",
+            post(webhook::ping::ping),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/deliveries",
+            get(webhook::deliveries::deliveries),
+        )
+        .route(
+            "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+            post(webhook::retry_delivery::retry_delivery),
         )
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))

@@ -1,5 +1,7 @@
 //! Time → service: what happens without anybody asking. To add a job: a line in [`run`].
 
+mod deliver;
+
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
@@ -16,21 +18,30 @@ const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between two looks at rollouts: other servers may have made or changed one.
 const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks for new events, those of other servers among them.
+const WATCH_EVENTS_INTERVAL: Duration = Duration::from_millis(250);
+const FAN_OUT_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Runs every job until `shutdown`.
 pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
-    tokio::select! {
-        _ = async { tokio::join!(
+    let jobs = async {
+        tokio::join!(
             dispatch(&service),
             recover(&service),
             expire(&service),
+            watch_events(&service),
+            fan_out(&service),
+            deliver::deliver(&service),
             roll_out(&service),
             sweep(&service),
             forget(&service),
-        ) } => {}
-        () = shutdown.cancelled() => {}
+        )
+    };
+    tokio::select! {
+        _ = jobs => {}
+        () = shutdown.cancelled() => service.end_event_streams(),
     }
 }
 
@@ -66,11 +77,26 @@ async fn roll_out(service: &Service) {
     }
 }
 
+async fn watch_events(service: &Service) {
+    loop {
+        report("watch events", service.watch_events().await);
+        sleep(WATCH_EVENTS_INTERVAL).await;
+    }
+}
+
+async fn fan_out(service: &Service) {
+    loop {
+        while let Some(1..) = report("fan out events", service.fan_out_events().await) {}
+        sleep(FAN_OUT_INTERVAL).await;
+    }
+}
+
 async fn sweep(service: &Service) {
     loop {
         if let Some(files @ 1..) = report("sweep blobs", service.sweep_blobs().await) {
             tracing::info!(files, "abandoned files deleted");
         }
+        report("sweep deliveries", service.sweep_deliveries().await);
         sleep(SWEEP_INTERVAL).await;
     }
 }
@@ -83,7 +109,7 @@ async fn forget(service: &Service) {
 }
 
 /// What a job did; a failure is logged, the job's next turn tries again.
-fn report(job: &str, result: Result<usize>) -> Option<usize> {
+fn report<T>(job: &str, result: Result<T>) -> Option<T> {
     result
         .inspect_err(|error| tracing::warn!(%error, job, "job failed; it runs again"))
         .ok()

@@ -1,5 +1,5 @@
 use super::{Error, Result, Service, upload_firmware::check_device_type};
-use crate::domain::{Firmware, FirmwareStatus, latest, needs_upgrade, parse_version};
+use crate::domain::{Event, Firmware, FirmwareStatus, latest, needs_upgrade, parse_version};
 
 /// The latest release, seen from a device that may run an older one.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ impl Service {
             firmware.release_date = Some(now);
         }
         tx.update_firmware_status(&firmware).await?;
+        tx.record(Event::firmware("status", &firmware, now));
         tx.commit().await?;
         tracing::info!(version, device_type, %from, %to, "firmware status changed");
         Ok(firmware)

@@ -1,5 +1,5 @@
 use super::{Error, Result, Service, upload_firmware::check_device_type};
-use crate::domain::{Firmware, FirmwareStatus};
+use crate::domain::{Event, Firmware, FirmwareStatus};
 
 impl Service {
     /// Deletes a draft, and its file unless another firmware has the same bytes.
@@ -21,6 +21,7 @@ impl Service {
             ));
         }
         tx.delete_firmware(firmware.firmware_id).await?;
+        tx.record(Event::firmware("deleted", &firmware, self.clock.now()));
         tx.commit().await?;
         self.delete_blob_if_unused(&firmware.sha256).await?;
         tracing::info!(version, device_type, "firmware deleted");

@@ -12,6 +12,9 @@ pub enum Error {
     NotFound { code: &'static str, message: String },
     #[error("{message}")]
     Conflict { code: &'static str, message: String },
+    /// The server has as much of this to do as it takes on.
+    #[error("{message}")]
+    Busy { code: &'static str, message: String },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -25,6 +28,7 @@ pub enum Trouble {
     Invalid(&'static str),
     NotFound(&'static str),
     Conflict(&'static str),
+    Busy(&'static str),
     /// The file has more bytes than `limit`.
     TooLarge {
         limit: u64,
@@ -43,6 +47,7 @@ impl Error {
             Error::Invalid { code, .. } => Trouble::Invalid(code),
             Error::NotFound { code, .. } => Trouble::NotFound(code),
             Error::Conflict { code, .. } => Trouble::Conflict(code),
+            Error::Busy { code, .. } => Trouble::Busy(code),
             Error::Store(error) if error.is_transient() => Trouble::Unavailable("database"),
             Error::Store(_) => Trouble::Internal,
             Error::Blob(blob::Error::TooLarge { limit }) => Trouble::TooLarge { limit: *limit },
@@ -68,6 +73,13 @@ impl Error {
 
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Error {
         Error::Conflict {
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub fn busy(code: &'static str, message: impl Into<String>) -> Error {
+        Error::Busy {
             code,
             message: message.into(),
         }

@@ -8,10 +8,12 @@ mod cancel_upgrade;
 mod change_firmware_status;
 mod delete_firmware;
 mod delete_history;
+mod deliver_events;
 mod dispatch_commands;
 mod download_firmware;
 mod error;
 mod expire_tasks;
+mod fan_out_events;
 mod health;
 mod hold_mqtt_session;
 mod inbox;
@@ -21,9 +23,11 @@ mod next_step;
 mod record_messages;
 mod rollout;
 mod statistics;
+mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
 mod upload_firmware;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,6 +36,7 @@ use chrono::TimeDelta;
 use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
+pub use deliver_events::ClaimedDelivery;
 pub use download_firmware::FirmwareFile;
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
@@ -40,12 +45,15 @@ pub use list::{GatewayView, Page};
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
 pub use statistics::{Counts, Statistics, Timeline};
+pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
+pub use webhooks::{Ping, WebhookDetails};
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    FirmwareFilter, GatewayFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
+    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, RolloutFilter, RolloutWave,
+    StatisticsFilter, TaskFilter,
 };
 
 use crate::{
@@ -54,6 +62,7 @@ use crate::{
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
+    webhook::WebhookClient,
 };
 
 /// What the operator has set, as far as use cases need it.
@@ -85,6 +94,10 @@ pub struct Service {
     commands_queued: Notify,
     /// Rung when somebody made or changed a rollout.
     rollouts_changed: Notify,
+    /// Rung when deliveries were queued, so that they leave at once.
+    deliveries_queued: Notify,
+    events: stream_events::EventStreams,
+    webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
 }
 
@@ -94,6 +107,7 @@ impl Service {
         db: Db,
         blobs: BlobStore,
         publisher: Publisher,
+        webhooks: WebhookClient,
         clock: Clock,
         metrics: Arc<Metrics>,
         settings: Settings,
@@ -108,6 +122,9 @@ impl Service {
             settings,
             commands_queued: Notify::new(),
             rollouts_changed: Notify::new(),
+            deliveries_queued: Notify::new(),
+            events: stream_events::EventStreams::default(),
+            webhooks,
             inbox,
         };
         (service, InboxWriter { queue })

@@ -4,7 +4,7 @@ use super::{Error, Result, Service};
 use crate::{
     blob::Staging,
     domain::{
-        DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX, file_name,
+        DEVICE_TYPE_LENGTH_MAX, Event, Firmware, FirmwareStatus, VERSION_LENGTH_MAX, file_name,
         is_device_type, parse_version,
     },
     store::{self, BlobRow},
@@ -144,6 +144,7 @@ impl Service {
             other => other?,
         }
         self.blobs.promote(staged).await?;
+        tx.record(Event::firmware("uploaded", &firmware, now));
         tx.commit().await?;
         self.metrics.upload_bytes.inc_by(firmware.file_size as u64);
         tracing::info!(

@@ -20,6 +20,24 @@ pub struct StoredEvent {
     pub event: Event,
 }
 
+/// Which events to read; all if nothing is said.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Of any of these kinds; of all if there is none.
+    pub kinds: Vec<EventKind>,
+    pub gateway_id: Option<String>,
+    pub task_id: Option<Uuid>,
+    pub rollout_id: Option<Uuid>,
+}
+
+/// The numbers of the events that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct EventBounds {
+    /// None if no event is kept.
+    pub oldest: Option<i64>,
+    pub newest: Option<i64>,
+}
+
 #[derive(sqlx::FromRow)]
 struct EventRow {
     event_id: i64,
@@ -96,6 +114,56 @@ impl Tx {
             TxInner::Sqlite(tx) => insert!(tx, events),
         }
         Ok(())
+    }
+
+    /// Whatever is committed later has a number above the newest.
+    pub async fn event_bounds(&mut self) -> Result<EventBounds> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, EventBounds>(
+            "SELECT (SELECT MIN(event_id) FROM events) AS oldest,
+                    (SELECT MAX(event_id) FROM events) AS newest",
+        )
+        .fetch_one(conn)
+        .await)?)
+    }
+
+    /// Events that pass `filter`, numbered above `after` up to `to`, oldest first.
+    pub async fn events(
+        &mut self,
+        filter: &EventFilter,
+        after: i64,
+        to: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>> {
+        on!(self, |conn| {
+            let mut query = QueryBuilder::new(
+                "SELECT event_id, kind, gateway_id, task_id, rollout_id, data, created_at
+                 FROM events WHERE event_id > ",
+            );
+            query.push_bind(after);
+            query.push(" AND event_id <= ").push_bind(to);
+            if !filter.kinds.is_empty() {
+                query.push(" AND kind IN (");
+                let mut kinds = query.separated(", ");
+                for kind in &filter.kinds {
+                    kinds.push_bind(kind.as_str());
+                }
+                query.push(")");
+            }
+            if let Some(gateway_id) = &filter.gateway_id {
+                query.push(" AND gateway_id = ").push_bind(gateway_id);
+            }
+            if let Some(task_id) = filter.task_id {
+                query.push(" AND task_id = ").push_bind(task_id);
+            }
+            if let Some(rollout_id) = filter.rollout_id {
+                query.push(" AND rollout_id = ").push_bind(rollout_id);
+            }
+            query.push(" ORDER BY event_id LIMIT ").push_bind(limit);
+            query.build_query_as::<EventRow>().fetch_all(conn).await
+        })?
+        .into_iter()
+        .map(StoredEvent::try_from)
+        .collect()
     }
 
     /// What happened to a task, oldest first.

@@ -198,6 +198,11 @@ impl TestApp {
         &self.app.as_ref().expect("it runs").service
     }
 
+    /// The server's database, on connections of the test's own.
+    pub async fn db(&self) -> Db {
+        Db::open(&self.config.database_url).await.unwrap()
+    }
+
     /// Names of the files being staged.
     pub fn staged_files(&self) -> Vec<String> {
         files_below(&self.data.path().join("blobs/staging"))

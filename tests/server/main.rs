@@ -5,6 +5,7 @@
 
 mod api_download;
 mod api_errors;
+mod api_events;
 mod api_firmware;
 mod api_health;
 mod api_reports;
@@ -14,12 +15,14 @@ mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
 mod api_upload;
+mod api_webhooks;
 mod app;
 mod blob_contract;
 mod crowd;
 mod embedded_broker;
 mod gateway;
 mod openapi;
+mod receiver;
 mod schemathesis;
 mod statements;
 mod store_contract;

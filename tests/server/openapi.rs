@@ -117,7 +117,11 @@ async fn the_server_serves_its_description() {
 async fn every_described_operation_reaches_its_handler() {
     let app = TestApp::start().await;
     for (method, path) in documented() {
-        let path = path.replace("{}", "x");
+        let path = match path.as_str() {
+            // Else its answer has no end.
+            "/api/ota/events" => format!("{path}?kind=x"),
+            path => path.replace("{}", "x"),
+        };
         let request = format!(
             "{} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             method.to_uppercase()

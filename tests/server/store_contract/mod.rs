@@ -17,9 +17,11 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+mod events;
 mod queues;
 mod rows;
 
+use events::*;
 use queues::*;
 use rows::*;
 
@@ -89,6 +91,10 @@ contract![
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,
     statistics_count_by_version_status_and_code,
+    events_are_read_by_number_and_filter,
+    webhooks_come_back_and_know_whether_they_are_behind,
+    a_delivery_is_due_listed_and_deleted_with_its_webhook,
+    concurrent_claims_share_deliveries_without_overlap,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];

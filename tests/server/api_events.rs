@@ -1,0 +1,441 @@
+//! Server-Sent Events.
+
+use std::collections::BTreeSet;
+
+use airlift::{
+    domain::{Event, EventKind},
+    store::{Db, EventFilter},
+};
+use airlift_testkit::TestDatabase;
+use chrono::{DateTime, Utc};
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+use uuid::Uuid;
+
+use crate::app::{SOON, Setup, TestApp, eventually};
+
+/// Listeners that a server takes.
+const LISTENERS_MAX: usize = 256;
+
+/// Someone who listens to `/api/ota/events`.
+struct Listener {
+    response: Response,
+    text: String,
+}
+
+/// One event of a stream.
+#[derive(Debug)]
+struct Heard {
+    id: Option<i64>,
+    event: String,
+    data: Value,
+}
+
+impl Listener {
+    async fn open(app: &TestApp, query: &str) -> Listener {
+        Self::resume(app, query, None).await
+    }
+
+    async fn resume(app: &TestApp, query: &str, last_event_id: Option<i64>) -> Listener {
+        let mut request = Client::new().get(app.url(&format!("/api/ota/events{query}")));
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let response = timeout(SOON, request.send()).await.unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Listener {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The next event; none if the server has ended the stream.
+    async fn next(&mut self) -> Option<Heard> {
+        loop {
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
+                let heard = Heard::parse(block);
+                self.text = rest.to_owned();
+                match heard {
+                    Some(heard) => return Some(heard),
+                    None => continue,
+                }
+            }
+            let chunk = timeout(SOON, self.response.chunk()).await;
+            let chunk = chunk.expect("something in time").expect("no cut")?;
+            self.text += std::str::from_utf8(&chunk).unwrap();
+        }
+    }
+
+    async fn hear(&mut self, count: usize) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        for _ in 0..count {
+            heard.push(self.next().await.expect("the stream goes on"));
+        }
+        heard
+    }
+}
+
+impl Heard {
+    /// None for a comment.
+    fn parse(block: &str) -> Option<Heard> {
+        let field = |name: &str| {
+            let of_name = |line: &str| {
+                line.strip_prefix(name)?
+                    .strip_prefix(": ")
+                    .map(str::to_owned)
+            };
+            block.lines().find_map(of_name)
+        };
+        Some(Heard {
+            id: field("id").map(|id| id.parse().unwrap()),
+            data: serde_json::from_str(&field("data")?).unwrap(),
+            event: field("event").unwrap(),
+        })
+    }
+}
+
+fn ids(heard: &[Heard]) -> Vec<i64> {
+    heard.iter().map(|heard| heard.id.unwrap()).collect()
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_770_000_000 + second, 0).unwrap()
+}
+
+fn event(kind: EventKind, gateway_id: &str) -> Event {
+    Event {
+        kind,
+        gateway_id: Some(gateway_id.to_owned()),
+        task_id: None,
+        rollout_id: None,
+        data: json!({}),
+        created_at: at(0),
+    }
+}
+
+async fn record(db: &Db, events: impl IntoIterator<Item = Event>) {
+    let mut tx = db.begin().await.unwrap();
+    for event in events {
+        tx.record(event);
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn delete_events_up_to(db: &Db, event_id: i64) {
+    let sql = "DELETE FROM events WHERE event_id <= $1";
+    match db {
+        Db::Postgres(pool) => drop(sqlx::query(sql).bind(event_id).execute(pool).await.unwrap()),
+        Db::Sqlite { writer, .. } => {
+            drop(
+                sqlx::query(sql)
+                    .bind(event_id)
+                    .execute(writer)
+                    .await
+                    .unwrap(),
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_happens_to_firmware_is_heard_as_it_happens() {
+    let app = TestApp::start().await;
+    app.upload("1.0.0", b"before anybody listens").await.data();
+    let mut listener = Listener::open(&app, "?kind=firmware").await;
+    app.released("1.0.1").await;
+    app.upload("1.0.2", b"a draft").await.data();
+    app.delete("/api/ota/firmware/1.0.2").await.data();
+    let heard = listener.hear(4).await;
+    let told: Vec<_> = heard
+        .iter()
+        .map(|heard| {
+            assert_eq!(heard.event, "firmware");
+            assert_eq!(heard.data["kind"], "firmware");
+            assert_eq!(heard.data["eventId"], heard.id.unwrap());
+            assert_eq!(heard.data["gatewayId"], Value::Null);
+            let data = &heard.data["data"];
+            ["change", "version", "status"].map(|name| data[name].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["uploaded", "1.0.1", "draft"],
+            ["status", "1.0.1", "released"],
+            ["uploaded", "1.0.2", "draft"],
+            ["deleted", "1.0.2", "draft"]
+        ]
+    );
+    assert!(heard[0].data["createdAt"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(heard[0].data["data"]["fileSize"], "image 1.0.1".len());
+    drop(listener);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_lets_pass_what_it_names() {
+    let app = TestApp::start().await;
+    let db = app.db().await;
+    let (task_id, rollout_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    record(
+        &db,
+        [
+            event(EventKind::Gateway, "a"),
+            event(EventKind::Task, "a"),
+            event(EventKind::TaskProgress, "b"),
+            Event {
+                task_id: Some(task_id),
+                rollout_id: Some(rollout_id),
+                ..event(EventKind::Task, "b")
+            },
+            Event {
+                gateway_id: None,
+                rollout_id: Some(rollout_id),
+                ..event(EventKind::Rollout, "")
+            },
+        ],
+    )
+    .await;
+    for (filter, numbers) in [
+        ("", vec![1, 2, 3, 4, 5]),
+        ("&kind=task,rollout", vec![2, 4, 5]),
+        ("&gatewayId=a", vec![1, 2]),
+        (&format!("&taskId={task_id}"), vec![4]),
+        (&format!("&rolloutId={rollout_id}"), vec![4, 5]),
+        (&format!("&rolloutId={rollout_id}&kind=task"), vec![4]),
+    ] {
+        let mut listener = Listener::open(&app, &format!("?lastEventId=0{filter}")).await;
+        let heard = listener.hear(numbers.len()).await;
+        assert_eq!(ids(&heard), numbers, "{filter}");
+    }
+    db.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_goes_on_after_the_last_event_it_heard() {
+    let app = TestApp::start().await;
+    let db = app.db().await;
+    record(&db, (0..250).map(|_| event(EventKind::Gateway, "a"))).await;
+    let from_start = Listener::open(&app, "?lastEventId=0").await.hear(250).await;
+    assert_eq!(ids(&from_start), (1..=250).collect::<Vec<_>>());
+    let mut after = Listener::open(&app, "?lastEventId=248").await;
+    assert_eq!(ids(&after.hear(2).await), [249, 250]);
+    // A browser that reconnects keeps its address and adds the header.
+    let mut reconnected = Listener::resume(&app, "?lastEventId=0", Some(249)).await;
+    assert_eq!(ids(&reconnected.hear(1).await), [250]);
+    let mut from_now = Listener::open(&app, "").await;
+    record(&db, [event(EventKind::Gateway, "b")]).await;
+    for listener in [&mut after, &mut reconnected, &mut from_now] {
+        let heard = listener.next().await.unwrap();
+        assert_eq!(heard.id, Some(251));
+        assert_eq!(heard.data["gatewayId"], "b");
+    }
+    drop((after, reconnected, from_now));
+    db.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_are_no_longer_kept_are_said_to_be_missing() {
+    let app = TestApp::start().await;
+    let db = app.db().await;
+    record(&db, (0..9).map(|_| event(EventKind::Gateway, "a"))).await;
+    delete_events_up_to(&db, 5).await;
+    let first = async |last: i64| {
+        let query = format!("?lastEventId={last}");
+        Listener::open(&app, &query).await.next().await.unwrap()
+    };
+    for last in [2, 4] {
+        let heard = first(last).await;
+        assert_eq!((heard.event.as_str(), heard.id), ("gap", None));
+        let gap = json!({ "lastEventId": last, "oldestEventId": 6 });
+        assert_eq!(heard.data, gap);
+    }
+    // The oldest comes next, after a gap as after none.
+    let mut listener = Listener::open(&app, "?lastEventId=2").await;
+    let heard = listener.hear(2).await;
+    assert_eq!(heard[1].id, Some(6));
+    for (last, next) in [(0, 6), (5, 6), (8, 9)] {
+        assert_eq!(first(last).await.id, Some(next), "after {last}");
+    }
+    // Not one of this database.
+    let mut listener = Listener::open(&app, "?lastEventId=4711").await;
+    assert_eq!(listener.next().await.unwrap().event, "gap");
+    record(&db, [event(EventKind::Gateway, "a")]).await;
+    assert_eq!(listener.next().await.unwrap().id, Some(10));
+    drop(listener);
+    db.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_that_makes_no_sense_is_refused() {
+    let app = TestApp::start().await;
+    for (query, code) in [
+        ("?kind=tasks", "invalid_kind"),
+        ("?kind=", "invalid_kind"),
+        ("?lastEventId=-1", "invalid_last_event_id"),
+        ("?lastEventId=x", "invalid_last_event_id"),
+        ("?gatewayId=a/b", "invalid_gateway_id"),
+        ("?taskId=x", "invalid_query"),
+    ] {
+        let answer = app.get(&format!("/api/ota/events{query}")).await;
+        answer.refused(400, code);
+    }
+    let answer = app
+        .get_with("/api/ota/events", &[("Last-Event-ID", "one")])
+        .await;
+    let message = answer.refused(400, "invalid_last_event_id");
+    assert!(message.contains("it is a number"), "{message}");
+    app.stop().await;
+}
+
+/// A connection that asks for the events and reads the head of the answer alone.
+async fn silent_listener(app: &TestApp, query: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(app.http_addr).await.unwrap();
+    let request = format!("GET /api/ota/events{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(SOON, stream.read_u8()).await.unwrap().unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    stream
+}
+
+#[tokio::test]
+async fn listeners_have_a_limit_and_one_that_leaves_makes_room() {
+    let app = TestApp::start().await;
+    let mut listeners = Vec::new();
+    for _ in 0..LISTENERS_MAX {
+        listeners.push(silent_listener(&app, "").await);
+    }
+    let gauge = "airlift_event_streams";
+    assert_eq!(app.metric(gauge).await, LISTENERS_MAX as f64);
+    let refusal = app.get("/api/ota/events").await;
+    let message = refusal.refused(503, "too_many_streams");
+    assert!(message.contains("256 listeners"), "{message}");
+    listeners.pop();
+    eventually("the free place", async || {
+        (app.metric(gauge).await == (LISTENERS_MAX - 1) as f64).then_some(())
+    })
+    .await;
+    listeners.push(silent_listener(&app, "").await);
+    drop(listeners);
+    eventually("nobody to listen", async || {
+        (app.metric(gauge).await == 0.0).then_some(())
+    })
+    .await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_does_not_read_holds_nobody_back_and_misses_nothing() {
+    const EVENTS: i64 = 6000;
+    let app = TestApp::start().await;
+    let db = app.db().await;
+    let mut silent = silent_listener(&app, "").await;
+    let mut listener = Listener::open(&app, "").await;
+    // More than all buffers between here and there.
+    let large = Event {
+        data: json!({ "filling": "x".repeat(2000) }),
+        ..event(EventKind::Gateway, "a")
+    };
+    record(&db, (0..EVENTS).map(|_| large.clone())).await;
+    let heard = listener.hear(EVENTS as usize).await;
+    assert_eq!(ids(&heard), (1..=EVENTS).collect::<Vec<_>>());
+
+    let mut text = String::new();
+    let mut bytes = vec![0; 64 << 10];
+    while !text.contains(&format!("id: {EVENTS}\n")) {
+        let read = timeout(SOON, silent.read(&mut bytes))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_ne!(read, 0, "the stream ended");
+        text += std::str::from_utf8(&bytes[..read]).unwrap();
+    }
+    // A chunk's length may stand between two lines, never within one.
+    let numbers: Vec<i64> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: ")?.parse().ok())
+        .collect();
+    assert_eq!(numbers, (1..=EVENTS).collect::<Vec<_>>());
+    drop((silent, listener));
+    db.close().await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_ends_its_streams_in_order() {
+    let mut app = TestApp::start().await;
+    let mut listener = Listener::open(&app, "").await;
+    app.end().await;
+    // A stream that is cut would be an error.
+    assert!(listener.next().await.is_none());
+    app.run().await;
+    app.ready().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_while_two_servers_write_hears_everything_once() {
+    const WRITERS: usize = 2;
+    const TRANSACTIONS: usize = 150;
+    const EVENTS_PER_TRANSACTION: usize = 3;
+    let database = TestDatabase::create().unwrap();
+    let setup = Setup {
+        database_url: Some(database.url().to_owned()),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        let db = Db::open(database.url()).await.unwrap();
+        writers.spawn(async move {
+            for n in 0..TRANSACTIONS {
+                let name = format!("w{writer}.{n}");
+                let events = (0..EVENTS_PER_TRANSACTION).map(|_| event(EventKind::Gateway, &name));
+                record(&db, events).await;
+            }
+            db.close().await;
+        });
+    }
+    let all = WRITERS * TRANSACTIONS * EVENTS_PER_TRANSACTION;
+    let mut heard = Vec::new();
+    let mut visits = 0;
+    while heard.len() < all {
+        let last = heard.last().map_or(0, |heard: &Heard| heard.id.unwrap());
+        let mut listener = Listener::resume(&app, "", Some(last)).await;
+        let count = (1 + visits * 7 % 40).min(all - heard.len());
+        heard.extend(listener.hear(count).await);
+        visits += 1;
+    }
+    writers.join_all().await;
+    println!("{all} events heard in {visits} visits");
+    let db = app.db().await;
+    let mut tx = db.read().await.unwrap();
+    let stored = tx
+        .events(&EventFilter::default(), 0, i64::MAX, i64::MAX)
+        .await
+        .unwrap();
+    drop(tx);
+    let stored: Vec<i64> = stored.iter().map(|event| event.event_id).collect();
+    assert_eq!(ids(&heard), stored);
+    let told: BTreeSet<&str> = heard
+        .iter()
+        .map(|heard| heard.data["gatewayId"].as_str().unwrap())
+        .collect();
+    assert_eq!(told.len(), WRITERS * TRANSACTIONS);
+    db.close().await;
+    app.stop().await;
+}
