@@ -38,6 +38,8 @@ pub struct Metrics {
     pub broker_connected: Gauge,
     pub upload_bytes: Counter,
     pub download_bytes: Counter,
+    pub download_sent_bytes: Counter,
+    pub downloads_refused: Counter,
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
@@ -117,6 +119,16 @@ impl Metrics {
             download_bytes: register!(
                 "airlift_download_bytes",
                 "Bytes of firmware promised to gateways",
+                Counter::default()
+            ),
+            download_sent_bytes: register!(
+                "airlift_download_sent_bytes",
+                "Bytes of firmware given to the connections of downloads",
+                Counter::default()
+            ),
+            downloads_refused: register!(
+                "airlift_downloads_refused",
+                "Downloads put off because the budget was used up",
                 Counter::default()
             ),
             ota_success: register!(

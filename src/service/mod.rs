@@ -21,7 +21,10 @@ mod sweep_blobs;
 mod trigger_upgrade;
 mod upload_firmware;
 
-use std::sync::Arc;
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+};
 
 use airlift_proto::Topics;
 use tokio::sync::{Notify, mpsc};
@@ -42,7 +45,7 @@ pub use crate::store::{FirmwareFilter, GatewayFilter, StatisticsFilter, TaskFilt
 
 use crate::{
     blob::BlobStore,
-    domain::{Clock, TaskDeadlines},
+    domain::{Clock, DownloadBudget, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -55,6 +58,8 @@ pub struct Settings {
     pub public_url: String,
     /// Bytes of one upload.
     pub upload_bytes_max: u64,
+    /// Of all downloads together; without one there is no limit.
+    pub download_bytes_per_second: Option<NonZeroU64>,
     pub deadlines: TaskDeadlines,
     pub topics: Topics,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
@@ -72,6 +77,8 @@ pub struct Service {
     /// Rung when a command was queued, so that it leaves at once.
     commands_queued: Notify,
     inbox: inbox::KeepQueue,
+    /// Shared with the downloads under way, which give back what they do not send.
+    download_budget: Option<Arc<Mutex<DownloadBudget>>>,
 }
 
 impl Service {
@@ -85,6 +92,9 @@ impl Service {
         settings: Settings,
     ) -> (Service, InboxWriter) {
         let (inbox, queue) = mpsc::unbounded_channel();
+        let download_budget = settings
+            .download_bytes_per_second
+            .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
         let service = Service {
             db,
             blobs,
@@ -94,6 +104,7 @@ impl Service {
             settings,
             commands_queued: Notify::new(),
             inbox,
+            download_budget,
         };
         (service, InboxWriter { queue })
     }
