@@ -36,10 +36,10 @@ pub struct Metrics {
     pub gateways: Gauge,
     pub gateways_online: Gauge,
     pub broker_connected: Gauge,
-    pub upload_bytes: Counter,
-    pub download_bytes: Counter,
     pub download_sent_bytes: Counter,
     pub downloads_refused: Counter,
+    pub upload_bytes: Counter,
+    pub download_bytes: Counter,
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
@@ -111,16 +111,6 @@ impl Metrics {
                 "1 while the MQTT session is up",
                 Gauge::default()
             ),
-            upload_bytes: register!(
-                "airlift_upload_bytes",
-                "Bytes of firmware taken in",
-                Counter::default()
-            ),
-            download_bytes: register!(
-                "airlift_download_bytes",
-                "Bytes of firmware promised to gateways",
-                Counter::default()
-            ),
             download_sent_bytes: register!(
                 "airlift_download_sent_bytes",
                 "Bytes of firmware given to the connections of downloads",
@@ -129,6 +119,16 @@ impl Metrics {
             downloads_refused: register!(
                 "airlift_downloads_refused",
                 "Downloads put off because the budget was used up",
+                Counter::default()
+            ),
+            upload_bytes: register!(
+                "airlift_upload_bytes",
+                "Bytes of firmware taken in",
+                Counter::default()
+            ),
+            download_bytes: register!(
+                "airlift_download_bytes",
+                "Bytes of firmware promised to gateways",
                 Counter::default()
             ),
             ota_success: register!(
