@@ -72,6 +72,7 @@ impl App {
             Settings {
                 public_url: config.public_url.clone(),
                 upload_bytes_max: config.upload_bytes_max,
+                download_bytes_per_second: config.download_bytes_per_second,
                 deadlines: TaskDeadlines {
                     pending: config.pending_timeout,
                     silence: config.task_timeout,

@@ -43,6 +43,8 @@ pub struct Metrics {
     pub broker_connected: Gauge,
     pub event_streams: Gauge,
     pub webhook_deliveries: Family<OutcomeLabel, Counter>,
+    pub download_sent_bytes: Counter,
+    pub downloads_refused: Counter,
     pub upload_bytes: Counter,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
@@ -127,6 +129,16 @@ impl Metrics {
                 "airlift_webhook_deliveries",
                 "Attempts to deliver events to webhooks",
                 Family::default()
+            ),
+            download_sent_bytes: register!(
+                "airlift_download_sent_bytes",
+                "Bytes of firmware given to the connections of downloads",
+                Counter::default()
+            ),
+            downloads_refused: register!(
+                "airlift_downloads_refused",
+                "Downloads put off because the budget was used up",
+                Counter::default()
             ),
             upload_bytes: register!(
                 "airlift_upload_bytes",

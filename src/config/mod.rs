@@ -6,6 +6,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -74,6 +75,10 @@ pub struct Options {
     /// Largest upload, in bytes [default: 2147483648]
     #[arg(long, env = "AIRLIFT_UPLOAD_BYTES_MAX", value_name = "BYTES")]
     pub upload_bytes_max: Option<u64>,
+    /// What all downloads of this server may take together, in bytes per second; who comes while
+    /// it is used up is told when to come again [default: no limit]
+    #[arg(long, env = "AIRLIFT_DOWNLOAD_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub download_bytes_per_second: Option<NonZeroU64>,
     /// Silence of a gateway, in seconds, that fails a running upgrade [default: 900]
     #[arg(long, env = "AIRLIFT_TASK_TIMEOUT_SECONDS", value_name = "SECONDS")]
     pub task_timeout_seconds: Option<u64>,
@@ -111,6 +116,7 @@ pub struct Config {
     pub broker: Broker,
     pub topic_prefix: String,
     pub upload_bytes_max: u64,
+    pub download_bytes_per_second: Option<NonZeroU64>,
     pub task_timeout: Duration,
     pub pending_timeout: Duration,
     pub confirm_timeout: Duration,
@@ -155,6 +161,7 @@ impl Options {
             topic_prefix,
             insecure_open,
             upload_bytes_max,
+            download_bytes_per_second,
             task_timeout_seconds,
             pending_timeout_seconds,
             confirm_timeout_seconds,
@@ -193,6 +200,7 @@ impl Options {
             },
             topic_prefix: topic_prefix(self.topic_prefix)?,
             upload_bytes_max: self.upload_bytes_max.unwrap_or(2 << 30),
+            download_bytes_per_second: self.download_bytes_per_second,
             task_timeout: seconds("task-timeout-seconds", self.task_timeout_seconds, 900)?,
             pending_timeout: seconds(
                 "pending-timeout-seconds",
@@ -316,6 +324,7 @@ mod tests {
             topic_prefix: Some(String::new()),
             insecure_open: Some(false),
             upload_bytes_max: Some(1),
+            download_bytes_per_second: Some(NonZeroU64::MIN),
             task_timeout_seconds: Some(1),
             pending_timeout_seconds: Some(1),
             confirm_timeout_seconds: Some(1),
@@ -348,6 +357,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_unknown_or_senseless_is_refused() {
+        assert!(Options::from_toml("download-bytes-per-second = 0").is_err());
         assert!(Options::from_toml("lissten = \"127.0.0.1:1\"").is_err());
         assert_eq!(
             Options::from_toml("public_url = \"http://a\"")

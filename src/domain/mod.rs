@@ -5,6 +5,7 @@
 
 mod clock;
 mod dispatch;
+mod download_budget;
 mod event;
 mod firmware;
 mod gateway;
@@ -22,6 +23,9 @@ pub use clock::{Clock, last_id_at};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,
+};
+pub use download_budget::{
+    DOWNLOAD_BURST_SECONDS, DownloadBudget, OverBudget, RETURN_SPREAD_SECONDS_MAX,
 };
 pub use event::{Event, EventKind};
 pub use firmware::{

@@ -7,8 +7,8 @@ use axum::{
 use super::envelope::ErrorEnvelope;
 use crate::service::{self, Trouble};
 
-/// When to ask again after a 503, in seconds.
-const RETRY_AFTER_SECONDS: &str = "5";
+/// When to ask again if a part of the server does not answer, in seconds.
+const UNAVAILABLE_RETRY_SECONDS: u64 = 5;
 
 /// A failure on its way to the client.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct ApiError {
     pub status: StatusCode,
     pub code: &'static str,
     pub message: String,
+    /// Sent as `Retry-After`.
+    pub retry_after_seconds: Option<u64>,
 }
 
 impl ApiError {
@@ -24,6 +26,7 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            retry_after_seconds: None,
         }
     }
 
@@ -43,11 +46,20 @@ impl ApiError {
 
     fn unavailable(error: &dyn std::fmt::Display, what: &str) -> Self {
         tracing::warn!(%error, "request could not be served");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            format!("the {what} does not answer right now: try again in {RETRY_AFTER_SECONDS} s"),
-        )
+        let reason = format!("the {what} does not answer right now");
+        Self::try_again("unavailable", &reason, UNAVAILABLE_RETRY_SECONDS)
+    }
+
+    /// A 503: the same request may succeed after so many seconds.
+    fn try_again(code: &'static str, reason: &str, seconds: u64) -> Self {
+        ApiError {
+            retry_after_seconds: Some(seconds),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                code,
+                format!("{reason}: try again in {seconds} s"),
+            )
+        }
     }
 }
 
@@ -70,6 +82,11 @@ impl From<service::Error> for ApiError {
                 )
             }
             Trouble::Unavailable(part) => Self::unavailable(&error, part),
+            Trouble::OverBudget(refusal) => Self::try_again(
+                "download_budget",
+                &error.to_string(),
+                refusal.retry_after_seconds(rand::random()),
+            ),
             Trouble::Internal => Self::internal(&error),
         }
     }
@@ -94,10 +111,10 @@ impl IntoResponse for ApiError {
             data: (),
         });
         let mut response = (self.status, body).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = self.retry_after_seconds {
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -1,9 +1,15 @@
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::{Error, Result, Service};
 use crate::{
     blob::BlobStream,
-    domain::{Firmware, FirmwareStatus},
+    domain::{DownloadBudget, Firmware, FirmwareStatus},
+    metrics::Metrics,
 };
 
 /// A firmware's file, ready to be read.
@@ -35,13 +41,57 @@ impl Service {
         })
     }
 
-    /// Bytes `range` of the file, which must lie within it.
+    /// Bytes `range` of the file, which must lie within it. [`Error::OverBudget`] if the server
+    /// sends as much as it may.
     pub async fn read_firmware(
         &self,
         file: &FirmwareFile,
         range: Range<u64>,
     ) -> Result<BlobStream> {
-        self.metrics.download_bytes.inc_by(range.end - range.start);
-        Ok(self.blobs.read(&file.sha256, range).await?)
+        let length = range.end - range.start;
+        let mut charge = self.charge(length)?;
+        self.metrics.download_bytes.inc_by(length);
+        let stream = self.blobs.read(&file.sha256, range).await?;
+        let counted = stream.inspect_ok(move |bytes| charge.sent(bytes.len() as u64));
+        Ok(counted.boxed())
+    }
+
+    fn charge(&self, length: u64) -> Result<Charge> {
+        if let Some(budget) = &self.download_budget {
+            let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.take(length, self.clock.now()).map_err(|refusal| {
+                self.metrics.downloads_refused.inc();
+                Error::OverBudget(refusal)
+            })?;
+        }
+        Ok(Charge {
+            budget: self.download_budget.clone(),
+            metrics: self.metrics.clone(),
+            unsent: length,
+        })
+    }
+}
+
+/// What a download was charged for; what is not sent when it ends goes back.
+struct Charge {
+    budget: Option<Arc<Mutex<DownloadBudget>>>,
+    metrics: Arc<Metrics>,
+    /// Bytes.
+    unsent: u64,
+}
+
+impl Charge {
+    fn sent(&mut self, bytes: u64) {
+        self.unsent = self.unsent.saturating_sub(bytes);
+        self.metrics.download_sent_bytes.inc_by(bytes);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.refund(self.unsent);
+        }
     }
 }

@@ -1,4 +1,4 @@
-use crate::{blob, store};
+use crate::{blob, domain::OverBudget, store};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -15,6 +15,8 @@ pub enum Error {
     /// The server has as much of this to do as it takes on.
     #[error("{message}")]
     Busy { code: &'static str, message: String },
+    #[error("the server's downloads take all that --download-bytes-per-second grants")]
+    OverBudget(OverBudget),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -37,6 +39,8 @@ pub enum Trouble {
     Full,
     /// The named part does not answer; the same call may succeed later.
     Unavailable(&'static str),
+    /// The server sends as much as it may.
+    OverBudget(OverBudget),
     /// What should not happen.
     Internal,
 }
@@ -48,6 +52,7 @@ impl Error {
             Error::NotFound { code, .. } => Trouble::NotFound(code),
             Error::Conflict { code, .. } => Trouble::Conflict(code),
             Error::Busy { code, .. } => Trouble::Busy(code),
+            Error::OverBudget(refusal) => Trouble::OverBudget(*refusal),
             Error::Store(error) if error.is_transient() => Trouble::Unavailable("database"),
             Error::Store(_) => Trouble::Internal,
             Error::Blob(blob::Error::TooLarge { limit }) => Trouble::TooLarge { limit: *limit },

@@ -29,7 +29,10 @@ mod trigger_upgrade;
 mod upload_firmware;
 mod webhooks;
 
-use std::sync::Arc;
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+};
 
 use airlift_proto::Topics;
 use chrono::TimeDelta;
@@ -58,7 +61,7 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{Clock, TaskDeadlines},
+    domain::{Clock, DownloadBudget, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -72,6 +75,8 @@ pub struct Settings {
     pub public_url: String,
     /// Bytes of one upload.
     pub upload_bytes_max: u64,
+    /// Of all downloads together; without one there is no limit.
+    pub download_bytes_per_second: Option<NonZeroU64>,
     pub deadlines: TaskDeadlines,
     /// How long ended tasks and rollouts are kept.
     pub history_kept: TimeDelta,
@@ -99,6 +104,8 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
+    /// Shared with the downloads under way, which give back what they do not send.
+    download_budget: Option<Arc<Mutex<DownloadBudget>>>,
 }
 
 impl Service {
@@ -113,6 +120,9 @@ impl Service {
         settings: Settings,
     ) -> (Service, InboxWriter) {
         let (inbox, queue) = mpsc::unbounded_channel();
+        let download_budget = settings
+            .download_bytes_per_second
+            .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
         let service = Service {
             db,
             blobs,
@@ -126,6 +136,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            download_budget,
         };
         (service, InboxWriter { queue })
     }

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::server::{Api, PATIENCE, Server, eventually};
 
-const OLD: &str = "1.0.1";
-const NEW: &str = "1.0.2";
+pub const OLD: &str = "1.0.1";
+pub const NEW: &str = "1.0.2";
 /// Where the first upgrade goes in the flash of a raw gateway: its partition `ota_1`.
 const SLOT: u64 = 0x4001_0000;
 /// Bytes of an image that are written last.
@@ -134,18 +134,12 @@ impl Cloud {
         assert_slot_has_no_head(gateway, gateway_id);
     }
 
-    /// The sum of all series of a metric whose labels contain `label`.
     async fn metric(&self, name: &str, label: &str) -> u64 {
-        let url = format!("{}/metrics", self.server.url);
-        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
-        text.lines()
-            .filter(|line| line.starts_with(name) && line.contains(label))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum()
+        self.server.metric(name, label).await
     }
 }
 
-fn time(value: &Value) -> DateTime<Utc> {
+pub fn time(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()
 }
 
@@ -163,7 +157,7 @@ fn slot(gateway: &Process, gateway_id: &str, bytes: usize) -> Vec<u8> {
     slot
 }
 
-fn assert_slot_holds(gateway: &Process, gateway_id: &str, image: &[u8]) {
+pub fn assert_slot_holds(gateway: &Process, gateway_id: &str, image: &[u8]) {
     assert!(slot(gateway, gateway_id, image.len()) == image);
 }
 
@@ -174,7 +168,7 @@ fn assert_slot_has_no_head(gateway: &Process, gateway_id: &str) {
 }
 
 /// Bytes of which no two stretches are alike, so that a wrong resume shows.
-fn image(size: usize) -> Vec<u8> {
+pub fn image(size: usize) -> Vec<u8> {
     let mut random = rand::rngs::StdRng::seed_from_u64(size as u64);
     let mut image = vec![0; size];
     random.fill_bytes(&mut image);

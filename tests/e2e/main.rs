@@ -3,10 +3,14 @@
 
 mod alone;
 mod boards;
+mod flaws;
 mod fleet;
 mod gateway;
 mod kill;
+mod pacing;
 mod production;
 mod qemu_flash;
 mod replicas;
+mod rollout_fleet;
 mod server;
+mod simulator;

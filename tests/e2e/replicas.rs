@@ -21,17 +21,17 @@ use super::{
 
 const GATEWAYS: usize = 60;
 
-struct Pair {
-    first: Server,
-    second: Server,
-    api: Api,
-    mosquitto: Mosquitto,
+pub struct Pair {
+    pub first: Server,
+    pub second: Server,
+    pub api: Api,
+    pub mosquitto: Mosquitto,
     _postgres: Postgres,
     _folder: tempfile::TempDir,
 }
 
 /// Both keep their files in one folder, as both would in one bucket.
-fn pair() -> Pair {
+pub fn pair() -> Pair {
     let folder = tempfile::tempdir().unwrap();
     let postgres = Postgres::start(Durability::Fast).unwrap();
     let mosquitto = Mosquitto::start(&MosquittoOptions::default()).unwrap();
@@ -89,17 +89,8 @@ async fn all_proven(api: &Api) -> bool {
 }
 
 /// How many messages of gateways a server has taken in.
-async fn stored_by(server: &Server) -> f64 {
-    let text = reqwest::get(format!("{}/metrics", server.url))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    text.lines()
-        .filter(|line| line.starts_with("airlift_messages_stored_total"))
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-        .sum()
+async fn stored_by(server: &Server) -> u64 {
+    server.metric("airlift_messages_stored_total", "").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +109,7 @@ async fn two_servers_share_the_reports_and_never_both_send_a_command() {
     assert_eq!(commands.load(Ordering::SeqCst), GATEWAYS);
     let (first, second) = (stored_by(&pair.first).await, stored_by(&pair.second).await);
     println!("the first took in {first} messages, the second {second}");
-    assert!(first > 0.0 && second > 0.0, "{first} and {second}");
+    assert!(first > 0 && second > 0, "{first} and {second}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

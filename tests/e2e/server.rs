@@ -40,6 +40,16 @@ impl Server {
             .unwrap();
     }
 
+    /// The sum of all series of a metric whose labels contain `label`.
+    pub async fn metric(&self, name: &str, label: &str) -> u64 {
+        let url = format!("{}/metrics", self.url);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        text.lines()
+            .filter(|line| line.starts_with(name) && line.contains(label))
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
+    }
+
     pub fn kill9_and_start_again(&mut self) {
         self.process.kill9().unwrap();
         self.process.start_again().unwrap();
@@ -114,18 +124,33 @@ impl Api {
         None
     }
 
-    /// Every task, page by page.
+    /// POST to the first server, which must answer with a success; its data.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.urls[0]);
+        let answer = self.client.post(url).json(body).send().await.unwrap();
+        let status = answer.status();
+        let mut answer: Value = answer.json().await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        answer["data"].take()
+    }
+
+    /// Every task.
     pub async fn tasks(&self, query: &str) -> Option<Vec<Value>> {
-        let mut tasks = Vec::new();
+        self.list("/api/ota/tasks", query).await
+    }
+
+    /// Everything that a path lists, page by page.
+    pub async fn list(&self, path: &str, query: &str) -> Option<Vec<Value>> {
+        let mut items = Vec::new();
         let mut cursor = String::new();
         loop {
             let page = self
-                .get(&format!("/api/ota/tasks?limit=500&{query}{cursor}"))
+                .get(&format!("{path}?limit=500&{query}{cursor}"))
                 .await?;
-            tasks.extend(page["items"].as_array()?.iter().cloned());
+            items.extend(page["items"].as_array()?.iter().cloned());
             match page["nextCursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return Some(tasks),
+                None => return Some(items),
             }
         }
     }

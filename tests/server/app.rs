@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     env, fs,
     net::SocketAddr,
+    num::NonZeroU64,
     path::Path,
     time::{Duration, Instant},
 };
@@ -53,6 +54,7 @@ pub struct Setup {
     pub database_url: Option<String>,
     pub mqtt_url: Option<String>,
     pub upload_bytes_max: Option<u64>,
+    pub download_bytes_per_second: Option<NonZeroU64>,
 }
 
 /// A running server. A test ends it with [`TestApp::stop`], which also looks whether it leaves a
@@ -120,6 +122,7 @@ impl Setup {
             mqtt_listen: Some(local(mqtt_port)),
             mqtt_url: self.mqtt_url,
             upload_bytes_max: self.upload_bytes_max,
+            download_bytes_per_second: self.download_bytes_per_second,
             ..Options::default()
         };
         TestApp {

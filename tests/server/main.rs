@@ -4,6 +4,7 @@
 //! [`app::TestApp`].
 
 mod api_download;
+mod api_download_budget;
 mod api_errors;
 mod api_events;
 mod api_firmware;

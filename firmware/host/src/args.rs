@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 use crate::{
     board::{Board, BootloaderKind},
     faults::Seed,
+    flaws::{Flaw, Shares},
     local,
 };
 
@@ -41,6 +42,10 @@ Examples:
 
   airlift-gateway --fleet 50 --faults --self-test-seconds 10
       Fifty with bad luck, by a random seed; it is printed, to have the same again.
+
+  airlift-gateway --fleet 500 --never-answer 5 --roll-back 5 --wrong-digest 2
+      Five hundred of which 25 never answer, 25 roll back and 10 corrupt each download. Always
+      the same ones, spread over the fleet; they are told at start, a line for each kind.
 
 Boards:
   raw           two slots of 1 GiB; any bytes are an image
@@ -150,6 +155,9 @@ pub struct Args {
     #[arg(long, value_name = "SEED", num_args = 0..=1, default_missing_value = "random")]
     pub faults: Option<Seed>,
 
+    #[command(flatten)]
+    pub flaws: Shares,
+
     /// How to write what happens to stdout, one line per thing
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log: LogFormat,
@@ -168,6 +176,7 @@ pub struct Member {
     pub flash: PathBuf,
     /// Its number in the fleet, from 1; 0 alone.
     pub number: u32,
+    pub flaw: Option<Flaw>,
 }
 
 impl Args {
@@ -186,11 +195,13 @@ impl Args {
             "--topic-prefix {:?} is no MQTT topic: it must not be empty nor hold + or #",
             self.topic_prefix
         );
+        let flaws = self.flaws.choose(self.fleet)?;
         let members: Vec<Member> = if self.fleet == 1 {
-            vec![self.member(0, "")]
+            vec![self.member(0, "", flaws[0])]
         } else {
             (1..=self.fleet)
-                .map(|number| self.member(number, &format!("-{number:04}")))
+                .zip(flaws)
+                .map(|(number, flaw)| self.member(number, &format!("-{number:04}"), flaw))
                 .collect()
         };
         let id = &members[members.len() - 1].id;
@@ -209,7 +220,7 @@ impl Args {
         })
     }
 
-    fn member(&self, number: u32, suffix: &str) -> Member {
+    fn member(&self, number: u32, suffix: &str, flaw: Option<Flaw>) -> Member {
         let id = format!("{}{suffix}", self.id);
         let flash = match &self.flash {
             None => PathBuf::from(format!("{id}.img")),
@@ -224,7 +235,12 @@ impl Args {
                 flash.with_file_name(name)
             }
         };
-        Member { id, flash, number }
+        Member {
+            id,
+            flash,
+            number,
+            flaw,
+        }
     }
 }
 
@@ -242,6 +258,7 @@ mod tests {
             id: id.into(),
             flash: flash.into(),
             number,
+            flaw: None,
         }
     }
 
@@ -269,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn a_share_of_the_fleet_is_flawed() {
+        let flaws = |args: &[&str]| -> Vec<Option<Flaw>> {
+            let members = members(args).unwrap();
+            members.into_iter().map(|member| member.flaw).collect()
+        };
+        assert_eq!(flaws(&["--never-answer=100"]), [Some(Flaw::NeverAnswer)]);
+        let four = flaws(&["--fleet=4", "--roll-back=50", "--wrong-digest=25"]);
+        let count = |flaw| four.iter().filter(|one| **one == flaw).count();
+        assert_eq!(count(Some(Flaw::RollBack)), 2);
+        assert_eq!(count(Some(Flaw::WrongDigest)), 1);
+        assert_eq!(count(None), 1);
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_advice() {
         let refusal = |args: &[&str]| members(args).unwrap_err().to_string();
         assert!(refusal(&["--id", "a/b"]).contains("choose another --id"));
@@ -281,6 +312,8 @@ mod tests {
         assert!(refusal(&empty).contains("--local-password"));
         assert!(refusal(&["--topic-prefix", "a/#"]).contains("no MQTT topic"));
         assert!(refusal(&["--battery", "101"]).contains("101"));
+        assert!(refusal(&["--roll-back", "101"]).contains("101"));
+        assert!(refusal(&["--roll-back", "60", "--wrong-digest", "60"]).contains("100 percent"));
     }
 
     #[test]

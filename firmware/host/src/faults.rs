@@ -148,6 +148,12 @@ impl Plan {
         self.troubles
             .sort_by_key(|(after, _)| std::cmp::Reverse(*after));
     }
+
+    /// The image on trial ends before it does anything.
+    pub fn die_at_once(&mut self) {
+        self.silent = true;
+        self.add(0, Trouble::Dies(BootReason::Panic));
+    }
 }
 
 /// What goes wrong in one download: after so many bytes of it.

@@ -4,11 +4,13 @@
 use std::io;
 
 use airlift_firmware::{Effect, JobId, Notice};
+use bytes::Bytes;
 
 use crate::{
     chip::Chip,
     faults::{Faults, FetchPlan, Kind},
     fetch::{Fetch, Piece, Request},
+    flaws::Flaw,
     life::Shared,
     link::{Ears, Link},
 };
@@ -34,6 +36,7 @@ pub struct Hands<'g> {
     pub id: &'g str,
     pub chip: &'g Chip,
     pub faults: Option<&'g mut Faults>,
+    pub flaw: Option<Flaw>,
     pub link: Option<Link>,
     pub download: Option<Download>,
     /// A new version has proven itself.
@@ -121,6 +124,22 @@ impl Hands<'_> {
         fault(self.shared, self.id, kind, text);
     }
 
+    /// A gateway with a flaw follows it.
+    pub fn follow(&self, flaw: Flaw, text: &str) {
+        self.shared.say.fault(self.id, flaw.name(), text);
+    }
+
+    /// The last byte, so that an image's head, which is looked at first, stays one.
+    fn corrupt_end(&self, bytes: Bytes) -> Piece {
+        let mut bytes = Vec::from(bytes);
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        let text = "a bit of the download is turned over, as each time";
+        self.follow(Flaw::WrongDigest, text);
+        Piece::Bytes(bytes.into())
+    }
+
     /// What becomes of a piece of the running download on its way.
     pub fn on_the_way(&mut self, piece: Piece) -> Piece {
         let Some(download) = &mut self.download else {
@@ -131,6 +150,10 @@ impl Hands<'_> {
         };
         let came = download.received;
         download.received += bytes.len() as u64;
+        let is_first = came == 0;
+        if is_first && self.flaw == Some(Flaw::WrongDigest) {
+            return self.corrupt_end(bytes);
+        }
         let reaches = |at: Option<u64>| at.filter(|at| *at < download.received);
         if let Some(at) = reaches(download.plan.drop_after) {
             let text = format!("the download's connection drops after {at} bytes");

@@ -31,6 +31,7 @@ use crate::{
     faults::{Counts, Faults, Kind, Plan, Seed, Trouble},
     fetch::Piece,
     flash,
+    flaws::Flaw,
     hands::{Download, Hands},
     link::{Link, Signal},
     local::{Address, Ask, Local},
@@ -151,8 +152,15 @@ fn power_is_cut(hands: &Hands<'_>) -> BootReason {
 impl Life<'_> {
     /// Decides what the image on trial is worth.
     fn try_out(&mut self) {
-        let (Some(trial), Some(faults)) = (&self.gateway.saved().trial, self.hands.faults.as_mut())
-        else {
+        let Some(trial) = &self.gateway.saved().trial else {
+            return;
+        };
+        if self.hands.flaw == Some(Flaw::RollBack) {
+            self.plan.die_at_once();
+            let text = "the new image fails this boot, as each one";
+            return self.hands.follow(Flaw::RollBack, text);
+        }
+        let Some(faults) = self.hands.faults.as_mut() else {
             return;
         };
         let self_test_ms = self.hands.shared.self_test.as_millis() as u64;
@@ -227,7 +235,12 @@ impl Life<'_> {
 
     /// The message is acknowledged after what it asks for is saved.
     fn obeys(&mut self, message: &Publish) -> Result<()> {
-        self.happens(Event::Message(&message.payload))?;
+        if self.hands.flaw == Some(Flaw::NeverAnswer) {
+            let text = "a command came; it is not answered, as none is";
+            self.hands.follow(Flaw::NeverAnswer, text);
+        } else {
+            self.happens(Event::Message(&message.payload))?;
+        }
         if self.next.is_none()
             && let Some(link) = &mut self.hands.link
         {

@@ -6,7 +6,7 @@
 //!
 //! `args` the command line, `board` the hardware to be, `flash` and `chip` its flash in a file, `broker`
 //! and `link` MQTT, `fetch` HTTP, `local` the upload page's sockets, `life` and `hands` the shell around
-//! the core, `faults` what goes wrong, `say` stdout, `clock` the wall clock.
+//! the core, `faults` and `flaws` what goes wrong, `say` stdout, `clock` the wall clock.
 
 mod args;
 mod board;
@@ -16,6 +16,7 @@ mod clock;
 mod faults;
 mod fetch;
 mod flash;
+mod flaws;
 mod hands;
 mod life;
 mod link;
@@ -37,6 +38,7 @@ use crate::{
     args::Args,
     broker::Broker,
     faults::Counts,
+    flaws::Flaw,
     life::{End, Shared},
     local::Address,
     say::Say,
@@ -93,6 +95,13 @@ fn start(args: &Args) -> Result<ExitCode> {
         let page = page(args, &shared).await?;
         if let Some(seed) = args.faults {
             shared.say.faults(&args.id, seed, None);
+        }
+        for flaw in Flaw::ALL {
+            let flawed = members.iter().filter(|member| member.flaw == Some(flaw));
+            let ids: Vec<&str> = flawed.map(|member| member.id.as_str()).collect();
+            if !ids.is_empty() {
+                shared.say.flaw(&args.id, flaw, &ids, members.len());
+            }
         }
         let shared = Arc::new(shared);
         let code = run(shared.clone(), members, page).await;

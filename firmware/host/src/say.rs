@@ -10,6 +10,7 @@ use crate::{
     args::LogFormat,
     clock,
     faults::{Counts, Seed},
+    flaws::Flaw,
 };
 
 const BAR: &str = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
@@ -86,6 +87,19 @@ impl Say {
             fields.insert(name.into(), count.into());
         }
         let text = format!("suffered, by --faults {}: {counts}", seed.0);
+        self.line(id, &text, fields);
+    }
+
+    /// Says which of so many gateways have a flaw.
+    pub fn flaw(&self, id: &str, flaw: Flaw, gateway_ids: &[&str], gateways: usize) {
+        let mut fields = Map::new();
+        fields.insert("event".into(), "flaw".into());
+        fields.insert("flaw".into(), flaw.name().into());
+        fields.insert("count".into(), gateway_ids.len().into());
+        fields.insert("gatewayIds".into(), gateway_ids.into());
+        let (count, words) = (gateway_ids.len(), flaw.words());
+        let ids = gateway_ids.join(" ");
+        let text = format!("{count} of {gateways} {words}: {ids}");
         self.line(id, &text, fields);
     }
 

@@ -55,7 +55,13 @@ enum Wanted {
         (status = 400, description = "A name that makes no sense", body = ErrorEnvelope),
         (status = 404, description = "No such file", body = ErrorEnvelope),
         (status = 416, description = "The file has no such part", body = ErrorEnvelope),
-        (status = 503, description = "Database or blob store away", body = ErrorEnvelope),
+        (
+            status = 503,
+            description = "Database or blob store away (`unavailable`), or the server sends as much \
+                as it may (`download_budget`)",
+            body = ErrorEnvelope,
+            headers(("Retry-After" = u64, description = "Seconds")),
+        ),
     )
 )]
 pub async fn download(

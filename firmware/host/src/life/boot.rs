@@ -48,6 +48,7 @@ pub(super) fn boot<'g>(
         id: &member.id,
         chip,
         faults,
+        flaw: member.flaw,
         link: None,
         download: None,
         confirmed: false,
