@@ -164,7 +164,7 @@ impl TestApp {
     /// Ends the server and looks at what it leaves: no message untaken in the inbox, no file in
     /// staging, and of every firmware its file and no other.
     pub async fn stop(mut self) {
-        let db = Db::open(&self.config.database_url).await.unwrap();
+        let db = self.database().await;
         let anytime = self.clock.now() + TimeDelta::days(365);
         eventually("an empty inbox", async || {
             let mut tx = db.read().await.unwrap();
@@ -196,6 +196,11 @@ impl TestApp {
 
     pub fn service(&self) -> &Service {
         &self.app.as_ref().expect("it runs").service
+    }
+
+    /// The database, beside the server.
+    pub async fn database(&self) -> Db {
+        Db::open(&self.config.database_url).await.unwrap()
     }
 
     /// Names of the files being staged.

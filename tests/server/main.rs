@@ -12,6 +12,7 @@ mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
 mod api_upload;
+mod api_versions;
 mod app;
 mod blob_contract;
 mod embedded_broker;
