@@ -167,7 +167,7 @@ impl TestApp {
     /// Ends the server and looks at what it leaves: no message untaken in the inbox, no file in
     /// staging, and of every firmware its file and no other.
     pub async fn stop(mut self) {
-        let db = Db::open(&self.config.database_url).await.unwrap();
+        let db = self.db().await;
         let anytime = self.clock.now() + TimeDelta::days(365);
         eventually("an empty inbox", async || {
             let mut tx = db.read().await.unwrap();

@@ -16,6 +16,7 @@ mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
 mod api_upload;
+mod api_versions;
 mod api_webhooks;
 mod app;
 mod blob_contract;

@@ -7,6 +7,7 @@ const DEADLINES: TaskDeadlines = TaskDeadlines {
     confirm: Duration::from_secs(3600),
     pending: Duration::from_secs(3600),
     silence: Duration::from_secs(900),
+    confirm: Duration::from_secs(1800),
 };
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -159,6 +160,69 @@ fn silence_fails_the_task_and_each_report_moves_the_deadline() {
 }
 
 #[test]
+fn completed_without_proof_fails_at_its_deadline_and_stays_so() {
+    let mut task = completed_at(10);
+    assert_eq!(task.expire(at(1809)), Outcome::Unchanged);
+    assert_eq!(task.expire(at(1810)), Outcome::Changed);
+    assert_eq!((task.status, task.progress), (TaskStatus::Failed, 100));
+    assert_eq!(task.error_code.as_deref(), Some(error_code::UNCONFIRMED));
+    let message = task.error_message.clone().unwrap();
+    assert!(
+        message.contains("no heartbeat with version 1.0.2"),
+        "{message}"
+    );
+    assert_eq!(task.complete_time, Some(at(10)));
+    for version in ["1.0.2", "1.0.1"] {
+        assert_eq!(
+            task.take_heartbeat(&heartbeat(version, 1900), at(1900)),
+            Outcome::Unchanged
+        );
+    }
+
+    let mut proven = completed_at(10);
+    proven.take_heartbeat(&heartbeat("1.0.2", 1809), at(1809));
+    assert_eq!(proven.expire(at(9999)), Outcome::Unchanged);
+    assert!(proven.confirmed_at.is_some());
+}
+
+#[test]
+fn a_task_with_a_timeout_of_its_own_waits_as_long_for_everything() {
+    let own = || Task {
+        timeout_seconds: Some(60),
+        not_before: Some(at(100)),
+        ..task()
+    };
+    let mut pending = own();
+    pending.wait_for_answer(&DEADLINES);
+    assert_eq!(pending.deadline_at, Some(at(160)), "from notBefore on");
+    let mut running = own();
+    running.take_progress(&report(TaskStatus::Downloading, 0), at(5), &DEADLINES);
+    assert_eq!(running.deadline_at, Some(at(160)));
+    running.take_progress(&report(TaskStatus::Downloading, 10), at(110), &DEADLINES);
+    assert_eq!(running.deadline_at, Some(at(170)));
+    running.take_progress(&report(TaskStatus::Completed, 100), at(120), &DEADLINES);
+    assert_eq!(running.deadline_at, Some(at(180)));
+    let mut scheduled = task();
+    scheduled.start_time = at(500);
+    scheduled.wait_for_answer(&DEADLINES);
+    assert_eq!(scheduled.deadline_at, Some(at(4100)));
+}
+
+#[test]
+fn a_step_is_under_way_to_the_last_version_until_it_is_proven() {
+    let mut step = completed_at(10);
+    assert!(!step.is_under_way(), "nothing follows");
+    step.path = vec!["1.0.2".into(), "2.0.0".into()];
+    assert!(step.is_under_way());
+    use TriggerDecision::*;
+    for (version, decision) in [("2.0.0", Return), ("1.0.2", Conflict)] {
+        assert_eq!(decide_trigger(Some(&step), version, false), decision);
+    }
+    step.take_heartbeat(&heartbeat("1.0.2", 20), at(20));
+    assert!(!step.is_under_way());
+}
+
+#[test]
 fn one_active_task_per_gateway() {
     let active = task();
     use TriggerDecision::*;
@@ -225,15 +289,23 @@ proptest! {
             let outcome = apply(&mut task, &op, now);
             prop_assert!(task.progress >= before.progress);
             prop_assert!((0..=100).contains(&task.progress));
-            prop_assert_eq!(task.status.is_active(), task.deadline_at.is_some());
+            let unproven = task.status == TaskStatus::Completed && task.confirmed_at.is_none();
+            prop_assert_eq!(
+                task.status.is_active() || unproven,
+                task.deadline_at.is_some()
+            );
             prop_assert_eq!(task.status.is_active(), task.complete_time.is_none());
             if before.status.is_active() {
                 prop_assert!(task.status >= before.status);
             } else if task.status != before.status {
-                // The one way out of an end: `completed` refuted before it was proven.
+                // The one way out of an end: `completed` refuted, or not proven in time.
                 prop_assert_eq!(before.status, TaskStatus::Completed);
                 prop_assert_eq!(before.confirmed_at, None);
-                prop_assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
+                let code = match op {
+                    Op::Expire => error_code::UNCONFIRMED,
+                    _ => error_code::ROLLED_BACK,
+                };
+                prop_assert_eq!(task.error_code.as_deref(), Some(code));
             }
             if before.confirmed_at.is_some() {
                 prop_assert_eq!(&task, &before);
@@ -286,6 +358,7 @@ proptest! {
         }
         task.expire(at(1) + DEADLINES.pending);
         prop_assert!(!task.status.is_active());
+        prop_assert_eq!(task.deadline_at, None, "nor without a verdict");
     }
 }
 

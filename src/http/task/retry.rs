@@ -14,7 +14,8 @@ use crate::{
 
 /// Try a task again
 ///
-/// A failed or cancelled one; makes a new task for the same gateway and version.
+/// A failed or cancelled one; makes a new task for the same gateway and version, the last one if the
+/// task was a step on the way there.
 #[utoipa::path(
     post,
     path = "/api/ota/task/{taskId}/retry",
@@ -24,7 +25,7 @@ use crate::{
         (status = 200, description = "The new task", body = Envelope<TaskDto>),
         (status = 400, description = "Not a task id", body = ErrorEnvelope),
         (status = 404, description = "No such task", body = ErrorEnvelope),
-        (status = 409, description = "The task is active or completed, its firmware can't be installed, or another version is under way", body = ErrorEnvelope),
+        (status = 409, description = "The task is active or completed, its firmware can't be installed or is lower than what the gateway runs, or another version is under way", body = ErrorEnvelope),
         (status = 503, description = "Database away", body = ErrorEnvelope),
     )
 )]

@@ -21,7 +21,7 @@ pub struct UpgradeRequest {
     /// Default: the latest release.
     #[schema(examples("1.0.2"))]
     version: Option<String>,
-    /// Replaces an upgrade to another version that is under way.
+    /// Goes back to a lower version, and replaces an upgrade to another that is under way.
     #[serde(default)]
     force_upgrade: Option<bool>,
     /// The command does not leave before.
@@ -32,7 +32,8 @@ pub struct UpgradeRequest {
 ///
 /// Stores a task and its command; the command is sent until the gateway answers, also when it
 /// comes online later. A gateway never heard of is registered. The same version again returns the
-/// same task.
+/// same task. Below the firmware's minVersion the way goes over released firmwares in between: the
+/// task is that of the first, and each that is proven makes the next.
 #[utoipa::path(
     post,
     path = "/api/ota/upgrade/{gatewayId}",
@@ -43,7 +44,7 @@ pub struct UpgradeRequest {
         (status = 200, description = "The task", body = Envelope<TaskDto>),
         (status = 400, description = "A gateway id or body that makes no sense", body = ErrorEnvelope),
         (status = 404, description = "No such firmware, or nothing released", body = ErrorEnvelope),
-        (status = 409, description = "The firmware is a draft or deprecated, or another version is under way", body = ErrorEnvelope),
+        (status = 409, description = "The firmware is a draft or deprecated, lower than what the gateway runs, or out of its reach; or another version is under way", body = ErrorEnvelope),
         (status = 413, description = "Larger than the limit that the message names", body = ErrorEnvelope),
         (status = 415, description = "Not JSON", body = ErrorEnvelope),
         (status = 503, description = "Database away", body = ErrorEnvelope),

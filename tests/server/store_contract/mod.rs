@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use airlift::{
     domain::{
-        CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm, OutboundCommand, Progress,
-        Task, TaskStatus,
+        Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm, OutboundCommand,
+        Progress, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
@@ -83,6 +83,7 @@ contract![
     a_gateway_has_one_active_task,
     tasks_page_and_filter,
     expired_tasks_are_those_whose_deadline_has_passed,
+    unproven_tasks_are_completed_and_have_a_deadline,
     a_report_is_kept_once,
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,

@@ -22,6 +22,30 @@ pub(super) async fn expired_tasks_are_those_whose_deadline_has_passed(f: Fixture
     assert_eq!(tx.lock_expired_tasks(at(30), 1).await.unwrap().len(), 1);
 }
 
+pub(super) async fn unproven_tasks_are_completed_and_have_a_deadline(f: Fixture) {
+    let mut tx = f.db.begin().await.unwrap();
+    for gateway_id in ["g", "other"] {
+        tx.lock_gateway(&gateway(gateway_id)).await.unwrap();
+    }
+    use TaskStatus::{Completed, Failed, Pending};
+    for (n, gateway_id, status, deadline) in [
+        (1, "g", Completed, None),
+        (2, "g", Completed, Some(at(9))),
+        (3, "g", Completed, Some(at(8))),
+        (4, "g", Failed, None),
+        (5, "g", Pending, Some(at(7))),
+        (6, "other", Completed, Some(at(6))),
+    ] {
+        let mut task = task(n, gateway_id);
+        task.status = status;
+        task.deadline_at = deadline;
+        tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
+    }
+    let unproven = tx.lock_unproven_tasks("g").await.unwrap();
+    let ids: Vec<u128> = unproven.iter().map(|task| task.task_id.as_u128()).collect();
+    assert_eq!(ids, [2, 3]);
+}
+
 pub(super) async fn a_report_is_kept_once(f: Fixture) {
     tasks_with_commands(&f.db, 1).await;
     let mut tx = f.db.begin().await.unwrap();

@@ -103,6 +103,16 @@ pub(super) async fn firmwares_page_by_upload_and_filter(f: Fixture) {
     );
     filter.device_type = Some("linux".into());
     assert_eq!(tx.firmwares(&filter).await.unwrap(), []);
+    let mut candidates = tx.candidates("gateway").await.unwrap();
+    candidates.sort_by(|a, b| a.version.cmp(&b.version));
+    assert_eq!(candidates.len(), 5);
+    let expected = Candidate {
+        version: "1.0.2".into(),
+        min_version: Some("1.0.0".into()),
+        status: FirmwareStatus::Released,
+    };
+    assert_eq!(candidates[1], expected);
+    assert_eq!(tx.candidates("linux").await.unwrap(), []);
 }
 
 pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {
