@@ -13,7 +13,7 @@ pub const JITTER_SECONDS_MAX: u32 = 3600;
 pub const TASK_TIMEOUT_SECONDS_MAX: u32 = 30 * 24 * 3600;
 /// Longest soak of a wave: 30 days.
 pub const SOAK_SECONDS_MAX: u32 = 30 * 24 * 3600;
-/// A window lasts longer than the silence of a task by this, the time to look and to send.
+/// By this a window outlasts the silence of a task: the time to look and to send.
 const WINDOW_MARGIN_SECONDS: i64 = 60;
 
 /// How a rollout goes about it.
@@ -215,15 +215,15 @@ impl RolloutPlan {
         // What nobody has answered is withdrawn at closing time: in a shorter window a silent gateway
         // would never run into its deadline, and be sent to for ever.
         let length = window.length()?.num_seconds();
-        let needed = i64::from(self.task_timeout_seconds) + WINDOW_MARGIN_SECONDS;
-        if length < needed {
+        let silence = i64::from(self.task_timeout_seconds) + i64::from(self.jitter_seconds);
+        if length < silence + WINDOW_MARGIN_SECONDS {
             return Err(refusal(
                 "window_shorter_than_timeout",
                 format!(
-                    "the window lasts {length} s, taskTimeoutSeconds is {}; silence counts as a \
-                     failure only in a window that lasts {WINDOW_MARGIN_SECONDS} s longer than \
-                     that: widen the window or lower taskTimeoutSeconds",
-                    self.task_timeout_seconds
+                    "the window lasts {length} s, taskTimeoutSeconds and jitterSeconds are {silence} \
+                     s together; silence counts as a failure only in a window that lasts \
+                     {WINDOW_MARGIN_SECONDS} s longer than that: widen the window or lower \
+                     taskTimeoutSeconds"
                 ),
             ));
         }

@@ -3,35 +3,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::super::{
-    Hold, MemberState, RolloutAction, RolloutPlan, RolloutState, Standing, Step, WaveCounts,
-    decide, paced_after, wave_end_ranks,
+use super::{
+    super::{
+        Hold, MemberState, RolloutAction, RolloutPlan, RolloutState, Standing, Step, WaveCounts,
+        decide, paced_after, wave_end_ranks,
+    },
+    gateway::{Conduct, Member},
 };
-
-/// What a gateway does with one task; seconds from when it is sent, or from its answer.
-#[derive(Clone, Debug)]
-pub enum Conduct {
-    Confirm {
-        answers: u32,
-        ends: u32,
-    },
-    Fail {
-        answers: u32,
-        ends: u32,
-    },
-    /// Never answers.
-    Silent,
-    /// Answers, then is silent.
-    FallsSilent {
-        answers: u32,
-    },
-    /// Its task is cancelled by hand.
-    Cancelled {
-        ends: u32,
-    },
-    /// Was not eligible when its turn came.
-    Skipped,
-}
 
 /// All that happens in one run; times are seconds from the begin.
 #[derive(Clone, Debug)]
@@ -48,75 +26,8 @@ pub struct Script {
     pub lateness: Vec<u32>,
 }
 
-struct Member {
-    /// Beyond the last wave for one that stays outside.
-    wave: usize,
-    state: MemberState,
-    conduct: Vec<Conduct>,
-    failures: usize,
-    answers_at: Option<DateTime<Utc>>,
-    ends_at: Option<DateTime<Utc>>,
-    becomes: MemberState,
-}
-
-impl Member {
-    fn new(wave: usize, conduct: Vec<Conduct>) -> Member {
-        Member {
-            wave,
-            state: MemberState::Waiting,
-            conduct,
-            failures: 0,
-            answers_at: None,
-            ends_at: None,
-            becomes: MemberState::Waiting,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.state, MemberState::Waiting | MemberState::Active)
-    }
-
-    fn is_pending(&self, now: DateTime<Utc>) -> bool {
-        self.state == MemberState::Active && self.answers_at.is_none_or(|at| at > now)
-    }
-
-    /// Whether a command left.
-    fn send(&mut self, now: DateTime<Utc>, timeout: TimeDelta) -> bool {
-        let after = |seconds: u32| TimeDelta::seconds(seconds.into());
-        let last = self.conduct.len() - 1;
-        let (answers, ends, becomes) = match self.conduct[self.failures.min(last)] {
-            Conduct::Confirm { answers, ends } => {
-                (Some(answers), after(ends), MemberState::Confirmed)
-            }
-            Conduct::Fail { answers, ends } => (Some(answers), after(ends), MemberState::Failed),
-            Conduct::FallsSilent { answers } => (Some(answers), timeout, MemberState::Failed),
-            Conduct::Silent => (None, timeout, MemberState::Failed),
-            Conduct::Cancelled { ends } => (None, after(ends).min(timeout), MemberState::Cancelled),
-            Conduct::Skipped => {
-                self.state = MemberState::Skipped;
-                return false;
-            }
-        };
-        // Who does not answer in time has been silent.
-        let answers = answers.map(after).filter(|answers| *answers < timeout);
-        self.answers_at = answers.map(|answers| now + answers);
-        (self.ends_at, self.becomes) = match answers {
-            Some(answers) => (Some(now + answers + ends), becomes),
-            None => (
-                Some(now + ends.min(timeout)),
-                match becomes {
-                    MemberState::Cancelled => becomes,
-                    _ => MemberState::Failed,
-                },
-            ),
-        };
-        self.state = MemberState::Active;
-        true
-    }
-}
-
-/// Looks after which a run counts as one that does not end.
-const LOOKS_MAX: usize = 20_000;
+/// Looks after which a run counts as one that does not end; the longest of a thousand took 200.
+const LOOKS_MAX: usize = 2000;
 
 pub struct Model {
     script: Script,
@@ -136,7 +47,6 @@ pub struct Model {
 pub struct End {
     pub state: RolloutState,
     pub wave: usize,
-    pub looks: usize,
     pub sends: Vec<DateTime<Utc>>,
 }
 
@@ -162,7 +72,6 @@ impl Model {
         End {
             state: model.state,
             wave: model.wave,
-            looks: model.looks,
             sends: model.sends,
         }
     }

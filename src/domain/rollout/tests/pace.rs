@@ -33,6 +33,7 @@ fn sends(rate: u32, lateness: &[i64], minutes: i64) -> Vec<(DateTime<Utc>, i64)>
         match decide(&plan, &standing, now) {
             Step::Send { count } => {
                 sends.push((now, i64::from(count)));
+                assert!(sends.len() < 100_000, "it sends and sends");
                 paced_at = paced_after(&plan, paced_at, count, now);
             }
             Step::Wait {

@@ -42,7 +42,7 @@ fn each_plan_that_cannot_be_is_refused_by_its_own_word_and_a_sentence() {
         (RolloutPlan { window: window("01:00", "", "UTC"), ..plan() }, "window_to_invalid", "00:00 to 23:59"),
         (RolloutPlan { window: window("01:00", "05:00", "Mars/Base"), ..plan() }, "unknown_timezone", "\"Mars/Base\""),
         (RolloutPlan { window: window("01:00", "01:00", "UTC"), ..plan() }, "window_empty", "no length"),
-        (RolloutPlan { window: window("23:55", "00:10", "UTC"), ..plan() }, "window_shorter_than_timeout", "lasts 900 s"),
+        (RolloutPlan { window: window("23:55", "00:11", "UTC"), ..plan() }, "window_shorter_than_timeout", "lasts 960 s, taskTimeoutSeconds and jitterSeconds are 910 s"),
     ];
     for (plan, code, words) in refused {
         let refusal = plan.check(now).unwrap_err();
@@ -63,7 +63,7 @@ fn plans_at_the_edge_of_what_is_allowed_are_taken() {
         RolloutPlan { halt_at_failure_percent: 100, task_timeout_seconds: 2_592_000, soak_seconds: 2_592_000, ..plan() },
         // A start that has passed is one at once.
         RolloutPlan { start_at: Some(utc("2020-01-01T00:00:00Z")), join_until: Some(at(1)), ..plan() },
-        RolloutPlan { window: window("23:55", "00:11", "Asia/Shanghai"), ..plan() },
+        RolloutPlan { window: window("23:55", "00:12", "Asia/Shanghai"), jitter_seconds: 60, ..plan() },
     ];
     for plan in taken {
         assert_eq!(plan.check(now), Ok(()), "{plan:?}");
