@@ -16,11 +16,15 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+mod history;
 mod queues;
 mod rows;
+mod statistics;
 
+use history::*;
 use queues::*;
 use rows::*;
+use statistics::*;
 
 /// One database, gone at the end of the test.
 struct Fixture {
@@ -88,6 +92,13 @@ contract![
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,
     statistics_count_by_version_status_and_code,
+    percentiles_are_those_of_a_plain_computation,
+    tasks_are_counted_by_rollout_and_by_hour_day_and_week,
+    old_tasks_are_those_that_ended_unless_newest_or_of_a_live_rollout,
+    a_deleted_task_takes_along_what_belongs_to_it,
+    two_servers_delete_different_tasks,
+    old_events_go_by_kind_and_in_pieces,
+    a_rollout_that_ended_long_ago_goes_with_its_rows_in_pieces,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
