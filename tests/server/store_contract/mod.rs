@@ -18,12 +18,16 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod events;
+mod history;
 mod queues;
 mod rows;
+mod statistics;
 
 use events::*;
+use history::*;
 use queues::*;
 use rows::*;
+use statistics::*;
 
 /// One database, gone at the end of the test.
 struct Fixture {
@@ -96,6 +100,13 @@ contract![
     webhooks_come_back_and_know_whether_they_are_behind,
     a_delivery_is_due_listed_and_deleted_with_its_webhook,
     concurrent_claims_share_deliveries_without_overlap,
+    percentiles_are_those_of_a_plain_computation,
+    tasks_are_counted_by_rollout_and_by_hour_day_and_week,
+    old_tasks_are_those_that_ended_unless_newest_or_of_a_live_rollout,
+    a_deleted_task_takes_along_what_belongs_to_it,
+    two_servers_delete_different_tasks,
+    old_events_go_by_kind_and_in_pieces,
+    a_rollout_that_ended_long_ago_goes_with_its_rows_in_pieces,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];

@@ -200,52 +200,6 @@ pub(super) async fn a_session_id_has_one_holder(f: Fixture) {
     );
 }
 
-pub(super) async fn statistics_count_by_version_status_and_code(f: Fixture) {
-    let mut tx = f.db.begin().await.unwrap();
-    for (n, status, code) in [
-        (1, TaskStatus::Completed, None),
-        (2, TaskStatus::Completed, None),
-        (3, TaskStatus::Failed, Some("TIMEOUT")),
-        (4, TaskStatus::Pending, None),
-    ] {
-        let gateway_id = format!("g{n}");
-        tx.lock_gateway(&gateway(&gateway_id)).await.unwrap();
-        let mut task = task(n, &gateway_id);
-        task.status = status;
-        task.error_code = code.map(str::to_owned);
-        task.complete_time = (!status.is_active()).then(|| at(10 * n as i64));
-        task.created_at = at(n as i64);
-        tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
-    }
-    let all = StatisticsFilter::default();
-    let mut rows = tx.statistics(&all).await.unwrap();
-    rows.sort_by(|a, b| a.status.cmp(&b.status));
-    let counts: Vec<_> = rows
-        .iter()
-        .map(|row| (row.status.as_str(), row.error_code.as_deref(), row.tasks))
-        .collect();
-    assert_eq!(
-        counts,
-        [
-            ("completed", None, 2),
-            ("failed", Some("TIMEOUT"), 1),
-            ("pending", None, 1)
-        ]
-    );
-    assert!((rows[0].seconds - 30.0).abs() < 0.01, "{}", rows[0].seconds);
-    assert_eq!(rows[2].seconds, 0.0);
-    let since = StatisticsFilter {
-        since: Some(at(3)),
-        ..all.clone()
-    };
-    assert_eq!(tx.statistics(&since).await.unwrap().len(), 2);
-    let version = StatisticsFilter {
-        version: Some("9".into()),
-        ..all
-    };
-    assert_eq!(tx.statistics(&version).await.unwrap(), []);
-}
-
 pub(super) async fn migrations_run_again_change_nothing(f: Fixture) {
     tasks_with_commands(&f.db, 1).await;
     let again = Db::open(&f.url).await.unwrap();
