@@ -15,6 +15,7 @@ mod tags;
 mod task;
 mod task_status;
 mod version_rules;
+mod why;
 
 pub use clock::Clock;
 pub use dispatch::{
@@ -28,7 +29,7 @@ pub use firmware::{
 };
 pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
-    Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm,
+    Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
@@ -45,4 +46,8 @@ pub use task::{Outcome, Task, TaskDeadlines, TriggerDecision, decide_trigger};
 pub use task_status::TaskStatus;
 pub use version_rules::{
     Candidate, VersionRefusal, eligibility, is_downgrade, lowest_start, plan_path,
+};
+pub use why::{
+    Explanation, Finding, LastReport, Membership, RolloutFacts, Rule, TaskFacts, Verdict, WhyFacts,
+    explain,
 };

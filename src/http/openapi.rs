@@ -48,6 +48,7 @@ use super::{firmware, gateway, rollout, statistics, system, task, upgrade};
         rollout::act::retry,
         gateway::list::list,
         gateway::get::get,
+        gateway::why::why,
         statistics::get::get,
         system::healthz::healthz,
         system::readyz::readyz,

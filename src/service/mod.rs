@@ -22,6 +22,7 @@ mod statistics;
 mod sweep_blobs;
 mod trigger_upgrade;
 mod upload_firmware;
+mod why;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGatewa
 pub use statistics::{Statistics, VersionStatistics};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
+pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
