@@ -150,6 +150,31 @@ pub fn version_key(version: &str) -> Option<String> {
     Some(key)
 }
 
+/// The version that a [`version_key`] was made of, without its build metadata.
+pub(super) fn version_of_key(key: &str) -> Option<String> {
+    fn number<'k>(rest: &mut &'k str) -> Option<&'k str> {
+        let length = rest.bytes().next()?.checked_sub(b'a')?;
+        let (digits, behind) = rest.get(1..)?.split_at_checked(length.into())?;
+        *rest = behind;
+        Some(digits)
+    }
+    let mut rest = key;
+    let (major, minor, patch) = (number(&mut rest)?, number(&mut rest)?, number(&mut rest)?);
+    let release = format!("{major}.{minor}.{patch}");
+    let Some(identifiers) = rest.strip_prefix('-') else {
+        return Some(release);
+    };
+    let identifiers =
+        identifiers
+            .split_terminator('!')
+            .map(|identifier| match identifier.strip_prefix('0') {
+                Some(mut numeric) => number(&mut numeric),
+                None => identifier.strip_prefix('1'),
+            });
+    let identifiers: Vec<&str> = identifiers.collect::<Option<_>>()?;
+    Some(format!("{release}-{}", identifiers.join(".")))
+}
+
 /// The highest of `versions` by SemVer precedence; those that are not SemVer are passed over.
 pub fn latest<'v>(versions: impl IntoIterator<Item = &'v str>) -> Option<&'v str> {
     versions
@@ -228,6 +253,8 @@ mod tests {
             "10.0.0",
         ];
         for (at, low) in rising.iter().enumerate() {
+            let key = version_key(low).unwrap();
+            assert_eq!(version_of_key(&key).as_deref(), Some(*low));
             for high in &rising[at + 1..] {
                 let (a, b) = (parse_version(low).unwrap(), parse_version(high).unwrap());
                 assert!(a.cmp_precedence(&b).is_lt(), "{low} {high}");
@@ -236,6 +263,7 @@ mod tests {
         }
         assert_eq!(version_key("1.0.0+a"), version_key("1.0.0+b"));
         assert_eq!(version_key("v1"), None);
+        assert_eq!(version_of_key("v1"), None);
     }
 
     #[test]

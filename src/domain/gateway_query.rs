@@ -4,13 +4,13 @@
 //! [`term`], its SQL in `store/gateway_query.rs` (a test compares the two), a line in
 //! `docs/http-api.md`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 
 use super::{
-    DEVICE_TYPE_LENGTH_MAX, Gateway, Tags, check_tag_key, check_tag_value, is_device_type,
-    version_key,
+    DEVICE_TYPE_LENGTH_MAX, Gateway, Tags, check_tag_key, check_tag_value,
+    firmware::version_of_key, is_device_type, version_key,
 };
 
 /// Longest filter, in bytes.
@@ -65,6 +65,13 @@ const COMPARISONS: [(&str, Comparison); 6] = [
 ];
 
 impl Comparison {
+    fn sign(self) -> &'static str {
+        COMPARISONS
+            .into_iter()
+            .find_map(|(sign, comparison)| (comparison == self).then_some(sign))
+            .unwrap_or_default()
+    }
+
     pub fn holds<T: Ord>(self, left: T, right: T) -> bool {
         match self {
             Comparison::Less => left < right,
@@ -97,6 +104,71 @@ impl GatewayTerm {
             GatewayTerm::OneOf(ids) => ids.contains(&gateway.gateway_id),
         }
     }
+
+    /// What the gateway has that the term asks for, as a sentence about "it".
+    fn asked_of(&self, gateway: &Gateway) -> String {
+        match self {
+            GatewayTerm::HasTag(key) | GatewayTerm::Tag(key, _) => match gateway.tags.get(key) {
+                Some(value) => format!("its tag {key} is {value:?}"),
+                None => format!("it has no tag {key}"),
+            },
+            GatewayTerm::Version(..)
+            | GatewayTerm::VersionUnknown
+            | GatewayTerm::CurrentVersion(_) => match &gateway.current_version {
+                None => "it never said its version".to_owned(),
+                Some(version) if version_key(version).is_none() => {
+                    format!("it says its version is {version:?}, which is not SemVer")
+                }
+                Some(version) => format!("it runs {version}"),
+            },
+            GatewayTerm::Online(_) if gateway.online => "it is online".to_owned(),
+            GatewayTerm::Online(_) => "it is offline".to_owned(),
+            GatewayTerm::DeviceType(_) => format!("its device type is {}", gateway.device_type),
+            GatewayTerm::Id(_) | GatewayTerm::IdPrefix(_) => {
+                format!("its id is {}", gateway.gateway_id)
+            }
+            GatewayTerm::OneOf(_) => "it is not among them".to_owned(),
+        }
+    }
+}
+
+/// As in a filter; what filters have no words for, in words.
+impl fmt::Display for GatewayTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GatewayTerm::HasTag(key) => write!(f, "tag:{key}"),
+            GatewayTerm::Tag(key, value) => {
+                let is_plain = |c: char| !c.is_whitespace() && c != '"';
+                match !value.is_empty() && value.chars().all(is_plain) {
+                    true => write!(f, "tag:{key}={value}"),
+                    false => {
+                        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
+                        write!(f, "tag:{key}=\"{escaped}\"")
+                    }
+                }
+            }
+            GatewayTerm::Version(comparison, key) => {
+                let version = version_of_key(key).unwrap_or_default();
+                write!(f, "version{}{version}", comparison.sign())
+            }
+            GatewayTerm::VersionUnknown => f.write_str("version:unknown"),
+            GatewayTerm::CurrentVersion(version) => write!(f, "currentVersion {version}"),
+            GatewayTerm::Online(online) => write!(f, "online:{online}"),
+            GatewayTerm::DeviceType(device_type) => write!(f, "type:{device_type}"),
+            GatewayTerm::Id(id) => write!(f, "id:{id}"),
+            GatewayTerm::IdPrefix(prefix) => write!(f, "id:{prefix}*"),
+            GatewayTerm::OneOf(ids) => write!(f, "one of {} gatewayIds", ids.len()),
+        }
+    }
+}
+
+/// A term that does not hold for a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// As in a filter.
+    pub term: String,
+    /// What the gateway has instead, as a sentence about "it".
+    pub has: String,
 }
 
 impl From<GatewayTerm> for GatewayQuery {
@@ -167,6 +239,15 @@ impl GatewayQuery {
     /// Whether every term holds for `gateway`.
     pub fn matches(&self, gateway: &Gateway) -> bool {
         self.terms.iter().all(|term| term.holds(gateway))
+    }
+
+    /// The first term that does not hold for `gateway`; `None` if it is meant.
+    pub fn first_miss(&self, gateway: &Gateway) -> Option<Miss> {
+        let term = self.terms.iter().find(|term| !term.holds(gateway))?;
+        Some(Miss {
+            term: term.to_string(),
+            has: term.asked_of(gateway),
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod task_status;
 mod timeline;
 mod version_rules;
 mod webhook;
+mod why;
 
 pub use clock::{Clock, last_id_at};
 pub use dispatch::{
@@ -34,7 +35,7 @@ pub use firmware::{
 };
 pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
-    Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm,
+    Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
@@ -56,4 +57,8 @@ pub use version_rules::{
 pub use webhook::{
     ATTEMPTS_MAX, Attempt, Delivery, DeliveryStatus, RETRY_DELAY_MAX, RETRY_DELAY_MIN, Webhook,
     retry_delay,
+};
+pub use why::{
+    Explanation, Finding, LastReport, Membership, RolloutFacts, Rule, TaskFacts, Verdict, WhyFacts,
+    explain,
 };

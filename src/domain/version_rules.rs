@@ -198,17 +198,32 @@ pub fn eligibility(
     firmwares: &[Candidate],
     forced: bool,
 ) -> Result<Vec<String>, VersionRefusal> {
-    if gateway.device_type != target.device_type {
+    eligibility_for(
+        gateway,
+        (&target.device_type, &target.version),
+        firmwares,
+        forced,
+    )
+}
+
+/// Like [`eligibility`], for a target known by its names, which may be gone.
+pub(super) fn eligibility_for(
+    gateway: &Gateway,
+    (device_type, version): (&str, &str),
+    firmwares: &[Candidate],
+    forced: bool,
+) -> Result<Vec<String>, VersionRefusal> {
+    if gateway.device_type != device_type {
         return Err(VersionRefusal::OtherDeviceType);
     }
     let current = gateway.current_version.as_deref();
-    if current == Some(target.version.as_str()) {
+    if current == Some(version) {
         return Err(VersionRefusal::AlreadyRuns);
     }
-    if !forced && is_downgrade(current, &target.version) {
+    if !forced && is_downgrade(current, version) {
         return Err(VersionRefusal::NewerRuns);
     }
-    plan_path(current, &target.version, firmwares)
+    plan_path(current, version, firmwares)
 }
 
 /// Whether `target` has a lower precedence than `current`; never if either is not SemVer.

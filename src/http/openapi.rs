@@ -51,6 +51,7 @@ use super::{event, firmware, gateway, rollout, statistics, system, task, upgrade
         rollout::act::retry,
         gateway::list::list,
         gateway::get::get,
+        gateway::why::why,
         statistics::get::get,
         statistics::timeline::timeline,
         event::stream::stream,

@@ -56,6 +56,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/tasks.csv", get(task::export::export))
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
+        .route("/api/ota/gateways/{gateway_id}/why", get(gateway::why::why))
         .route(
             "/api/ota/rollouts",
             // It may name thousands of gateways.

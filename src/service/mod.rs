@@ -28,6 +28,7 @@ mod sweep_blobs;
 mod trigger_upgrade;
 mod upload_firmware;
 mod webhooks;
+mod why;
 
 use std::{
     num::NonZeroU64,
@@ -52,6 +53,7 @@ pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_firmware::{FirmwareDetails, Upload};
 pub use webhooks::{Ping, WebhookDetails};
+pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{

@@ -63,6 +63,24 @@ impl Tx {
         Ok(())
     }
 
+    /// A task's command while it waits in the outbox.
+    pub async fn command(
+        &mut self,
+        task_id: Uuid,
+        kind: CommandKind,
+    ) -> Result<Option<OutboundCommand>> {
+        on!(self, |conn| sqlx::query_as::<_, CommandRow>(
+            "SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
+             FROM commands WHERE task_id = $1 AND kind = $2",
+        )
+        .bind(task_id)
+        .bind(kind.as_str())
+        .fetch_optional(conn)
+        .await)?
+        .map(OutboundCommand::try_from)
+        .transpose()
+    }
+
     /// The commands that are due, most overdue first, locked for this transaction; those that
     /// another server holds are passed over.
     pub async fn lock_due_commands(

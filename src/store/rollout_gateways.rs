@@ -277,6 +277,40 @@ impl Tx {
         .transpose()
     }
 
+    /// Where a gateway stands in those of `rollout_ids` that it is in.
+    pub async fn memberships(
+        &mut self,
+        gateway_id: &str,
+        rollout_ids: &[Uuid],
+    ) -> Result<Vec<(Uuid, RolloutMember)>> {
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            rollout_id: Uuid,
+            #[sqlx(flatten)]
+            member: MemberRow,
+        }
+        if rollout_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        on!(self, |conn| {
+            let mut query = QueryBuilder::new(
+                "SELECT rollout_id, gateway_id, position, state, task_id, reason
+                 FROM rollout_gateways WHERE gateway_id = ",
+            );
+            query.push_bind(gateway_id);
+            query.push(" AND rollout_id IN (");
+            let mut ids = query.separated(", ");
+            for id in rollout_ids {
+                ids.push_bind(*id);
+            }
+            query.push(")");
+            query.build_query_as::<Row>().fetch_all(conn).await
+        })?
+        .into_iter()
+        .map(|row| Ok((row.rollout_id, row.member.try_into()?)))
+        .collect()
+    }
+
     pub async fn members(&mut self, filter: &MemberFilter) -> Result<Vec<RolloutMember>> {
         let (first, last) = filter.positions.unwrap_or((-1, i64::MAX));
         on!(self, |conn| sqlx::query_as::<_, MemberRow>(

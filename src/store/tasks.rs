@@ -3,7 +3,7 @@ use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{Error, Result, Tx, db::TxInner};
-use crate::domain::{Progress, Task, TaskStatus};
+use crate::domain::{LastReport, Progress, Task, TaskStatus};
 
 /// Rows per INSERT; SQLite takes 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
@@ -381,5 +381,23 @@ impl Tx {
         .bind(task_id)
         .fetch_all(conn)
         .await)?)
+    }
+
+    /// The newest report of a task that was kept.
+    pub async fn last_report(&mut self, task_id: Uuid) -> Result<Option<LastReport>> {
+        let row = on!(self, |conn| {
+            sqlx::query_as::<_, (String, i16, DateTime<Utc>)>(
+                "SELECT state, progress, received_at FROM task_reports WHERE task_id = $1
+             ORDER BY received_at DESC, progress DESC LIMIT 1",
+            )
+            .bind(task_id)
+            .fetch_optional(conn)
+            .await
+        })?;
+        Ok(row.map(|(state, progress, received_at)| LastReport {
+            state,
+            progress,
+            received_at,
+        }))
     }
 }

@@ -149,7 +149,46 @@ fn a_target_is_put_together_from_parts() {
     assert!(GatewayQuery::tags(&bad).is_err());
 }
 
+#[test]
+fn the_first_term_that_does_not_hold_is_named_with_what_the_gateway_has() {
+    for (filter, has) in [
+        ("tag:rack", "it has no tag rack"),
+        ("tag:rack=7", "it has no tag rack"),
+        ("tag:site=north", "its tag site is \"north lab\""),
+        ("tag:a/b=\"a b\"", "its tag a/b is \"\""),
+        ("version<1.0.2", "it runs 1.0.2+b7"),
+        ("version>=1.1.0-rc.1.x", "it runs 1.0.2+b7"),
+        ("version:unknown", "it runs 1.0.2+b7"),
+        ("online:false", "it is online"),
+        ("type:gateway", "its device type is esp32"),
+        ("id:HQ2026TEST00", "its id is HQ2026TEST001"),
+        ("id:hq*", "its id is HQ2026TEST001"),
+    ] {
+        let query = GatewayQuery::parse(&format!("online:true tag:site {filter} id:no")).unwrap();
+        let (term, has) = (filter.to_owned(), has.to_owned());
+        assert_eq!(query.first_miss(&gateway()), Some(Miss { term, has }));
+    }
+    let other = GatewayQuery::ids(["a".into(), "b".into()]);
+    let miss = other.first_miss(&gateway()).unwrap();
+    assert_eq!(miss.term, "one of 2 gatewayIds");
+    assert_eq!(GatewayQuery::default().first_miss(&gateway()), None);
+    let silent = Gateway::new("g", "esp32", DateTime::UNIX_EPOCH);
+    let of_silent = |filter| {
+        let miss = GatewayQuery::parse(filter).unwrap().first_miss(&silent);
+        miss.unwrap().has
+    };
+    assert_eq!(of_silent("version<2.0.0"), "it never said its version");
+    assert_eq!(of_silent("online:true"), "it is offline");
+}
+
 proptest::proptest! {
+    #[test]
+    fn a_terms_text_is_read_back_as_the_term(value in "[^\\p{C}]{0,40}") {
+        let term = GatewayTerm::Tag("k".into(), value);
+        let query = GatewayQuery::parse(&term.to_string()).unwrap();
+        proptest::prop_assert_eq!(&query.terms, &[term]);
+    }
+
     #[test]
     fn no_filter_makes_the_parser_fail(filter in "(tag:|version|id:|type:|[\"\\\\ =<>*a-z0-9.]){0,20}") {
         let _ = GatewayQuery::parse(&filter);

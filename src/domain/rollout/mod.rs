@@ -12,6 +12,7 @@ mod window;
 pub use decide::{Hold, Standing, Step, WaveCounts, decide};
 pub use order::{ORDER_MODULUS, order_coefficients, position, wave_end_ranks};
 pub use pace::paced_after;
+pub(super) use plan::time;
 pub use plan::{
     COMMANDS_PER_MINUTE_MAX, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX, PlanRefusal, RolloutPlan,
     SOAK_SECONDS_MAX, TASK_TIMEOUT_SECONDS_MAX,

@@ -232,6 +232,6 @@ impl RolloutPlan {
 }
 
 /// As it stands in JSON.
-pub(super) fn time(time: DateTime<Utc>) -> String {
+pub(in crate::domain) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }

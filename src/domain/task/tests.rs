@@ -4,7 +4,6 @@ use proptest::prelude::*;
 use super::*;
 
 const DEADLINES: TaskDeadlines = TaskDeadlines {
-    confirm: Duration::from_secs(3600),
     pending: Duration::from_secs(3600),
     silence: Duration::from_secs(900),
     confirm: Duration::from_secs(1800),

@@ -2,6 +2,7 @@
 
 pub mod get;
 pub mod list;
+pub mod why;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

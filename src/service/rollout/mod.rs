@@ -11,10 +11,12 @@ mod engine;
 mod list;
 mod send;
 mod target;
+mod why;
 
 pub use create::CreateRollout;
 pub use dry_run::{DryRun, DryRunGateway, Exclusion};
 pub use list::{RolloutGateway, RolloutView};
+pub(super) use why::rollouts_for;
 
 use crate::{
     domain::{Standing, WaveCounts},
