@@ -136,7 +136,7 @@ impl Engine<'_> {
             Err(refusal) => return Ok(Turn::Skipped(refusal.to_string())),
         };
         let newest_task_id = newest.as_ref().map(|task| task.task_id);
-        let active = newest.filter(|task| task.status.is_active());
+        let active = newest.filter(Task::is_under_way);
         match (decide_trigger(active.as_ref(), version, forced), active) {
             (TriggerDecision::Return, Some(mut task)) => {
                 task.join_rollout(self.rollout.rollout_id, plan.task_timeout_seconds, self.now);
