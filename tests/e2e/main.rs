@@ -10,3 +10,4 @@ mod production;
 mod qemu_flash;
 mod replicas;
 mod server;
+mod webhooks;
