@@ -14,3 +14,4 @@ mod replicas;
 mod rollout_fleet;
 mod server;
 mod simulator;
+mod webhooks;

@@ -50,11 +50,11 @@ fn run_ok(program: &Path, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn wait_for_port(process: &mut Process, port: u16) {
+pub fn wait_for_port(process: &mut Process, port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     process
         .wait_until("accepting connections", PATIENCE, || {
@@ -64,14 +64,14 @@ fn wait_for_port(process: &mut Process, port: u16) {
 }
 
 /// A certificate for `localhost`, and who signed it.
-struct Certificate {
-    authority: PathBuf,
-    chain: PathBuf,
-    key: PathBuf,
+pub struct Certificate {
+    pub authority: PathBuf,
+    pub chain: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Certificate {
-    fn make(folder: &Path) -> Certificate {
+    pub fn make(folder: &Path) -> Certificate {
         let openssl = program("openssl", "openssl").unwrap();
         let [authority, authority_key, chain, key] =
             ["ca.pem", "ca.key", "fullchain.pem", "privkey.pem"].map(|name| folder.join(name));

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     task::JoinSet,
     time::timeout,
@@ -354,21 +354,17 @@ async fn a_listener_that_does_not_read_holds_nobody_back_and_misses_nothing() {
     let heard = listener.hear(EVENTS as usize).await;
     assert_eq!(ids(&heard), (1..=EVENTS).collect::<Vec<_>>());
 
-    let mut text = String::new();
-    let mut bytes = vec![0; 64 << 10];
-    while !text.contains(&format!("id: {EVENTS}\n")) {
-        let read = timeout(SOON, silent.read(&mut bytes))
-            .await
-            .unwrap()
-            .unwrap();
-        assert_ne!(read, 0, "the stream ended");
-        text += std::str::from_utf8(&bytes[..read]).unwrap();
+    let mut numbers = Vec::new();
+    let mut lines = BufReader::new(&mut silent).lines();
+    while numbers.last() != Some(&EVENTS) {
+        let line = timeout(SOON, lines.next_line()).await.unwrap().unwrap();
+        let line = line.expect("the stream goes on");
+        // The length of a chunk stands between two lines, never within one.
+        numbers.extend(
+            line.strip_prefix("id: ")
+                .map(|id| id.parse::<i64>().unwrap()),
+        );
     }
-    // A chunk's length may stand between two lines, never within one.
-    let numbers: Vec<i64> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("id: ")?.parse().ok())
-        .collect();
     assert_eq!(numbers, (1..=EVENTS).collect::<Vec<_>>());
     drop((silent, listener));
     db.close().await;
