@@ -7,6 +7,7 @@ mod api_download;
 mod api_errors;
 mod api_firmware;
 mod api_health;
+mod api_history;
 mod api_reports;
 mod api_statistics;
 mod api_tasks;
