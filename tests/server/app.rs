@@ -201,7 +201,7 @@ impl TestApp {
         &self.app.as_ref().expect("it runs").service
     }
 
-    /// The server's database, on connections of the test's own.
+    /// The database, beside the server's own connections.
     pub async fn db(&self) -> Db {
         Db::open(&self.config.database_url).await.unwrap()
     }
@@ -268,7 +268,7 @@ impl TestApp {
             .await
     }
 
-    /// Sends a request; whatever answers under `/api` must be an envelope.
+    /// Sends a request; whatever answers under `/api` must be an envelope, or CSV.
     async fn send(&self, request: RequestBuilder) -> Answer {
         let response = timeout(SOON, request.send())
             .await
@@ -280,7 +280,10 @@ impl TestApp {
             headers: response.headers().clone(),
             body: response.bytes().await.expect("a whole body").to_vec(),
         };
-        if is_api {
+        let is_csv = answer
+            .header("content-type")
+            .is_some_and(|content_type| content_type.starts_with("text/csv"));
+        if is_api && !is_csv {
             let body = answer.json();
             assert_eq!(body["status"], answer.status == 200, "{body}");
             assert!(body["message"].is_string(), "{body}");
@@ -404,6 +407,22 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// The rows of a CSV file, the header first.
+    pub fn csv(&self) -> Vec<Vec<String>> {
+        let text = self.text();
+        assert_eq!(self.status, 200, "{text}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("text/csv; charset=utf-8; header=present")
+        );
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(text.as_bytes());
+        let rows = reader.records().map(|row| row.expect("CSV"));
+        rows.map(|row| row.iter().map(str::to_owned).collect())
+            .collect()
     }
 
     /// The envelope's data, of a success.

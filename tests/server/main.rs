@@ -9,6 +9,7 @@ mod api_errors;
 mod api_events;
 mod api_firmware;
 mod api_health;
+mod api_history;
 mod api_reports;
 mod api_rollout_targets;
 mod api_rollouts;
