@@ -19,7 +19,7 @@ pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     resend_delay,
 };
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
     file_name, is_device_type, latest, needs_upgrade, parse_version, version_key,

@@ -76,34 +76,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
-        let body =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection: BytesRejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        ApiError::too_large("body", BODY_BYTES_MAX as u64)
-                    }
-                    _ => ApiError::bad_request("unreadable_body", rejection.body_text()),
-                })?;
+        let (content_type, body) = typed_body(request, state, BODY_BYTES_MAX).await?;
         if body.is_empty() {
             return Ok(OptionalJson(None));
         }
-        if let Some(content_type) = content_type {
-            let media_type = content_type.split(';').next().unwrap_or_default().trim();
-            if !matches!(media_type, "application/json" | "text/plain") {
-                return Err(ApiError::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    format!(
-                        "{media_type:?} is not taken here: send Content-Type: application/json"
-                    ),
-                ));
-            }
-        }
+        check_media_type(
+            content_type,
+            &["application/json", "text/plain"],
+            "application/json",
+        )?;
         // Serde would read an array as the fields in their order.
         if body.trim_ascii_start().starts_with(b"[") {
             return Err(ApiError::bad_request(
@@ -127,6 +108,59 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     }
 }
 
+/// A list as CSV. It is taken as `text/plain` or without a type too.
+pub struct CsvBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for CsvBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (content_type, body) = typed_body(request, state, CSV_BYTES_MAX).await?;
+        check_media_type(content_type, &["text/csv", "text/plain"], "text/csv")?;
+        Ok(CsvBody(body))
+    }
+}
+
+/// The body, which the router keeps within `limit` bytes, and its `Content-Type`.
+async fn typed_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    limit: usize,
+) -> Result<(Option<String>, Bytes), ApiError> {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+    let body = Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large("body", limit as u64),
+            _ => ApiError::bad_request("unreadable_body", rejection.body_text()),
+        })?;
+    Ok((content_type, body))
+}
+
+fn check_media_type(
+    content_type: Option<String>,
+    taken: &[&str],
+    wanted: &str,
+) -> Result<(), ApiError> {
+    let Some(content_type) = content_type else {
+        return Ok(());
+    };
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if taken.contains(&media_type) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("{media_type:?} is not taken here: send Content-Type: {wanted}"),
+    ))
+}
+
+/// Largest list as CSV, in bytes.
+pub const CSV_BYTES_MAX: usize = 16 << 20;
 /// Largest body that is not a file, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 

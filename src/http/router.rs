@@ -12,8 +12,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    error::ApiError, extract::BODY_BYTES_MAX, firmware, gateway, observe::observe,
-    openapi::openapi, statistics, system, task, upgrade,
+    error::ApiError,
+    extract::{BODY_BYTES_MAX, CSV_BYTES_MAX},
+    firmware, gateway,
+    observe::observe,
+    openapi::openapi,
+    statistics, system, task, upgrade,
 };
 use crate::service::Service;
 
@@ -48,7 +52,15 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/task/{id}/retry", post(task::retry::retry))
         .route("/api/ota/tasks", get(task::list::list))
         .route("/api/ota/gateways", get(gateway::list::list))
-        .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
+        .route("/api/ota/gateways.csv", get(gateway::export::export))
+        .route(
+            "/api/ota/gateways/tags",
+            post(gateway::import::import).layer(DefaultBodyLimit::max(CSV_BYTES_MAX)),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}",
+            get(gateway::get::get).patch(gateway::edit::edit),
+        )
         .route("/api/ota/statistics", get(statistics::get::get))
         .route("/firmware/{file_name}", get(firmware::download::download))
         .route("/healthz", get(system::healthz::healthz))

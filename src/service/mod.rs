@@ -9,6 +9,7 @@ mod change_firmware_status;
 mod delete_firmware;
 mod dispatch_commands;
 mod download_firmware;
+mod edit_gateways;
 mod error;
 mod expire_tasks;
 mod health;
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
 pub use download_firmware::FirmwareFile;
+pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
 pub use inbox::InboxWriter;

@@ -1,12 +1,17 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{QueryBuilder, types::Json};
 
 use super::{
     Result, Tx,
-    gateway_query::{push_query, push_query_after},
+    gateway_query::{Dialect, push_query, push_query_after},
 };
-use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
+use crate::domain::{Event, Gateway, GatewayQuery, REGISTERED, Tags, shuffle, version_key};
+
+/// Rows per INSERT; SQLite takes 32,766 parameters.
+const ROWS_PER_INSERT: usize = 1000;
 
 macro_rules! columns {
     () => {
@@ -72,7 +77,7 @@ impl Tx {
     /// nobody has heard of it, of which an event tells. Whoever changes a gateway's tasks locks the gateway first.
     pub async fn lock_gateway(&mut self, unknown: &Gateway) -> Result<Gateway> {
         if self.insert_gateway_if_absent(unknown).await? {
-            let registered = Event::gateway(unknown, &["registered"], unknown.created_at);
+            let registered = Event::gateway(unknown, &[REGISTERED], unknown.created_at);
             self.record(registered);
         }
         let row = on_locked!(
@@ -89,6 +94,56 @@ impl Tx {
                 .await
         )?;
         Ok(row.into())
+    }
+
+    /// Like [`Tx::lock_gateway`] for many, whose ids must rise. Gives those that were registered
+    /// just now besides; to tell of them is the caller's.
+    pub async fn lock_gateways(
+        &mut self,
+        unknown: &[Gateway],
+    ) -> Result<(Vec<Gateway>, BTreeSet<String>)> {
+        let mut gateways = Vec::with_capacity(unknown.len());
+        let mut registered = BTreeSet::new();
+        for unknown in unknown.chunks(ROWS_PER_INSERT) {
+            registered.extend(self.insert_gateways_if_absent(unknown).await?);
+            let ids: BTreeSet<String> = unknown.iter().map(|g| g.gateway_id.clone()).collect();
+            let rows = on!(self, |conn| {
+                let mut query =
+                    QueryBuilder::new(concat!("SELECT ", columns!(), " FROM gateways WHERE "));
+                Dialect::push_one_of(&mut query, "gateway_id", &ids);
+                query.push(" ORDER BY gateway_id");
+                Dialect::push_for_update(&mut query);
+                query.build_query_as::<GatewayRow>().fetch_all(conn).await
+            })?;
+            gateways.extend(rows.into_iter().map(Gateway::from));
+        }
+        Ok((gateways, registered))
+    }
+
+    async fn insert_gateways_if_absent(&mut self, gateways: &[Gateway]) -> Result<Vec<String>> {
+        Ok(on!(self, |conn| {
+            let mut insert = QueryBuilder::new(concat!(
+                "INSERT INTO gateways (",
+                columns!(),
+                ", version_key, shuffle) "
+            ));
+            insert.push_values(gateways, |mut row, gateway| {
+                row.push_bind(&gateway.gateway_id)
+                    .push_bind(&gateway.device_type)
+                    .push_bind(&gateway.current_version)
+                    .push_bind(gateway.online)
+                    .push_bind(gateway.last_seen_at)
+                    .push_bind(Json(&gateway.attributes))
+                    .push_bind(Json(Tags::new()))
+                    .push_bind(gateway.heartbeat_timestamp)
+                    .push_bind(gateway.created_at)
+                    .push_bind(gateway.updated_at)
+                    .push_bind(gateway.version_key())
+                    .push_bind(shuffle(&gateway.gateway_id));
+            });
+            insert.push(" ON CONFLICT (gateway_id) DO NOTHING RETURNING gateway_id");
+            insert.build_query_scalar::<String>().fetch_all(conn).await
+        })?)
     }
 
     async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {
@@ -177,5 +232,38 @@ impl Tx {
         )
         .fetch_one(conn)
         .await)?)
+    }
+
+    /// Gives rows that an older version has written what this one keeps besides, at most `limit`
+    /// at once; returns how many there were.
+    pub(super) async fn fill_older_gateways(&mut self, limit: usize) -> Result<usize> {
+        let rows = on_locked!(
+            self,
+            [
+                "SELECT gateway_id, current_version FROM gateways WHERE shuffle IS NULL
+              ORDER BY gateway_id LIMIT $1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, (String, Option<String>)>(sql)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(conn)
+                .await
+        )?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        on!(self, |conn| {
+            let mut update = QueryBuilder::new(
+                "UPDATE gateways SET version_key = v.column2, shuffle = v.column3 FROM (",
+            );
+            update.push_values(&rows, |mut row, (gateway_id, version)| {
+                row.push_bind(gateway_id.as_str())
+                    .push_bind(version.as_deref().and_then(version_key))
+                    .push_bind(shuffle(gateway_id));
+            });
+            update.push(") AS v WHERE gateways.gateway_id = v.column1");
+            update.build().execute(conn).await.map(drop)
+        })?;
+        Ok(rows.len())
     }
 }

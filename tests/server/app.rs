@@ -232,6 +232,10 @@ impl TestApp {
         self.send(self.http.post(self.url(path)).json(&body)).await
     }
 
+    pub async fn patch_json(&self, path: &str, body: Value) -> Answer {
+        self.send(self.http.patch(self.url(path)).json(&body)).await
+    }
+
     /// A GET with request headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let request = self.http.get(self.url(path));
@@ -256,7 +260,8 @@ impl TestApp {
             .await
     }
 
-    /// Sends a request; whatever answers under `/api` must be an envelope.
+    /// Sends a request; whatever answers under `/api` must be an envelope, but for lists
+    /// as CSV.
     async fn send(&self, request: RequestBuilder) -> Answer {
         let response = timeout(SOON, request.send())
             .await
@@ -268,7 +273,8 @@ impl TestApp {
             headers: response.headers().clone(),
             body: response.bytes().await.expect("a whole body").to_vec(),
         };
-        if is_api {
+        let is_csv = answer.header("content-type") == Some("text/csv; charset=utf-8");
+        if is_api && !is_csv {
             let body = answer.json();
             assert_eq!(body["status"], answer.status == 200, "{body}");
             assert!(body["message"].is_string(), "{body}");
@@ -351,6 +357,24 @@ impl TestApp {
     pub async fn gateway(&self, gateway: &str) -> Value {
         let path = format!("/api/ota/gateways/{gateway}");
         self.get(&path).await.data()
+    }
+
+    /// The data of the events about a gateway itself, oldest first.
+    pub async fn gateway_events(&self, gateway: &str) -> Vec<Value> {
+        let db = Db::open(&self.config.database_url).await.unwrap();
+        let data = "SELECT data FROM events WHERE kind = 'gateway' AND gateway_id = $1
+                    ORDER BY event_id";
+        let rows = match &db {
+            Db::Postgres(pool) => sqlx::query_scalar(data).bind(gateway).fetch_all(pool).await,
+            Db::Sqlite { writer, .. } => {
+                sqlx::query_scalar(data)
+                    .bind(gateway)
+                    .fetch_all(writer)
+                    .await
+            }
+        };
+        db.close().await;
+        rows.unwrap()
     }
 
     /// A series of `/metrics`, as `name{label="value"}`; 0 if it is not there yet.

@@ -6,6 +6,7 @@
 mod api_download;
 mod api_errors;
 mod api_firmware;
+mod api_gateways;
 mod api_health;
 mod api_reports;
 mod api_statistics;
