@@ -43,6 +43,9 @@ impl EventKind {
     }
 }
 
+/// The word of a gateway's event for one nobody had heard of before.
+pub const REGISTERED: &str = "registered";
+
 /// Something that happened, told to whoever listens. Its number is given when it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -76,7 +79,7 @@ impl Event {
         }
     }
 
-    /// A gateway as it is now, and what has changed: `registered`, or names of the data's fields.
+    /// A gateway as it is now, and what has changed: [`REGISTERED`], or names of the data's fields.
     pub fn gateway(gateway: &Gateway, change: &[&str], now: DateTime<Utc>) -> Event {
         Event {
             kind: EventKind::Gateway,

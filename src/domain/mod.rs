@@ -28,7 +28,7 @@ pub use dispatch::{
 pub use download_budget::{
     DOWNLOAD_BURST_SECONDS, DownloadBudget, OverBudget, RETURN_SPREAD_SECONDS_MAX,
 };
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
     file_name, is_device_type, latest, needs_upgrade, parse_version, version_key,

@@ -76,74 +76,116 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
-        let body =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection: BytesRejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        ApiError::too_large("body", BODY_BYTES_MAX as u64)
-                    }
-                    _ => ApiError::bad_request("unreadable_body", rejection.body_text()),
-                })?;
-        if body.is_empty() {
-            return Ok(OptionalJson(None));
-        }
-        if let Some(content_type) = content_type {
-            let media_type = content_type.split(';').next().unwrap_or_default().trim();
-            if !matches!(media_type, "application/json" | "text/plain") {
-                return Err(ApiError::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "unsupported_media_type",
-                    format!(
-                        "{media_type:?} is not taken here: send Content-Type: application/json"
-                    ),
-                ));
-            }
-        }
-        // Serde would read an array as the fields in their order.
-        if body.trim_ascii_start().starts_with(b"[") {
-            return Err(ApiError::bad_request(
-                "invalid_json",
-                "the body is an array: send a JSON object, as in {\"version\":\"1.0.2\"}",
-            ));
-        }
-        if body.windows(6).any(|bytes| bytes == br"\u0000") {
-            return Err(ApiError::bad_request(
-                "invalid_json",
-                "there is a NUL character in the body: leave it out",
-            ));
-        }
-        let value = serde_json::from_slice(&body).map_err(|error| {
-            ApiError::bad_request(
-                "invalid_json",
-                format!("the body is not as documented: {error}"),
-            )
-        })?;
-        Ok(OptionalJson(Some(value)))
+        Ok(OptionalJson(json(request, state, BODY_BYTES_MAX).await?))
     }
 }
 
-/// A JSON body that must be there.
-pub struct JsonBody<T>(pub T);
+/// A JSON body that must be there and may name thousands of gateways.
+pub struct JsonTarget<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonTarget<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match OptionalJson::from_request(request, state).await? {
-            OptionalJson(Some(value)) => Ok(JsonBody(value)),
-            OptionalJson(None) => Err(ApiError::bad_request(
+        let value = json(request, state, TARGET_BYTES_MAX).await?;
+        value.map(JsonTarget).ok_or_else(|| {
+            ApiError::bad_request(
                 "no_body",
                 "the request has no body: send a JSON object as documented under /docs",
-            )),
-        }
+            )
+        })
     }
 }
 
+async fn json<S: Send + Sync, T: DeserializeOwned>(
+    request: Request,
+    state: &S,
+    limit: usize,
+) -> Result<Option<T>, ApiError> {
+    let (content_type, body) = typed_body(request, state, limit).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    check_media_type(
+        content_type,
+        &["application/json", "text/plain"],
+        "application/json",
+    )?;
+    // Serde would read an array as the fields in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::bad_request(
+            "invalid_json",
+            "the body is an array: send a JSON object, as in {\"version\":\"1.0.2\"}",
+        ));
+    }
+    if body.windows(6).any(|bytes| bytes == br"\u0000") {
+        return Err(ApiError::bad_request(
+            "invalid_json",
+            "there is a NUL character in the body: leave it out",
+        ));
+    }
+    let value = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::bad_request(
+            "invalid_json",
+            format!("the body is not as documented: {error}"),
+        )
+    })?;
+    Ok(Some(value))
+}
+
+/// A list as CSV. It is taken as `text/plain` or without a type too.
+pub struct CsvBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for CsvBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (content_type, body) = typed_body(request, state, CSV_BYTES_MAX).await?;
+        check_media_type(content_type, &["text/csv", "text/plain"], "text/csv")?;
+        Ok(CsvBody(body))
+    }
+}
+
+/// The body, which the router keeps within `limit` bytes, and its `Content-Type`.
+async fn typed_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+    limit: usize,
+) -> Result<(Option<String>, Bytes), ApiError> {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+    let body = Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large("body", limit as u64),
+            _ => ApiError::bad_request("unreadable_body", rejection.body_text()),
+        })?;
+    Ok((content_type, body))
+}
+
+fn check_media_type(
+    content_type: Option<String>,
+    taken: &[&str],
+    wanted: &str,
+) -> Result<(), ApiError> {
+    let Some(content_type) = content_type else {
+        return Ok(());
+    };
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if taken.contains(&media_type) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("{media_type:?} is not taken here: send Content-Type: {wanted}"),
+    ))
+}
+
+/// Largest list as CSV, in bytes.
+pub const CSV_BYTES_MAX: usize = 16 << 20;
 /// Largest body that is not a file, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Largest body that names gateways, in bytes.

@@ -14,7 +14,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::{
     error::ApiError,
     event,
-    extract::{BODY_BYTES_MAX, TARGET_BYTES_MAX},
+    extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
     firmware, gateway,
     observe::observe,
     openapi::openapi,
@@ -55,7 +55,6 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/tasks", get(task::list::list))
         .route("/api/ota/tasks.csv", get(task::export::export))
         .route("/api/ota/gateways", get(gateway::list::list))
-        .route("/api/ota/gateways/{gateway_id}", get(gateway::get::get))
         .route("/api/ota/gateways/{gateway_id}/why", get(gateway::why::why))
         .route(
             "/api/ota/rollouts",
@@ -78,6 +77,15 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/rollouts/{id}/resume", post(rollout::act::resume))
         .route("/api/ota/rollouts/{id}/cancel", post(rollout::act::cancel))
         .route("/api/ota/rollouts/{id}/retry", post(rollout::act::retry))
+        .route("/api/ota/gateways.csv", get(gateway::export::export))
+        .route(
+            "/api/ota/gateways/tags",
+            post(gateway::import::import).layer(DefaultBodyLimit::max(CSV_BYTES_MAX)),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}",
+            get(gateway::get::get).patch(gateway::edit::edit),
+        )
         .route("/api/ota/statistics", get(statistics::get::get))
         .route(
             "/api/ota/statistics/timeline",

@@ -99,4 +99,14 @@ impl Error {
             ),
         )
     }
+
+    pub(super) fn no_gateway(gateway_id: &str) -> Error {
+        Error::not_found(
+            "gateway_not_found",
+            format!(
+                "gateway {gateway_id} is not registered: it is as soon as it sends a heartbeat or \
+                 an upgrade is triggered for it"
+            ),
+        )
+    }
 }

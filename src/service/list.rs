@@ -104,25 +104,22 @@ impl Service {
         Ok(tx.count_gateways_of(query).await?)
     }
 
+    /// Every key that some gateway has a tag of, in their order.
+    pub async fn tag_keys(&self) -> Result<Vec<String>> {
+        let mut tx = self.db.read().await?;
+        Ok(tx.tag_keys().await?)
+    }
+
     pub async fn gateway(&self, gateway_id: &str) -> Result<GatewayView> {
         check_gateway_id(gateway_id)?;
         let mut tx = self.db.read().await?;
-        let gateway = known_gateway(&mut tx, gateway_id).await?;
+        let gateway = tx
+            .gateway(gateway_id)
+            .await?
+            .ok_or_else(|| Error::no_gateway(gateway_id))?;
         let latest = latest_version(&mut tx, &gateway.device_type).await?;
         Ok(view(gateway, latest))
     }
-}
-
-pub(super) async fn known_gateway(tx: &mut Tx, gateway_id: &str) -> Result<Gateway> {
-    tx.gateway(gateway_id).await?.ok_or_else(|| {
-        Error::not_found(
-            "gateway_not_found",
-            format!(
-                "gateway {gateway_id} is not registered: it is as soon as it sends a heartbeat or \
-                 an upgrade is triggered for it"
-            ),
-        )
-    })
 }
 
 async fn latest_version(tx: &mut Tx, device_type: &str) -> Result<Option<String>> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Error, Result, Service, inbox::message_id, make_task::record_task};
 use crate::{
     domain::{
-        CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Heartbeat, Progress, ReportRefusal, Task,
+        CommandKind, DEVICE_TYPE_DEFAULT, Event, Gateway, Heartbeat, Progress, ReportRefusal, Task,
         TaskStatus, is_device_type,
     },
     metrics::{KindLabel, ReasonLabel},
@@ -209,7 +209,7 @@ impl Service {
         let mut gateway = tx
             .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))
             .await?;
-        let was_online = gateway.online;
+        let before = gateway.clone();
         let mut tasks = Tasks::default();
         if let Some(newest) = tx.lock_newest_task(gateway_id).await? {
             let unproven = newest.status.is_active()
@@ -262,6 +262,10 @@ impl Service {
             tally.stored.push(kind);
         }
         tx.update_gateway(&gateway).await?;
+        let change = gateway.changes_since(&before);
+        if !change.is_empty() {
+            tx.record(Event::gateway(&gateway, &change, now));
+        }
         for Tracked { before, now: task } in tasks.0 {
             if task != before {
                 tx.update_task(&task).await?;
@@ -278,7 +282,7 @@ impl Service {
                 tally.changed.push(task);
             }
         }
-        if gateway.online && !was_online {
+        if gateway.online && !before.online {
             tx.hasten_commands(gateway_id, now + HASTEN_DELAY).await?;
         }
         Ok(())

@@ -1,6 +1,4 @@
-use super::{
-    Result, Service, list::known_gateway, rollout::rollouts_for, trigger_upgrade::check_gateway_id,
-};
+use super::{Error, Result, Service, rollout::rollouts_for, trigger_upgrade::check_gateway_id};
 use crate::domain::{CommandKind, Explanation, Gateway, TaskFacts, WhyFacts, explain};
 
 /// A gateway, and why it does not get its update.
@@ -16,7 +14,10 @@ impl Service {
     pub async fn why(&self, gateway_id: &str) -> Result<GatewayWhy> {
         check_gateway_id(gateway_id)?;
         let mut tx = self.db.read().await?;
-        let gateway = known_gateway(&mut tx, gateway_id).await?;
+        let gateway = tx
+            .gateway(gateway_id)
+            .await?
+            .ok_or_else(|| Error::no_gateway(gateway_id))?;
         let task = match tx.newest_task(gateway_id).await? {
             None => None,
             Some(task) => Some(TaskFacts {

@@ -13,6 +13,8 @@ use crate::domain::Event;
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// Readers of the SQLite file; it has one writer.
 const SQLITE_READERS_MAX: u32 = 4;
+/// Rows of an older database that are brought up to date at a time.
+const FILLED_PER_TRANSACTION: usize = 5000;
 /// Wait for a free connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Wait for another process that holds the SQLite file, a backup say.
@@ -81,6 +83,7 @@ impl Db {
     pub async fn open(url: &str) -> Result<Db> {
         let db = Self::connect(url).await?;
         db.migrate().await?;
+        db.fill_older_gateways().await?;
         Ok(db)
     }
 
@@ -131,6 +134,18 @@ impl Db {
             Db::Sqlite { writer, .. } => sqlx::migrate!("migrations/sqlite").run(writer).await?,
         }
         Ok(())
+    }
+
+    /// What a migration can't compute in SQL.
+    async fn fill_older_gateways(&self) -> Result<()> {
+        loop {
+            let mut tx = self.begin().await?;
+            let filled = tx.fill_older_gateways(FILLED_PER_TRANSACTION).await?;
+            tx.commit().await?;
+            if filled < FILLED_PER_TRANSACTION {
+                return Ok(());
+            }
+        }
     }
 
     /// A transaction that may write.

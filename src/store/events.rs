@@ -97,8 +97,10 @@ impl Tx {
         self.events.push(event);
     }
 
-    /// The last thing before the commit: who waits for the lock waits for nothing else.
-    pub(super) async fn write_events(&mut self) -> Result<()> {
+    /// Writes what is kept so far. The commit does it; only a transaction with very many events does
+    /// it before, when it has locked every row it needs: who waits for the order's lock, or holds
+    /// it, waits for nothing else.
+    pub async fn write_events(&mut self) -> Result<()> {
         let events = std::mem::take(&mut self.events);
         if events.is_empty() {
             return Ok(());

@@ -8,6 +8,8 @@ use crate::domain::{Comparison, GatewayQuery, GatewayTerm, version_key};
 pub(super) trait Dialect: Database {
     /// Appends ` column IN (…)`.
     fn push_one_of(builder: &mut QueryBuilder<Self>, column: &str, values: &BTreeSet<String>);
+    /// Appends what locks the rows that are read.
+    fn push_for_update(builder: &mut QueryBuilder<Self>);
 }
 
 impl Dialect for Postgres {
@@ -15,6 +17,10 @@ impl Dialect for Postgres {
         builder.push(column).push(" = ANY(");
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         builder.push_bind(values).push(")");
+    }
+
+    fn push_for_update(builder: &mut QueryBuilder<Self>) {
+        builder.push(" FOR UPDATE");
     }
 }
 
@@ -25,6 +31,9 @@ impl Dialect for Sqlite {
             .push(" IN (SELECT value FROM json_each(");
         builder.push_bind(Json(values)).push("))");
     }
+
+    /// One writer at a time: its transaction is the lock.
+    fn push_for_update(_: &mut QueryBuilder<Self>) {}
 }
 
 /// Appends the query's conditions on `gateways AS g`, each behind ` AND `: a WHERE stands before

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,10 +6,12 @@ use sqlx::{QueryBuilder, types::Json};
 
 use super::{
     Result, Tx,
-    db::TxInner,
-    gateway_query::{push_query, push_query_after},
+    gateway_query::{Dialect, push_query, push_query_after},
 };
-use crate::domain::{Event, Gateway, GatewayQuery, Tags, shuffle};
+use crate::domain::{Event, Gateway, GatewayQuery, REGISTERED, Tags, shuffle, version_key};
+
+/// Rows per INSERT; SQLite takes 32,766 parameters.
+const ROWS_PER_INSERT: usize = 1000;
 
 macro_rules! columns {
     () => {
@@ -75,7 +77,7 @@ impl Tx {
     /// nobody has heard of it, of which an event tells. Whoever changes a gateway's tasks locks the gateway first.
     pub async fn lock_gateway(&mut self, unknown: &Gateway) -> Result<Gateway> {
         if self.insert_gateway_if_absent(unknown).await? {
-            let registered = Event::gateway(unknown, &["registered"], unknown.created_at);
+            let registered = Event::gateway(unknown, &[REGISTERED], unknown.created_at);
             self.record(registered);
         }
         let row = on_locked!(
@@ -94,56 +96,71 @@ impl Tx {
         Ok(row.into())
     }
 
-    /// The gateways with these ids, which must be sorted, locked until the transaction ends.
-    pub async fn lock_gateways(&mut self, gateway_ids: &[String]) -> Result<Vec<Gateway>> {
-        let rows = match &mut self.inner {
-            TxInner::Postgres(tx) => {
-                sqlx::query_as::<_, GatewayRow>(concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM gateways WHERE gateway_id = ANY($1) ORDER BY gateway_id FOR UPDATE"
-                ))
-                .bind(gateway_ids)
-                .fetch_all(&mut **tx)
-                .await?
-            }
-            TxInner::Sqlite(tx) => {
-                sqlx::query_as(concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM gateways WHERE gateway_id IN (SELECT value FROM json_each($1))
-                     ORDER BY gateway_id"
-                ))
-                .bind(Json(gateway_ids))
-                .fetch_all(&mut **tx)
-                .await?
-            }
-        };
+    /// The gateways with these ids, which must be registered, by id, locked until the transaction
+    /// ends.
+    pub async fn lock_known_gateways(&mut self, ids: &BTreeSet<String>) -> Result<Vec<Gateway>> {
+        let rows = on!(self, |conn| {
+            let mut query =
+                QueryBuilder::new(concat!("SELECT ", columns!(), " FROM gateways WHERE "));
+            Dialect::push_one_of(&mut query, "gateway_id", ids);
+            query.push(" ORDER BY gateway_id");
+            Dialect::push_for_update(&mut query);
+            query.build_query_as::<GatewayRow>().fetch_all(conn).await
+        })?;
         Ok(rows.into_iter().map(Gateway::from).collect())
     }
 
     /// Which of these ids are nobody's.
-    pub async fn unknown_gateways(&mut self, gateway_ids: &[String]) -> Result<Vec<String>> {
-        let known: Vec<String> = match &mut self.inner {
-            TxInner::Postgres(tx) => {
-                sqlx::query_scalar("SELECT gateway_id FROM gateways WHERE gateway_id = ANY($1)")
-                    .bind(gateway_ids)
-                    .fetch_all(&mut **tx)
-                    .await?
-            }
-            TxInner::Sqlite(tx) => {
-                sqlx::query_scalar(
-                    "SELECT gateway_id FROM gateways
-                     WHERE gateway_id IN (SELECT value FROM json_each($1))",
-                )
-                .bind(Json(gateway_ids))
-                .fetch_all(&mut **tx)
-                .await?
-            }
-        };
-        let known: HashSet<String> = known.into_iter().collect();
-        let unknown = gateway_ids.iter().filter(|id| !known.contains(*id));
-        Ok(unknown.cloned().collect())
+    pub async fn unknown_gateways(&mut self, ids: &BTreeSet<String>) -> Result<Vec<String>> {
+        let known = on!(self, |conn| {
+            let mut query = QueryBuilder::new("SELECT gateway_id FROM gateways WHERE ");
+            Dialect::push_one_of(&mut query, "gateway_id", ids);
+            query.build_query_scalar::<String>().fetch_all(conn).await
+        })?;
+        let known: BTreeSet<String> = known.into_iter().collect();
+        Ok(ids.difference(&known).cloned().collect())
+    }
+
+    /// Like [`Tx::lock_gateway`] for many, whose ids must rise. Gives those that were registered
+    /// just now besides; to tell of them is the caller's.
+    pub async fn lock_gateways(
+        &mut self,
+        unknown: &[Gateway],
+    ) -> Result<(Vec<Gateway>, BTreeSet<String>)> {
+        let mut gateways = Vec::with_capacity(unknown.len());
+        let mut registered = BTreeSet::new();
+        for unknown in unknown.chunks(ROWS_PER_INSERT) {
+            registered.extend(self.insert_gateways_if_absent(unknown).await?);
+            let ids: BTreeSet<String> = unknown.iter().map(|g| g.gateway_id.clone()).collect();
+            gateways.extend(self.lock_known_gateways(&ids).await?);
+        }
+        Ok((gateways, registered))
+    }
+
+    async fn insert_gateways_if_absent(&mut self, gateways: &[Gateway]) -> Result<Vec<String>> {
+        Ok(on!(self, |conn| {
+            let mut insert = QueryBuilder::new(concat!(
+                "INSERT INTO gateways (",
+                columns!(),
+                ", version_key, shuffle) "
+            ));
+            insert.push_values(gateways, |mut row, gateway| {
+                row.push_bind(&gateway.gateway_id)
+                    .push_bind(&gateway.device_type)
+                    .push_bind(&gateway.current_version)
+                    .push_bind(gateway.online)
+                    .push_bind(gateway.last_seen_at)
+                    .push_bind(Json(&gateway.attributes))
+                    .push_bind(Json(Tags::new()))
+                    .push_bind(gateway.heartbeat_timestamp)
+                    .push_bind(gateway.created_at)
+                    .push_bind(gateway.updated_at)
+                    .push_bind(gateway.version_key())
+                    .push_bind(shuffle(&gateway.gateway_id));
+            });
+            insert.push(" ON CONFLICT (gateway_id) DO NOTHING RETURNING gateway_id");
+            insert.build_query_scalar::<String>().fetch_all(conn).await
+        })?)
     }
 
     async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {
@@ -232,5 +249,38 @@ impl Tx {
         )
         .fetch_one(conn)
         .await)?)
+    }
+
+    /// Gives rows that an older version has written what this one keeps besides, at most `limit`
+    /// at once; returns how many there were.
+    pub(super) async fn fill_older_gateways(&mut self, limit: usize) -> Result<usize> {
+        let rows = on_locked!(
+            self,
+            [
+                "SELECT gateway_id, current_version FROM gateways WHERE shuffle IS NULL
+              ORDER BY gateway_id LIMIT $1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, (String, Option<String>)>(sql)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(conn)
+                .await
+        )?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        on!(self, |conn| {
+            let mut update = QueryBuilder::new(
+                "UPDATE gateways SET version_key = v.column2, shuffle = v.column3 FROM (",
+            );
+            update.push_values(&rows, |mut row, (gateway_id, version)| {
+                row.push_bind(gateway_id.as_str())
+                    .push_bind(version.as_deref().and_then(version_key))
+                    .push_bind(shuffle(gateway_id));
+            });
+            update.push(") AS v WHERE gateways.gateway_id = v.column1");
+            update.build().execute(conn).await.map(drop)
+        })?;
+        Ok(rows.len())
     }
 }

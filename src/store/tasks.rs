@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
-use super::{Error, Result, Tx, db::TxInner};
+use super::{Error, Result, Tx, gateway_query::Dialect};
 use crate::domain::{LastReport, Progress, Task, TaskStatus};
 
 /// Rows per INSERT; SQLite takes 32,766 parameters.
@@ -266,34 +268,21 @@ impl Tx {
     }
 
     /// The newest task of each of these gateways that has one.
-    pub async fn newest_tasks(&mut self, gateway_ids: &[String]) -> Result<Vec<Task>> {
-        macro_rules! newest {
-            ($ids:literal) => {
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM upgrade_tasks AS t WHERE t.gateway_id ",
-                    $ids,
-                    " AND NOT EXISTS (SELECT 1 FROM upgrade_tasks AS newer
-                       WHERE newer.gateway_id = t.gateway_id AND newer.task_id > t.task_id)"
-                )
-            };
-        }
-        let rows: Vec<TaskRow> = match &mut self.inner {
-            TxInner::Postgres(tx) => {
-                sqlx::query_as(newest!("= ANY($1)"))
-                    .bind(gateway_ids)
-                    .fetch_all(&mut **tx)
-                    .await?
-            }
-            TxInner::Sqlite(tx) => {
-                sqlx::query_as(newest!("IN (SELECT value FROM json_each($1))"))
-                    .bind(Json(gateway_ids))
-                    .fetch_all(&mut **tx)
-                    .await?
-            }
-        };
-        rows.into_iter().map(Task::try_from).collect()
+    pub async fn newest_tasks(&mut self, gateway_ids: &BTreeSet<String>) -> Result<Vec<Task>> {
+        on!(self, |conn| {
+            let mut query = QueryBuilder::new(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks AS t
+                 WHERE NOT EXISTS (SELECT 1 FROM upgrade_tasks AS newer
+                   WHERE newer.gateway_id = t.gateway_id AND newer.task_id > t.task_id) AND "
+            ));
+            Dialect::push_one_of(&mut query, "t.gateway_id", gateway_ids);
+            query.build_query_as::<TaskRow>().fetch_all(conn).await
+        })?
+        .into_iter()
+        .map(Task::try_from)
+        .collect()
     }
 
     pub async fn tasks(&mut self, filter: &TaskFilter) -> Result<Vec<Task>> {

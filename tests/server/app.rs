@@ -236,12 +236,12 @@ impl TestApp {
         self.send(self.http.post(self.url(path))).await
     }
 
-    pub async fn patch_json(&self, path: &str, body: Value) -> Answer {
-        self.send(self.http.patch(self.url(path)).json(&body)).await
-    }
-
     pub async fn post_json(&self, path: &str, body: Value) -> Answer {
         self.send(self.http.post(self.url(path)).json(&body)).await
+    }
+
+    pub async fn patch_json(&self, path: &str, body: Value) -> Answer {
+        self.send(self.http.patch(self.url(path)).json(&body)).await
     }
 
     /// A GET with request headers.
@@ -268,7 +268,8 @@ impl TestApp {
             .await
     }
 
-    /// Sends a request; whatever answers under `/api` must be an envelope, or CSV.
+    /// Sends a request; whatever answers under `/api` must be an envelope, but for lists
+    /// as CSV.
     async fn send(&self, request: RequestBuilder) -> Answer {
         let response = timeout(SOON, request.send())
             .await
@@ -366,6 +367,24 @@ impl TestApp {
     pub async fn gateway(&self, gateway: &str) -> Value {
         let path = format!("/api/ota/gateways/{gateway}");
         self.get(&path).await.data()
+    }
+
+    /// The data of the events about a gateway itself, oldest first.
+    pub async fn gateway_events(&self, gateway: &str) -> Vec<Value> {
+        let db = Db::open(&self.config.database_url).await.unwrap();
+        let data = "SELECT data FROM events WHERE kind = 'gateway' AND gateway_id = $1
+                    ORDER BY event_id";
+        let rows = match &db {
+            Db::Postgres(pool) => sqlx::query_scalar(data).bind(gateway).fetch_all(pool).await,
+            Db::Sqlite { writer, .. } => {
+                sqlx::query_scalar(data)
+                    .bind(gateway)
+                    .fetch_all(writer)
+                    .await
+            }
+        };
+        db.close().await;
+        rows.unwrap()
     }
 
     /// A series of `/metrics`, as `name{label="value"}`; 0 if it is not there yet.

@@ -8,6 +8,7 @@ mod api_download_budget;
 mod api_errors;
 mod api_events;
 mod api_firmware;
+mod api_gateways;
 mod api_health;
 mod api_history;
 mod api_reports;

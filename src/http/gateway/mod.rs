@@ -1,8 +1,13 @@
 //! `/api/ota/gateways`
 
+pub mod edit;
+pub mod export;
 pub mod get;
+pub mod import;
 pub mod list;
 pub mod why;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,10 +15,26 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    domain::{GatewayQuery, GatewayTerm, Tags},
+    domain::{GatewayQuery, GatewayTerm},
     http::error::ApiError,
     service::GatewayView,
 };
+
+/// The first column of a list as CSV.
+const ID_COLUMN: &str = "gatewayId";
+const TYPE_COLUMN: &str = "deviceType";
+/// The columns behind the id of a list that is read; of them, a list that is sent can have
+/// [`TYPE_COLUMN`], and the others are passed over.
+const EXPORT_COLUMNS: [&str; 6] = [
+    TYPE_COLUMN,
+    "currentVersion",
+    "latestVersion",
+    "needUpgrade",
+    "online",
+    "lastSeenAt",
+];
+/// Before a tag's key in a column's name.
+const TAG_COLUMN_PREFIX: &str = "tag:";
 
 /// Which gateways; all that is given must hold.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -68,7 +89,7 @@ pub struct GatewayDto {
     pub attributes: Value,
     /// What people say of it.
     #[schema(example = json!({"site": "lab"}))]
-    pub tags: Tags,
+    pub tags: BTreeMap<String, String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

@@ -7,7 +7,7 @@ use crate::{
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
-        extract::JsonBody,
+        extract::JsonTarget,
     },
     service::Service,
 };
@@ -34,7 +34,7 @@ use crate::{
 )]
 pub async fn create(
     State(service): State<Arc<Service>>,
-    JsonBody(request): JsonBody<RolloutRequest>,
+    JsonTarget(request): JsonTarget<RolloutRequest>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
     let view = service.create_rollout(request.rollout()?).await?;
     Ok(Envelope::of(view.into()))

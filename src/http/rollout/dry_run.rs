@@ -9,7 +9,7 @@ use crate::{
     http::{
         envelope::{Envelope, ErrorEnvelope, PageDto},
         error::ApiError,
-        extract::{ApiQuery, JsonBody, page_limit},
+        extract::{ApiQuery, JsonTarget, page_limit},
     },
     service::{DryRun, DryRunGateway, Service},
 };
@@ -157,7 +157,7 @@ impl From<DryRun> for DryRunDto {
 pub async fn dry_run(
     State(service): State<Arc<Service>>,
     ApiQuery(query): ApiQuery<DryRunQuery>,
-    JsonBody(request): JsonBody<RolloutRequest>,
+    JsonTarget(request): JsonTarget<RolloutRequest>,
 ) -> Result<Envelope<DryRunDto>, ApiError> {
     let dry_run = service
         .dry_run_rollout(

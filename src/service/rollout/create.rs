@@ -51,7 +51,7 @@ impl CreateRollout {
         let firmware = installable_firmware(tx, &self.device_type, Some(&self.version)).await?;
         target_query(&self.device_type, &self.target)?;
         if let Some(ids) = &self.target.gateway_ids {
-            let unknown = tx.unknown_gateways(ids).await?;
+            let unknown = tx.unknown_gateways(&ids.iter().cloned().collect()).await?;
             if !unknown.is_empty() {
                 return Err(no_gateways(&unknown));
             }

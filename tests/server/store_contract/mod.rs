@@ -18,12 +18,14 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod events;
+mod gateways;
 mod history;
 mod queues;
 mod rows;
 mod statistics;
 
 use events::*;
+use gateways::*;
 use history::*;
 use queues::*;
 use rows::*;
@@ -84,6 +86,11 @@ contract![
     firmwares_page_by_upload_and_filter,
     gateways_page_by_id_and_filter,
     a_gateway_is_registered_once_and_keeps_what_is_known,
+    a_query_finds_those_that_it_matches,
+    many_gateways_are_registered_and_locked_at_once,
+    edits_keep_tags_and_their_index_together,
+    rows_of_an_older_airlift_are_filled_at_the_next_start,
+    a_registration_is_told_once,
     a_gateway_has_one_active_task,
     tasks_page_and_filter,
     expired_tasks_are_those_whose_deadline_has_passed,
