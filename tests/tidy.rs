@@ -38,11 +38,13 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &[&str]); 12] = [
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
+    ("indicatif", &["cli"]),
     ("object_store", &["blob"]),
     ("prometheus_client", &["metrics"]),
+    ("reqwest", &["cli"]),
     ("rmqtt", &["mqtt"]),
     ("rumqttc", &["mqtt"]),
     ("sqlx", &["store"]),
