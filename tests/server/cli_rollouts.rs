@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    process::Stdio,
     sync::{Arc, Mutex},
 };
 
@@ -16,7 +15,6 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
-    process::{self, Child},
     time::timeout,
 };
 
@@ -84,7 +82,7 @@ async fn json_of(app: &TestApp, line: &str) -> Value {
 }
 
 /// A server with 20 gateways that run 1.0.1 and five that run 1.0.2, which is released.
-async fn fleet() -> TestApp {
+pub async fn fleet() -> TestApp {
     let app = TestApp::start().await;
     app.released("1.0.2").await;
     run(&app, &ids("g", 20), "1.0.1").await;
@@ -342,7 +340,7 @@ async fn a_refusal_is_told_in_the_servers_words_and_code() {
             "create 1.0.2 --waves 50,10".to_owned(),
             "(waves_not_rising)",
         ),
-        ("dry-run 1.0.2 --tag site=".to_owned(), "(invalid_target)"),
+        ("dry-run 1.0.2 --filter nonsense".to_owned(), "(invalid_target)"),
         (format!("status {nobody}"), "(rollout_not_found)"),
         (format!("watch {nobody}"), "(rollout_not_found)"),
         (format!("pause {nobody}"), "(rollout_not_found)"),
@@ -397,139 +395,4 @@ async fn the_token_is_sent_as_bearer() {
         "{request}"
     );
     assert_eq!(said.text(), "{\"a\":1}\n");
-}
-
-/// The program itself, its output in pipes.
-fn program(words: &[&str]) -> process::Command {
-    let mut program = process::Command::new(words[0]);
-    program
-        .args(&words[1..])
-        .env_remove("AIRLIFT_SERVER")
-        .env_remove("AIRLIFT_TOKEN")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    program
-}
-
-/// Its exit code, output and error output.
-async fn end_of(child: Child) -> (Option<i32>, String, String) {
-    let ended = timeout(SOON, child.wait_with_output()).await;
-    let ended = ended.expect("it ends in time").unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        ended.status.code(),
-        text(&ended.stdout),
-        text(&ended.stderr),
-    )
-}
-
-const AIRLIFT: &str = env!("CARGO_BIN_EXE_airlift");
-
-#[tokio::test]
-async fn the_program_ends_with_a_code_that_says_how_it_went() {
-    let app = fleet().await;
-    let id = create(&app, json!({ "version": "1.0.2", "jitterSeconds": 0 })).await;
-    play(&app, &id, |_| Fate::Fails, is("halted")).await;
-    let server = app.url("");
-    let watch = |id| [AIRLIFT, "rollout", "watch", id];
-    let by_environment = |words: &[&str]| {
-        let mut program = program(words);
-        program.env("AIRLIFT_SERVER", &server).spawn().unwrap()
-    };
-    let (code, out, err) = end_of(by_environment(&watch(&id))).await;
-    assert_eq!(code, Some(1), "{out}{err}");
-    assert!(
-        out.contains(" UTC halted, ") && !out.contains('\u{1b}'),
-        "{out}"
-    );
-    let (code, out, err) = end_of(by_environment(&watch("x"))).await;
-    assert_eq!((code, out.as_str()), (Some(2), ""));
-    assert!(
-        err.starts_with("airlift: ") && err.ends_with("(invalid_rollout_id)\n"),
-        "{err}"
-    );
-    let (code, out, _) = end_of(by_environment(&[AIRLIFT, "rollout", "list"])).await;
-    assert_eq!(code, Some(0));
-    assert!(out.contains(&id), "{out}");
-    app.stop().await;
-}
-
-#[tokio::test]
-async fn on_ctrl_c_the_program_leaves_the_rollout_running_and_says_so() {
-    let app = fleet().await;
-    let id = create(&app, json!({ "version": "1.0.2", "jitterSeconds": 0 })).await;
-    let server = app.url("");
-    let words = [AIRLIFT, "rollout", "watch", &id, "--server", &server];
-    let mut child = program(&words).spawn().unwrap();
-    let mut first = [0; 10];
-    let mut out = child.stdout.take().unwrap();
-    out.read_exact(&mut first).await.unwrap();
-    let pid = child.id().unwrap().to_string();
-    let killed = process::Command::new("kill").args(["-INT", &pid]).status();
-    assert!(killed.await.unwrap().success());
-    let mut rest = String::new();
-    out.read_to_string(&mut rest).await.unwrap();
-    assert!(
-        rest.contains("The rollout goes on without being watched"),
-        "{rest}"
-    );
-    assert!(
-        rest.contains(&format!("airlift rollout pause {id} --server {server}")),
-        "{rest}"
-    );
-    assert_eq!(end_of(child).await.0, Some(130));
-    assert_eq!(rollout(&app, &id).await["state"], "running");
-    app.stop().await;
-}
-
-#[tokio::test]
-async fn on_a_terminal_a_bar_shows_the_waves() {
-    let app = fleet().await;
-    let request = json!({ "version": "1.0.2", "waves": [10, 100], "jitterSeconds": 0 });
-    let id = create(&app, request).await;
-    let server = app.url("");
-    let watch =
-        format!("stty rows 30 cols 100; exec {AIRLIFT} rollout watch {id} --server {server}");
-    let child = program(&["script", "-qec", &watch, "/dev/null"])
-        .spawn()
-        .unwrap();
-    let played = play(&app, &id, |_| Fate::Updates, is("completed"));
-    let ((code, out, err), _) = tokio::join!(end_of(child), played);
-    assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains('█') && out.contains('\u{1b}'), "{out}");
-    for words in [
-        "1.0.2 for gateway: completed",
-        "100 %",
-        "wave   2 100 %  18 of 18 confirmed",
-    ] {
-        assert!(out.contains(words), "{words}\n{out}");
-    }
-    app.stop().await;
-}
-
-#[tokio::test]
-async fn the_help_lists_serving_and_rollouts() {
-    let (code, out, _) = end_of(program(&[AIRLIFT, "--help"]).spawn().unwrap()).await;
-    assert_eq!(code, Some(0));
-    for words in [
-        "\n  serve ",
-        "\n  rollout ",
-        "--listen",
-        "airlift rollout create",
-    ] {
-        assert!(out.contains(words), "{words}\n{out}");
-    }
-    let (code, out, _) = end_of(
-        program(&[AIRLIFT, "rollout", "create", "--help"])
-            .spawn()
-            .unwrap(),
-    )
-    .await;
-    assert_eq!(code, Some(0));
-    assert!(
-        out.contains("airlift rollout create 1.0.2 --waves 10,50,100 --watch"),
-        "{out}"
-    );
 }

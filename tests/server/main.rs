@@ -15,6 +15,7 @@ mod api_tutorial;
 mod api_upload;
 mod app;
 mod blob_contract;
+mod cli_program;
 mod cli_rollouts;
 mod crowd;
 mod embedded_broker;
