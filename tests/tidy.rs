@@ -44,7 +44,7 @@ const LIBRARIES: [(&str, &[&str]); 12] = [
     ("indicatif", &["cli"]),
     ("object_store", &["blob"]),
     ("prometheus_client", &["metrics"]),
-    ("reqwest", &["cli"]),
+    ("reqwest", &["cli", "webhook"]),
     ("rmqtt", &["mqtt"]),
     ("rumqttc", &["mqtt"]),
     ("sqlx", &["store"]),

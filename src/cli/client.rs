@@ -20,6 +20,7 @@ pub struct ServerArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Server",
         env = "AIRLIFT_SERVER",
         value_name = "URL",
         default_value = SERVER_DEFAULT,
@@ -30,6 +31,7 @@ pub struct ServerArgs {
     #[arg(
         long,
         global = true,
+        help_heading = "Server",
         env = "AIRLIFT_TOKEN",
         value_name = "TOKEN",
         hide_env_values = true

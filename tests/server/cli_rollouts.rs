@@ -340,7 +340,10 @@ async fn a_refusal_is_told_in_the_servers_words_and_code() {
             "create 1.0.2 --waves 50,10".to_owned(),
             "(waves_not_rising)",
         ),
-        ("dry-run 1.0.2 --filter nonsense".to_owned(), "(invalid_target)"),
+        (
+            "dry-run 1.0.2 --filter nonsense".to_owned(),
+            "(invalid_target)",
+        ),
         (format!("status {nobody}"), "(rollout_not_found)"),
         (format!("watch {nobody}"), "(rollout_not_found)"),
         (format!("pause {nobody}"), "(rollout_not_found)"),
