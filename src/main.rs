@@ -1,10 +1,17 @@
 //! Parses arguments, sets up the log, runs a command.
 
-use std::{io::IsTerminal, process::ExitCode, time::Duration};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+    time::Duration,
+};
 
 use airlift::{
     app::App,
-    cli::{Cli, Command, ServeArgs},
+    cli::{
+        Cli, Command, ServeArgs,
+        rollout::{self, Console, RolloutArgs},
+    },
     config::{Config, LogFormat},
     domain::Clock,
 };
@@ -17,23 +24,37 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 const QUIET: &str = ",rmqtt=error,rmqtt_net=error,rmqtt_codec=error";
 /// Longest wait for blocking work (a file being written) when the process ends.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
+/// As with a wrong flag; 1 says that the command could be carried out, and gateways failed.
+const COMMAND_FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let serve = match cli.command {
-        Some(Command::Serve(args)) => args,
-        None => cli.serve,
+    let (result, failure) = match cli.command {
+        Some(Command::Rollout(args)) => (ask(args), ExitCode::from(COMMAND_FAILED)),
+        Some(Command::Serve(args)) => (run(args), ExitCode::FAILURE),
+        None => (run(cli.serve), ExitCode::FAILURE),
     };
-    match run(serve) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("airlift: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("airlift: {error:#}");
+        failure
+    })
 }
 
-fn run(args: ServeArgs) -> Result<()> {
+/// Asks a running server.
+fn ask(args: RolloutArgs) -> Result<ExitCode> {
+    let console = Console {
+        input: &mut io::stdin(),
+        out: &mut io::stdout(),
+        notes: &mut io::stderr(),
+        is_terminal: io::stdout().is_terminal(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(rollout::run(args, console))?.into())
+}
+
+fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = args.options.over_file(args.config.as_deref())?.resolve()?;
     start_log(&config)?;
     // Two TLS providers are in the dependency tree; rustls wants to be told which.
@@ -46,7 +67,7 @@ fn run(args: ServeArgs) -> Result<()> {
         .build()?;
     let result = runtime.block_on(serve(&config));
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
-    result
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: &Config) -> Result<()> {

@@ -41,9 +41,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 11] = [
+const LIBRARIES: [(&str, &[&str]); 12] = [
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
+    ("indicatif", &["cli"]),
     ("object_store", &["blob"]),
     ("prometheus_client", &["metrics"]),
     ("reqwest", &["cli", "webhook"]),

@@ -1,5 +1,9 @@
 //! The command line. To add a command: a variant in [`Command`] and its file here.
 
+mod client;
+pub mod rollout;
+mod table;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,7 +21,8 @@ use crate::config::Options;
         curl -X POST http://localhost:8018/api/ota/firmware/upload \\\n      \
         -F file=@firmware.bin -F version=1.0.2\n  \
         curl -X POST http://localhost:8018/api/ota/firmware/1.0.2/release\n  \
-        curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n\
+        curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n  \
+        airlift rollout create 1.0.2 --watch\n\
         The API is described at http://localhost:8018/docs"
 )]
 pub struct Cli {
@@ -41,6 +46,17 @@ pub enum Command {
         airlift serve --database-url postgres://airlift@db/airlift \\\n      \
         --mqtt-url mqtt://airlift@broker --blob-url s3://firmware")]
     Serve(ServeArgs),
+    /// Bring a version to many gateways, and watch how it goes
+    ///
+    /// Asks a running server, over its HTTP API. Times are UTC.
+    #[command(after_help = "Examples:\n  \
+        airlift rollout dry-run 1.0.2 --waves 10,50,100\n  \
+        airlift rollout create 1.0.2 --waves 10,50,100 --watch\n  \
+        airlift rollout list --server https://ota.example.com\n\n\
+        Ends with 0 when all is done; with 1 when the rollout that was watched halted, was\n\
+        cancelled, or gateways failed; with 2 when the command could not be carried out, its\n\
+        error stream saying why; with 130 after Ctrl-C.")]
+    Rollout(rollout::RolloutArgs),
 }
 
 #[derive(Args, Debug, Default)]

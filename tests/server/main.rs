@@ -22,6 +22,8 @@ mod api_versions;
 mod api_webhooks;
 mod app;
 mod blob_contract;
+mod cli_program;
+mod cli_rollouts;
 mod crowd;
 mod embedded_broker;
 mod gateway;
