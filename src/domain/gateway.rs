@@ -55,7 +55,8 @@ impl Gateway {
             self.heartbeat_timestamp,
             heartbeat.late,
         );
-        if self.current_version.is_some() && order != Sent::After {
+        let may_be_older = matches!(order, Sent::Before | Sent::Unknown);
+        if self.current_version.is_some() && may_be_older {
             return;
         }
         self.current_version = Some(heartbeat.firmware_version.clone());

@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 use airlift_proto::{ProgressData, ReportState};
 use serde_json::Value;
 
@@ -11,6 +13,9 @@ const CLOCK_SET_SINCE: i64 = 1_577_836_800;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Before,
+    /// In the same second, which is as fine as timestamps are: several servers may take in the two in
+    /// any order.
+    Together,
     After,
     Unknown,
 }
@@ -21,8 +26,11 @@ pub(super) enum Sent {
 pub(super) fn sent(timestamp: Option<i64>, other: Option<i64>, late: bool) -> Sent {
     let set = |timestamp: &i64| *timestamp >= CLOCK_SET_SINCE;
     match (timestamp.filter(set), other.filter(set)) {
-        (Some(timestamp), Some(other)) if timestamp < other => Sent::Before,
-        (Some(_), Some(_)) => Sent::After,
+        (Some(timestamp), Some(other)) => match timestamp.cmp(&other) {
+            Ordering::Less => Sent::Before,
+            Ordering::Equal => Sent::Together,
+            Ordering::Greater => Sent::After,
+        },
         _ if late => Sent::Unknown,
         _ => Sent::After,
     }
@@ -148,7 +156,9 @@ mod tests {
         for (timestamp, other, late, expected) in [
             (Some(T), Some(T + 1), false, Sent::Before),
             (Some(T), Some(T + 1), true, Sent::Before),
-            (Some(T + 1), Some(T + 1), false, Sent::After),
+            (Some(T + 1), Some(T + 1), false, Sent::Together),
+            (Some(T + 1), Some(T + 1), true, Sent::Together),
+            (Some(T + 1), Some(T), true, Sent::After),
             (Some(5), Some(T), false, Sent::After),
             (Some(5), Some(T), true, Sent::Unknown),
             (None, Some(T), false, Sent::After),

@@ -198,8 +198,12 @@ impl Task {
                     Sent::Before => return Outcome::Unchanged,
                     Sent::After => runs_target,
                     // It can't have run the target before the upgrade; the old version it can.
-                    Sent::Unknown if runs_target && self.leaves_another_version() => true,
-                    Sent::Unknown => return Outcome::Unchanged,
+                    Sent::Together | Sent::Unknown
+                        if runs_target && self.leaves_another_version() =>
+                    {
+                        true
+                    }
+                    Sent::Together | Sent::Unknown => return Outcome::Unchanged,
                 };
                 if proven {
                     self.confirmed_at = Some(now);

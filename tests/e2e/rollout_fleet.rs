@@ -136,6 +136,17 @@ async fn ended(api: &Api, id: &str) -> Value {
 /// Every book says the same: the rollout's, the statistics', each task's, each gateway's flash.
 async fn assert_exact(stage: &Stage, rollout: &Value) {
     let api = &stage.pair.api;
+    let tasks = by_gateway(api.tasks("").await.unwrap());
+    // One each, and none of another rollout.
+    assert_eq!(tasks.len(), GATEWAYS);
+    let healthy = stage.simulator.healthy();
+    let wronged: Vec<&Value> = healthy
+        .iter()
+        .map(|id| &tasks[id])
+        .filter(|task| task["status"] != "completed" || task["confirmedAt"].is_null())
+        .collect();
+    assert!(wronged.is_empty(), "nothing is wrong with: {wronged:?}");
+
     let counters = &rollout["counters"];
     for (name, count) in [
         ("total", 500),
@@ -164,9 +175,6 @@ async fn assert_exact(stage: &Stage, rollout: &Value) {
         "{statistics}"
     );
 
-    // One task each, and none of another rollout.
-    let tasks = by_gateway(api.tasks("").await.unwrap());
-    assert_eq!(tasks.len(), GATEWAYS);
     let known = gateways(api).await.unwrap();
     for (flaw, count, error_code) in [
         ("never_answer", 25, "TIMEOUT"),
@@ -180,9 +188,7 @@ async fn assert_exact(stage: &Stage, rollout: &Value) {
             assert_eq!(known[&id]["currentVersion"], OLD, "{}", known[&id]);
         }
     }
-    for id in stage.simulator.healthy() {
-        assert_eq!(tasks[&id]["status"], "completed", "{}", tasks[&id]);
-        assert!(!tasks[&id]["confirmedAt"].is_null(), "{}", tasks[&id]);
+    for id in healthy {
         assert_eq!(known[&id]["currentVersion"], NEW, "{}", known[&id]);
         assert_slot_holds(&stage.simulator.process, &id, &stage.image);
     }

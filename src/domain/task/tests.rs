@@ -121,6 +121,27 @@ fn a_heartbeat_sent_before_completed_but_arriving_after_is_no_rollback() {
 }
 
 #[test]
+fn a_heartbeat_of_the_same_second_as_completed_proves_but_does_not_refute() {
+    let mut task = completed_at(10);
+    assert_eq!(
+        task.take_heartbeat(&heartbeat("1.0.1", 10), at(11)),
+        Outcome::Unchanged
+    );
+    let mut reinstalled = completed_at(10);
+    reinstalled.from_version = Some("1.0.2".into());
+    assert_eq!(
+        reinstalled.take_heartbeat(&heartbeat("1.0.2", 10), at(11)),
+        Outcome::Unchanged
+    );
+    let mut proven = completed_at(10);
+    proven.take_heartbeat(&heartbeat("1.0.2", 10), at(11));
+    assert_eq!(proven.confirmed_at, Some(at(11)));
+    // The next one tells.
+    task.take_heartbeat(&heartbeat("1.0.1", 11), at(12));
+    assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
+}
+
+#[test]
 fn a_lost_completed_is_made_good_by_the_proof() {
     let mut task = task();
     task.take_progress(&report(TaskStatus::Installing, 98), at(1), &DEADLINES);
