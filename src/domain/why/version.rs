@@ -10,6 +10,11 @@ pub(super) fn findings(facts: &WhyFacts) -> Vec<Finding> {
         return vec![nothing_released(facts)];
     };
     let current = facts.gateway.current_version.as_deref();
+    // Its task says over which versions it goes.
+    let under_way = facts
+        .task
+        .as_ref()
+        .is_some_and(|of| of.task.status.is_active());
     let mut findings = Vec::new();
     let mut find = |bearing, rule, message: String| {
         findings.push(Finding::new(bearing, rule, message));
@@ -53,7 +58,7 @@ pub(super) fn findings(facts: &WhyFacts) -> Vec<Finding> {
             Ok(_) if current.and_then(parse_version).is_none() => {
                 find(Bearing::Note, Rule::VersionUnknown, unknown(current));
             }
-            Ok(path) if path.len() > 1 => find(
+            Ok(path) if path.len() > 1 && !under_way => find(
                 Bearing::Note,
                 Rule::StepStone,
                 format!(
