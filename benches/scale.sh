@@ -3,6 +3,7 @@
 # beside its aims and beside the same SELECT sent by psql or sqlite3: first page and count of filters, a list
 # that tags many gateways, the list of all of them. Prints only; machines differ.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 gateways_postgres=${GATEWAYS_POSTGRES:-1000000}
@@ -53,7 +54,7 @@ SELECT 'GW' || lpad(n::text, 7, '0'), CASE WHEN dice('t', n) < 90 THEN 'esp32' E
     dice('o', n) < 95, now(),
     jsonb_build_object('battery', dice('b', n), 'freeHeap', 123456, 'bootReason', repeat('x', 150)),
     jsonb_build_object('site', CASE dice('s', n) WHEN 0 THEN 'lab' ELSE 'site' || dice('s', n) END,
-        'region', 'r' || n % 5) || CASE n % 50000 WHEN 8 THEN '{"canary":"yes"}'::jsonb ELSE '{}' END,
+        'region', 'r' || (n % 5)) || CASE n % 50000 WHEN 8 THEN '{"canary":"yes"}'::jsonb ELSE '{}' END,
     now(), now()
 FROM generate_series(1, $1) AS n;
 INSERT INTO gateway_tags SELECT gateway_id, key, value FROM gateways, jsonb_each_text(tags);
@@ -72,7 +73,7 @@ SELECT printf('GW%07d', n), CASE WHEN t < 90 THEN 'esp32' ELSE 'gateway' END,
         WHEN v < 46 THEN NULL ELSE '1.0.2' END,
     abs(random() % 100) < 95, '2026-03-01T08:00:00+00:00',
     json_object('battery', t, 'freeHeap', 123456, 'bootReason', printf('%0150d', n)),
-    json_patch(json_object('site', CASE s WHEN 0 THEN 'lab' ELSE 'site' || s END, 'region', 'r' || n % 5),
+    json_patch(json_object('site', CASE s WHEN 0 THEN 'lab' ELSE 'site' || s END, 'region', 'r' || (n % 5)),
         CASE n % 5000 WHEN 8 THEN '{"canary":"yes"}' ELSE '{}' END),
     '2026-03-01T08:00:00+00:00', '2026-03-01T08:00:00+00:00'
 FROM dice;
@@ -95,11 +96,15 @@ plain() {
 
 # compare FILTER CONDITION
 compare() {
-    local page count
+    local page count page_ms count_ms page_plain count_plain
     page="SELECT * FROM gateways AS g WHERE g.gateway_id > '' AND $2 ORDER BY g.gateway_id LIMIT 51"
     count="SELECT COUNT(*) FROM gateways AS g WHERE $2"
+    page_ms=$(ask "$1" limit=50)
+    page_plain=$(plain "$page")
+    count_ms=$(ask "$1" 'limit=1&count=true')
+    count_plain=$(plain "$count")
     printf '%-44s %9s ms  (plain %9s ms)   %9s ms  (plain %9s ms)  %9s\n' "${1:-all}" \
-        "$(ask "$1" limit=50)" "$(plain "$page")" "$(ask "$1" 'limit=1&count=true')" "$(plain "$count")" \
+        "$page_ms" "$page_plain" "$count_ms" "$count_plain" \
         "$(grep -o '"total":[0-9]*' "$folder/answer" | cut -d: -f2)"
 }
 
