@@ -44,6 +44,10 @@ bench:
 bench-fleet:
     ./benches/fleet.sh
 
+# Filters and lists over 1,000,000 gateways on PostgreSQL and 100,000 on SQLite, beside aims and plain SQL.
+bench-scale:
+    ./benches/scale.sh
+
 # Licences, advisories and sources of the dependencies.
 deny:
     cargo deny check

@@ -50,7 +50,12 @@ impl Tx {
                         .push_bind(edit.now.updated_at);
                 });
                 update.push(") AS v WHERE gateways.gateway_id = v.column1");
-                update.build().execute(conn).await.map(drop)
+                update
+                    .build()
+                    .persistent(false)
+                    .execute(conn)
+                    .await
+                    .map(drop)
             })?;
         }
         let removed: Vec<_> = edits.iter().flat_map(GatewayEdit::removed).collect();
@@ -61,7 +66,13 @@ impl Tx {
                 delete.push_values(removed, |mut row, (gateway_id, key)| {
                     row.push_bind(*gateway_id).push_bind(*key);
                 });
-                delete.push(")").build().execute(conn).await.map(drop)
+                delete.push(")");
+                delete
+                    .build()
+                    .persistent(false)
+                    .execute(conn)
+                    .await
+                    .map(drop)
             })?;
         }
         let set: Vec<_> = edits.iter().flat_map(GatewayEdit::set).collect();
@@ -73,7 +84,12 @@ impl Tx {
                     row.push_bind(*gateway_id).push_bind(*key).push_bind(*value);
                 });
                 insert.push(" ON CONFLICT (gateway_id, key) DO UPDATE SET value = excluded.value");
-                insert.build().execute(conn).await.map(drop)
+                insert
+                    .build()
+                    .persistent(false)
+                    .execute(conn)
+                    .await
+                    .map(drop)
             })?;
         }
         Ok(())

@@ -105,7 +105,11 @@ impl Tx {
             Dialect::push_one_of(&mut query, "gateway_id", ids);
             query.push(" ORDER BY gateway_id");
             Dialect::push_for_update(&mut query);
-            query.build_query_as::<GatewayRow>().fetch_all(conn).await
+            query
+                .build_query_as::<GatewayRow>()
+                .persistent(false)
+                .fetch_all(conn)
+                .await
         })?;
         Ok(rows.into_iter().map(Gateway::from).collect())
     }
@@ -159,7 +163,11 @@ impl Tx {
                     .push_bind(shuffle(&gateway.gateway_id));
             });
             insert.push(" ON CONFLICT (gateway_id) DO NOTHING RETURNING gateway_id");
-            insert.build_query_scalar::<String>().fetch_all(conn).await
+            insert
+                .build_query_scalar::<String>()
+                .persistent(false)
+                .fetch_all(conn)
+                .await
         })?)
     }
 
@@ -279,7 +287,12 @@ impl Tx {
                     .push_bind(shuffle(gateway_id));
             });
             update.push(") AS v WHERE gateways.gateway_id = v.column1");
-            update.build().execute(conn).await.map(drop)
+            update
+                .build()
+                .persistent(false)
+                .execute(conn)
+                .await
+                .map(drop)
         })?;
         Ok(rows.len())
     }
