@@ -4,7 +4,7 @@
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -68,10 +68,20 @@ const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::UNSPECIFIED,
 ];
 
+/// A metric that begins empty.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
 impl Metrics {
     pub fn new() -> Metrics {
         let mut registry = Registry::default();
         macro_rules! register {
+            ($name:literal, $help:literal) => {
+                registered(&mut registry, $name, $help)
+            };
             ($name:literal, $help:literal, $metric:expr) => {{
                 let metric = $metric;
                 registry.register($name, $help, metric.clone());
@@ -79,21 +89,9 @@ impl Metrics {
             }};
         }
         Metrics {
-            http_requests: register!(
-                "airlift_http_requests",
-                "HTTP requests answered",
-                Family::default()
-            ),
-            messages_stored: register!(
-                "airlift_messages_stored",
-                "Messages of gateways taken in",
-                Family::default()
-            ),
-            messages_refused: register!(
-                "airlift_messages_refused",
-                "Messages of gateways dropped",
-                Family::default()
-            ),
+            http_requests: register!("airlift_http_requests", "HTTP requests answered"),
+            messages_stored: register!("airlift_messages_stored", "Messages of gateways taken in"),
+            messages_refused: register!("airlift_messages_refused", "Messages of gateways dropped"),
             ingest_batch_messages: register!(
                 "airlift_ingest_batch_messages",
                 "Messages stored per transaction",
@@ -101,75 +99,43 @@ impl Metrics {
             ),
             commands_sent: register!(
                 "airlift_commands_sent",
-                "Commands published, re-sends included",
-                Family::default()
+                "Commands published, re-sends included"
             ),
-            commands_waiting: register!(
-                "airlift_commands_waiting",
-                "Commands not answered yet",
-                Gauge::default()
-            ),
-            gateways: register!("airlift_gateways", "Gateways registered", Gauge::default()),
-            gateways_online: register!(
-                "airlift_gateways_online",
-                "Gateways online",
-                Gauge::default()
-            ),
+            commands_waiting: register!("airlift_commands_waiting", "Commands not answered yet"),
+            gateways: register!("airlift_gateways", "Gateways registered"),
+            gateways_online: register!("airlift_gateways_online", "Gateways online"),
             broker_connected: register!(
                 "airlift_broker_connected",
-                "1 while the MQTT session is up",
-                Gauge::default()
+                "1 while the MQTT session is up"
             ),
-            event_streams: register!(
-                "airlift_event_streams",
-                "Listeners to events",
-                Gauge::default()
-            ),
+            event_streams: register!("airlift_event_streams", "Listeners to events"),
             webhook_deliveries: register!(
                 "airlift_webhook_deliveries",
-                "Attempts to deliver events to webhooks",
-                Family::default()
+                "Attempts to deliver events to webhooks"
             ),
             download_sent_bytes: register!(
                 "airlift_download_sent_bytes",
-                "Bytes of firmware given to the connections of downloads",
-                Counter::default()
+                "Bytes of firmware given to the connections of downloads"
             ),
             downloads_refused: register!(
                 "airlift_downloads_refused",
-                "Downloads put off because the budget was used up",
-                Counter::default()
+                "Downloads put off because the budget was used up"
             ),
-            upload_bytes: register!(
-                "airlift_upload_bytes",
-                "Bytes of firmware taken in",
-                Counter::default()
-            ),
+            upload_bytes: register!("airlift_upload_bytes", "Bytes of firmware taken in"),
             download_bytes: register!(
                 "airlift_download_bytes",
-                "Bytes of firmware promised to gateways",
-                Counter::default()
+                "Bytes of firmware promised to gateways"
             ),
             history_deleted: register!(
                 "airlift_history_deleted",
-                "Old tasks, events and rollouts deleted",
-                Family::default()
+                "Old tasks, events and rollouts deleted"
             ),
-            ota_success: register!(
-                "ota_success",
-                "Upgrades proven by a heartbeat",
-                Counter::default()
-            ),
+            ota_success: register!("ota_success", "Upgrades proven by a heartbeat"),
             ota_rollback: register!(
                 "ota_rollback",
-                "Upgrades that came back with another version",
-                Counter::default()
+                "Upgrades that came back with another version"
             ),
-            ota_failure: register!(
-                "ota_failure",
-                "Upgrades that failed, by error code",
-                Family::default()
-            ),
+            ota_failure: register!("ota_failure", "Upgrades that failed, by error code"),
             registry,
         }
     }

@@ -112,6 +112,12 @@ CREATE TABLE events (
 CREATE INDEX events_task ON events (task_id, event_id) WHERE task_id IS NOT NULL;
 CREATE INDEX events_kind ON events (kind, created_at);
 
+-- Of each kind the highest number that was deleted, for who asks for events that are gone.
+CREATE TABLE deleted_events (
+    kind TEXT PRIMARY KEY,
+    event_id INTEGER NOT NULL
+) STRICT;
+
 -- Whom events are POSTed to.
 CREATE TABLE webhooks (
     webhook_id BLOB PRIMARY KEY,

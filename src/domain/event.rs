@@ -97,7 +97,7 @@ impl Event {
         }
     }
 
-    /// A firmware that was `change`d: `uploaded`, `status` or `deleted`.
+    /// A firmware as it is now, and what has changed: `uploaded`, `status` or `deleted`.
     pub fn firmware(change: &str, firmware: &Firmware, now: DateTime<Utc>) -> Event {
         Event {
             kind: EventKind::Firmware,
@@ -105,7 +105,7 @@ impl Event {
             task_id: None,
             rollout_id: None,
             data: json!({
-                "change": change,
+                "change": [change],
                 "deviceType": firmware.device_type,
                 "version": firmware.version,
                 "status": firmware.status.as_str(),

@@ -32,23 +32,21 @@ impl Service {
         let Some(webhook) = tx.lock_webhook(webhook_id).await? else {
             return Ok(false);
         };
-        let bounds = tx.event_bounds().await?;
-        let Some((oldest, newest)) = bounds.oldest.zip(bounds.newest) else {
-            return Ok(false);
-        };
+        let newest = tx.event_bounds().await?.newest;
         let waiting = tx.count_waiting_deliveries(webhook_id).await?;
         if webhook.cursor >= newest || waiting >= WAITING_DELIVERIES_MAX {
             return Ok(false);
         }
-        if webhook.cursor > 0 && webhook.cursor < oldest - 1 {
+        let deleted_up_to = tx.deleted_events(&webhook.kinds).await?;
+        if webhook.cursor < deleted_up_to {
             tracing::warn!(
                 %webhook_id,
                 after = webhook.cursor,
-                before = oldest,
+                deleted_up_to,
                 "events were deleted before this webhook had room for them"
             );
         }
-        let after = webhook.cursor.max(oldest - 1);
+        let after = webhook.cursor;
         let to = newest.min(after.saturating_add(EVENT_WINDOW));
         let filter = EventFilter {
             kinds: webhook.kinds.clone(),

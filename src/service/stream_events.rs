@@ -65,7 +65,8 @@ impl From<StoredEvent> for EventMessage {
 #[derive(Clone, Debug)]
 pub enum Told {
     Event(EventMessage),
-    /// The events after the one it named are not all kept any more.
+    /// The events after the one it named are not all kept any more, or there was never one of that
+    /// number.
     Gap(EventGap),
 }
 
@@ -74,8 +75,10 @@ pub enum Told {
 pub struct EventGap {
     /// The one that the listener named.
     pub last_event_id: i64,
-    /// The oldest that is kept.
-    pub oldest_event_id: i64,
+    /// Events up to this one may be missing.
+    pub deleted_up_to: i64,
+    /// The newest there is.
+    pub newest_event_id: i64,
 }
 
 impl EventGap {
@@ -197,23 +200,21 @@ impl Service {
             })?;
         // Before the newest number is looked up, so that nothing falls in between.
         let newest = self.events.newest.subscribe();
-        let bounds = self.db.read().await?.event_bounds().await?;
+        let mut tx = self.db.read().await?;
+        let bounds = tx.event_bounds().await?;
+        let deleted_up_to = tx.deleted_events(&filter.kinds).await?;
+        drop(tx);
+        let last = last_event_id.unwrap_or(bounds.newest);
         let mut read = VecDeque::new();
-        let after = match (last_event_id, bounds.oldest.zip(bounds.newest)) {
-            (None, Some((_, newest))) => newest,
-            (None | Some(0), None) => 0,
-            (Some(last), None) => last,
-            (Some(last), Some((oldest, newest))) => {
-                let kept = (oldest - 1)..=newest;
-                if last > 0 && !kept.contains(&last) {
-                    read.push_back(Told::Gap(EventGap {
-                        last_event_id: last,
-                        oldest_event_id: oldest,
-                    }));
-                }
-                last.clamp(oldest - 1, newest)
-            }
-        };
+        if last > 0 && !(deleted_up_to..=bounds.newest).contains(&last) {
+            read.push_back(Told::Gap(EventGap {
+                last_event_id: last,
+                deleted_up_to,
+                newest_event_id: bounds.newest,
+            }));
+        }
+        let before_oldest = bounds.oldest.map_or(bounds.newest, |oldest| oldest - 1);
+        let after = last.max(before_oldest).min(bounds.newest);
         Ok(EventStream {
             db: self.db.clone(),
             filter,
@@ -228,8 +229,7 @@ impl Service {
 
     /// Looks for events that any server has stored and wakes the streams; 1 if there are new ones.
     pub async fn watch_events(&self) -> Result<usize> {
-        let bounds = self.db.read().await?.event_bounds().await?;
-        let found = bounds.newest.unwrap_or(0);
+        let found = self.db.read().await?.event_bounds().await?.newest;
         let grew = self.events.newest.send_if_modified(|newest| {
             let grew = found > *newest;
             *newest = found.max(*newest);

@@ -101,7 +101,7 @@ impl Service {
             kinds,
             gateway_id: details.gateway_id,
             rollout_id: details.rollout_id,
-            cursor: tx.event_bounds().await?.newest.unwrap_or(0),
+            cursor: tx.event_bounds().await?.newest,
             created_at: self.clock.now(),
         };
         tx.insert_webhook(&webhook).await?;

@@ -30,12 +30,13 @@ pub struct EventFilter {
     pub rollout_id: Option<Uuid>,
 }
 
-/// The numbers of the events that are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+/// How far the numbers of events go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventBounds {
     /// None if no event is kept.
     pub oldest: Option<i64>,
-    pub newest: Option<i64>,
+    /// The highest so far, also if that event was deleted; 0 before the first.
+    pub newest: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -120,12 +121,46 @@ impl Tx {
 
     /// Whatever is committed later has a number above the newest.
     pub async fn event_bounds(&mut self) -> Result<EventBounds> {
-        Ok(on!(self, |conn| sqlx::query_as::<_, EventBounds>(
-            "SELECT (SELECT MIN(event_id) FROM events) AS oldest,
-                    (SELECT MAX(event_id) FROM events) AS newest",
+        type Numbers = (Option<i64>, Option<i64>, Option<i64>);
+        let (oldest, newest, deleted): Numbers = on!(self, |conn| sqlx::query_as(
+            "SELECT (SELECT MIN(event_id) FROM events), (SELECT MAX(event_id) FROM events),
+                    (SELECT MAX(event_id) FROM deleted_events)",
         )
         .fetch_one(conn)
-        .await)?)
+        .await)?;
+        Ok(EventBounds {
+            oldest,
+            newest: newest.max(deleted).unwrap_or(0),
+        })
+    }
+
+    /// The highest number of the deleted events of any of `kinds`, of all if there is none; 0 if
+    /// nothing was deleted.
+    pub async fn deleted_events(&mut self, kinds: &[EventKind]) -> Result<i64> {
+        let deleted = on!(self, |conn| sqlx::query_as::<_, (String, i64)>(
+            "SELECT kind, event_id FROM deleted_events",
+        )
+        .fetch_all(conn)
+        .await)?;
+        let of_kinds = deleted.iter().filter(|(kind, _)| {
+            kinds.is_empty() || kinds.iter().any(|wanted| wanted.as_str() == kind)
+        });
+        Ok(of_kinds.map(|(_, event_id)| *event_id).max().unwrap_or(0))
+    }
+
+    /// Remembers that events of `kind` up to `event_id` are being deleted.
+    pub(super) async fn note_deleted_events(&mut self, kind: &str, event_id: i64) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "INSERT INTO deleted_events (kind, event_id) VALUES ($1, $2)
+             ON CONFLICT (kind) DO UPDATE SET event_id = excluded.event_id
+             WHERE deleted_events.event_id < excluded.event_id",
+        )
+        .bind(kind)
+        .bind(event_id)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
     }
 
     /// Events that pass `filter`, numbered above `after` up to `to`, oldest first.

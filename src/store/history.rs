@@ -87,8 +87,34 @@ impl Tx {
     pub async fn delete_tasks(&mut self, task_ids: &[Uuid]) -> Result<()> {
         delete_in!(self, "task_reports", "task_id", task_ids);
         delete_in!(self, "commands", "task_id", task_ids);
+        self.note_deleted_events_of(task_ids).await?;
         delete_in!(self, "events", "task_id", task_ids);
         delete_in!(self, "upgrade_tasks", "task_id", task_ids);
+        Ok(())
+    }
+
+    async fn note_deleted_events_of(&mut self, task_ids: &[Uuid]) -> Result<()> {
+        if task_ids.is_empty() {
+            return Ok(());
+        }
+        let last: Vec<(String, i64)> = on!(self, |conn| {
+            let mut query =
+                QueryBuilder::new("SELECT kind, MAX(event_id) FROM events WHERE task_id IN (");
+            let mut separated = query.separated(", ");
+            for task_id in task_ids {
+                separated.push_bind(task_id);
+            }
+            // In one order, so that servers that do this at once wait for each other in turn.
+            query.push(") GROUP BY kind ORDER BY kind");
+            query
+                .build_query_as()
+                .persistent(false)
+                .fetch_all(conn)
+                .await
+        })?;
+        for (kind, event_id) in last {
+            self.note_deleted_events(&kind, event_id).await?;
+        }
         Ok(())
     }
 
@@ -113,6 +139,9 @@ impl Tx {
                 .fetch_all(conn)
                 .await
         )?;
+        if let Some(last) = events.iter().max() {
+            self.note_deleted_events(kind.as_str(), *last).await?;
+        }
         delete_in!(self, "events", "event_id", &events);
         Ok(events.len())
     }

@@ -128,22 +128,6 @@ async fn record(db: &Db, events: impl IntoIterator<Item = Event>) {
     tx.commit().await.unwrap();
 }
 
-async fn delete_events_up_to(db: &Db, event_id: i64) {
-    let sql = "DELETE FROM events WHERE event_id <= $1";
-    match db {
-        Db::Postgres(pool) => drop(sqlx::query(sql).bind(event_id).execute(pool).await.unwrap()),
-        Db::Sqlite { writer, .. } => {
-            drop(
-                sqlx::query(sql)
-                    .bind(event_id)
-                    .execute(writer)
-                    .await
-                    .unwrap(),
-            );
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_happens_to_firmware_is_heard_as_it_happens() {
     let app = TestApp::start().await;
@@ -161,7 +145,8 @@ async fn what_happens_to_firmware_is_heard_as_it_happens() {
             assert_eq!(heard.data["eventId"], heard.id.unwrap());
             assert_eq!(heard.data["gatewayId"], Value::Null);
             let data = &heard.data["data"];
-            ["change", "version", "status"].map(|name| data[name].as_str().unwrap())
+            [&data["change"][0], &data["version"], &data["status"]]
+                .map(|word| word.as_str().unwrap())
         })
         .collect();
     assert_eq!(
@@ -243,35 +228,63 @@ async fn a_listener_goes_on_after_the_last_event_it_heard() {
     app.stop().await;
 }
 
+/// The first event that somebody hears who has heard up to `last`.
+async fn first_after(app: &TestApp, last: i64, query: &str) -> Heard {
+    let query = format!("?lastEventId={last}{query}");
+    Listener::open(app, &query).await.next().await.unwrap()
+}
+
 #[tokio::test]
 async fn events_that_are_no_longer_kept_are_said_to_be_missing() {
     let app = TestApp::start().await;
     let db = app.db().await;
-    record(&db, (0..9).map(|_| event(EventKind::Gateway, "a"))).await;
-    delete_events_up_to(&db, 5).await;
-    let first = async |last: i64| {
-        let query = format!("?lastEventId={last}");
-        Listener::open(&app, &query).await.next().await.unwrap()
-    };
-    for last in [2, 4] {
-        let heard = first(last).await;
+    let mut events = vec![event(EventKind::Gateway, "a"); 8];
+    events[2].kind = EventKind::TaskProgress;
+    events[4].kind = EventKind::TaskProgress;
+    for late in &mut events[5..] {
+        late.created_at = at(60);
+    }
+    record(&db, events).await;
+    let mut tx = db.begin().await.unwrap();
+    let deleted = tx.delete_old_events(EventKind::TaskProgress, at(1), 9);
+    assert_eq!(deleted.await.unwrap(), 2, "the third and the fifth");
+    tx.commit().await.unwrap();
+    for last in [1, 4] {
+        let heard = first_after(&app, last, "").await;
         assert_eq!((heard.event.as_str(), heard.id), ("gap", None));
-        let gap = json!({ "lastEventId": last, "oldestEventId": 6 });
+        let gap = json!({ "lastEventId": last, "deletedUpTo": 5, "newestEventId": 8 });
         assert_eq!(heard.data, gap);
     }
-    // The oldest comes next, after a gap as after none.
-    let mut listener = Listener::open(&app, "?lastEventId=2").await;
-    let heard = listener.hear(2).await;
-    assert_eq!(heard[1].id, Some(6));
-    for (last, next) in [(0, 6), (5, 6), (8, 9)] {
-        assert_eq!(first(last).await.id, Some(next), "after {last}");
+    // What is kept comes after the gap.
+    let mut listener = Listener::open(&app, "?lastEventId=1").await;
+    let heard = listener.hear(4).await;
+    assert_eq!(ids(&heard[1..]), [2, 4, 6]);
+    for (last, query, next) in [
+        (0, "", 1),
+        (5, "", 6),
+        (6, "", 7),
+        (1, "&kind=gateway,task", 2),
+    ] {
+        let heard = first_after(&app, last, query).await;
+        assert_eq!(heard.id, Some(next), "after {last}");
     }
     // Not one of this database.
     let mut listener = Listener::open(&app, "?lastEventId=4711").await;
     assert_eq!(listener.next().await.unwrap().event, "gap");
     record(&db, [event(EventKind::Gateway, "a")]).await;
-    assert_eq!(listener.next().await.unwrap().id, Some(10));
-    drop(listener);
+    assert_eq!(listener.next().await.unwrap().id, Some(9));
+
+    let mut tx = db.begin().await.unwrap();
+    tx.delete_old_events(EventKind::Gateway, at(99), 99)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let heard = first_after(&app, 8, "").await;
+    assert_eq!(heard.event, "gap", "although nothing at all is kept");
+    let mut up_to_date = Listener::open(&app, "?lastEventId=9").await;
+    record(&db, [event(EventKind::Gateway, "a")]).await;
+    assert_eq!(up_to_date.next().await.unwrap().id, Some(10));
+    drop((listener, up_to_date));
     db.close().await;
     app.stop().await;
 }

@@ -112,7 +112,7 @@ async fn an_event_is_posted_and_openssl_agrees_with_its_signature() {
     assert_ne!(signature, signed_by_openssl("another secret", &received));
     let body = received.json();
     assert_eq!(body["kind"], "firmware");
-    assert_eq!(body["data"]["change"], "uploaded");
+    assert_eq!(body["data"]["change"], json!(["uploaded"]));
     assert_eq!(body["data"]["version"], "1.0.1");
 
     app.metric_reaches(DELIVERED, 1.0).await;

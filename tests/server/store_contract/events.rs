@@ -59,7 +59,7 @@ async fn record(db: &Db, events: Vec<Event>) {
 
 pub(super) async fn events_are_read_by_number_and_filter(f: Fixture) {
     let bounds = f.db.read().await.unwrap().event_bounds().await.unwrap();
-    assert_eq!((bounds.oldest, bounds.newest), (None, None));
+    assert_eq!((bounds.oldest, bounds.newest), (None, 0));
     let events = vec![
         event(EventKind::Task, Some("a"), Some(1)),
         event(EventKind::TaskProgress, Some("b"), None),
@@ -73,7 +73,7 @@ pub(super) async fn events_are_read_by_number_and_filter(f: Fixture) {
     assert_eq!(came_back, events);
     let bounds = EventBounds {
         oldest: Some(1),
-        newest: Some(3),
+        newest: 3,
     };
     assert_eq!(tx.event_bounds().await.unwrap(), bounds);
     let task_kind = vec![EventKind::Task, EventKind::Rollout];
@@ -118,6 +118,34 @@ pub(super) async fn events_are_read_by_number_and_filter(f: Fixture) {
         let read: Vec<i64> = read.iter().map(|stored| stored.event_id).collect();
         assert_eq!(read, numbers, "{filter:?}");
     }
+}
+
+pub(super) async fn deleted_events_are_remembered_by_kind(f: Fixture) {
+    let kinds = [
+        EventKind::Task,
+        EventKind::TaskProgress,
+        EventKind::Gateway,
+        EventKind::Gateway,
+    ];
+    record(&f.db, kinds.map(|kind| event(kind, None, None)).into()).await;
+    let mut tx = f.db.begin().await.unwrap();
+    assert_eq!(tx.deleted_events(&[]).await.unwrap(), 0);
+    tx.delete_tasks(&[id(7)]).await.unwrap();
+    assert_eq!(tx.deleted_events(&[]).await.unwrap(), 1);
+    for (kind, deleted) in [(EventKind::TaskProgress, 1), (EventKind::Gateway, 2)] {
+        let events = tx.delete_old_events(kind, at(9), 9);
+        assert_eq!(events.await.unwrap(), deleted);
+    }
+    for (kinds, up_to) in [
+        (vec![EventKind::Task], 1),
+        (vec![EventKind::TaskProgress, EventKind::Task], 2),
+        (vec![EventKind::Firmware], 0),
+        (vec![], 4),
+    ] {
+        assert_eq!(tx.deleted_events(&kinds).await.unwrap(), up_to, "{kinds:?}");
+    }
+    let bounds = tx.event_bounds().await.unwrap();
+    assert_eq!((bounds.oldest, bounds.newest), (None, 4));
 }
 
 pub(super) async fn webhooks_come_back_and_know_whether_they_are_behind(f: Fixture) {

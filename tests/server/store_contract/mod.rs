@@ -104,6 +104,7 @@ contract![
     a_session_id_has_one_holder,
     statistics_count_by_version_status_and_code,
     events_are_read_by_number_and_filter,
+    deleted_events_are_remembered_by_kind,
     webhooks_come_back_and_know_whether_they_are_behind,
     a_delivery_is_due_listed_and_deleted_with_its_webhook,
     concurrent_claims_share_deliveries_without_overlap,
