@@ -56,6 +56,38 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/tasks.csv", get(task::export::export))
         .route("/api/ota/gateways", get(gateway::list::list))
         .route("/api/ota/gateways/{gateway_id}/why", get(gateway::why::why))
+        .route("/api/ota/gateways.csv", get(gateway::export::export))
+        .route(
+            "/api/ota/gateways/tags",
+            post(gateway::import::import).layer(DefaultBodyLimit::max(CSV_BYTES_MAX)),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}",
+            get(gateway::get::get).patch(gateway::edit::edit),
+        )
+        .route("/api/ota/statistics", get(statistics::get::get))
+        .route(
+            "/api/ota/statistics/timeline",
+            get(statistics::timeline::timeline),
+        )
+        .route("/api/ota/events", get(event::stream::stream))
+        .route("/firmware/{file_name}", get(firmware::download::download))
+        .route("/healthz", get(system::healthz::healthz))
+        .route("/readyz", get(system::readyz::readyz))
+        .route("/metrics", get(system::metrics::metrics))
+        .merge(rollouts())
+        .merge(webhooks())
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(service.clone(), observe))
+        .with_state(service)
+}
+
+fn rollouts() -> Router<Arc<Service>> {
+    Router::new()
         .route(
             "/api/ota/rollouts",
             // It may name thousands of gateways.
@@ -77,21 +109,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/ota/rollouts/{id}/resume", post(rollout::act::resume))
         .route("/api/ota/rollouts/{id}/cancel", post(rollout::act::cancel))
         .route("/api/ota/rollouts/{id}/retry", post(rollout::act::retry))
-        .route("/api/ota/gateways.csv", get(gateway::export::export))
-        .route(
-            "/api/ota/gateways/tags",
-            post(gateway::import::import).layer(DefaultBodyLimit::max(CSV_BYTES_MAX)),
-        )
-        .route(
-            "/api/ota/gateways/{gateway_id}",
-            get(gateway::get::get).patch(gateway::edit::edit),
-        )
-        .route("/api/ota/statistics", get(statistics::get::get))
-        .route(
-            "/api/ota/statistics/timeline",
-            get(statistics::timeline::timeline),
-        )
-        .route("/api/ota/events", get(event::stream::stream))
+}
+
+fn webhooks() -> Router<Arc<Service>> {
+    Router::new()
         .route(
             "/api/ota/webhooks",
             get(webhook::list::list).post(webhook::create::create),
@@ -112,17 +133,6 @@ pub fn router(service: Arc<Service>) -> Router {
             "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
             post(webhook::retry_delivery::retry_delivery),
         )
-        .route("/firmware/{file_name}", get(firmware::download::download))
-        .route("/healthz", get(system::healthz::healthz))
-        .route("/readyz", get(system::readyz::readyz))
-        .route("/metrics", get(system::metrics::metrics))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(service.clone(), observe))
-        .with_state(service)
 }
 
 async fn no_such_route() -> ApiError {

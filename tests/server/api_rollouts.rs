@@ -154,7 +154,7 @@ async fn nothing_begins_before_its_start_nor_outside_its_window() {
     app.released("1.0.2").await;
     run(&app, &ids("g", 4), "1.0.1").await;
     let request = json!({
-        "version": "1.0.2", "maxInFlight": 2, "startAt": "2026-03-01T12:00:00Z", "taskTimeoutSeconds": 86400,
+        "version": "1.0.2", "maxInFlight": 2, "startAt": "2026-03-01T12:00:00Z", "taskTimeoutSeconds": 5000,
         "window": { "from": "23:00", "to": "01:00", "timezone": "Asia/Shanghai" }
     });
     let id = create(&app, request).await;
@@ -175,7 +175,7 @@ async fn nothing_begins_before_its_start_nor_outside_its_window() {
     )
     .await;
     assert_eq!(tasks(&app, &id, "pending").await, [""; 0]);
-    app.clock.advance(TimeDelta::hours(3));
+    app.clock.advance(TimeDelta::minutes(3 * 60 + 110));
     play(
         &app,
         &id,
@@ -186,7 +186,7 @@ async fn nothing_begins_before_its_start_nor_outside_its_window() {
     // One has answered when the window closes; the other's command is taken back.
     let begun = tasks(&app, &id, "pending").await;
     meet(&app, &begun[0], Fate::Lingers).await;
-    app.clock.advance(TimeDelta::hours(2));
+    app.clock.advance(TimeDelta::minutes(15));
     let closed = play(
         &app,
         &id,
