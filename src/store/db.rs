@@ -138,14 +138,18 @@ impl Db {
 
     /// What a migration can't compute in SQL.
     async fn fill_older_gateways(&self) -> Result<()> {
+        let mut gateways = 0;
         loop {
             let mut tx = self.begin().await?;
             let filled = tx.fill_older_gateways(FILLED_PER_TRANSACTION).await?;
             tx.commit().await?;
+            gateways += filled;
             if filled < FILLED_PER_TRANSACTION {
-                return Ok(());
+                break;
             }
+            tracing::info!(gateways, "rows of an older airlift are brought up to date");
         }
+        Ok(())
     }
 
     /// A transaction that may write.
