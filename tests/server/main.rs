@@ -13,6 +13,7 @@ mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
 mod api_upload;
+mod api_why;
 mod app;
 mod blob_contract;
 mod crowd;

@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 mod queues;
 mod rows;
+mod why;
 
 use queues::*;
 use rows::*;
+use why::*;
 
 /// One database, gone at the end of the test.
 struct Fixture {
@@ -82,6 +84,8 @@ contract![
     tasks_page_and_filter,
     expired_tasks_are_those_whose_deadline_has_passed,
     a_report_is_kept_once,
+    the_newest_report_and_the_waiting_command_of_a_task_are_found,
+    a_gateway_is_found_in_the_rollouts_it_is_in,
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
