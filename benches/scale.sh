@@ -6,8 +6,9 @@ set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
-gateways_postgres=${GATEWAYS_POSTGRES:-1000000}
-gateways_sqlite=${GATEWAYS_SQLITE:-100000}
+# Nine of ten are of the type that the rollout is for.
+gateways_postgres=${GATEWAYS_POSTGRES:-1112000}
+gateways_sqlite=${GATEWAYS_SQLITE:-112000}
 lines=${LINES_OF_LIST:-100000}
 # Of several asks the quickest counts: the first one finds nothing in memory.
 asks=5

@@ -3,7 +3,10 @@
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::{Result, Tx, gateway_query::push_query};
+use super::{
+    Result, Tx,
+    gateway_query::{push_query, push_query_after},
+};
 use crate::domain::{GatewayQuery, ORDER_MODULUS};
 
 /// Which gateways a rollout takes in.
@@ -40,10 +43,9 @@ pub struct VersionCount {
     pub gateways: i64,
 }
 
-/// Appends the conditions of eligibility, as `domain::eligibility` has them.
+/// Appends the conditions of eligibility behind those of the target, as `domain::eligibility` has them.
 macro_rules! push_wanted {
     ($query:expr, $wanted:expr) => {{
-        push_query(&mut $query, &$wanted.target);
         $query.push(" AND (g.current_version IS NULL OR g.current_version <> ");
         $query.push_bind($wanted.version.as_str());
         $query.push(")");
@@ -95,8 +97,8 @@ impl Tx {
             query.push_bind(enrolment.from_position);
             query.push(" ELSE c.position END, 'waiting' FROM (SELECT g.gateway_id, ");
             push_position!(query, enrolment.coefficients);
-            query.push(" AS position FROM gateways AS g WHERE g.gateway_id > ");
-            query.push_bind(after);
+            query.push(" AS position FROM gateways AS g WHERE TRUE");
+            push_query_after(&mut query, &enrolment.wanted.target, after);
             push_wanted!(query, enrolment.wanted);
             query.push(
                 " AND NOT EXISTS (SELECT 1 FROM rollout_gateways AS m
@@ -120,6 +122,7 @@ impl Tx {
     pub async fn count_wanted(&mut self, wanted: &Wanted) -> Result<i64> {
         Ok(on!(self, |conn| {
             let mut query = QueryBuilder::new("SELECT COUNT(*) FROM gateways AS g WHERE TRUE");
+            push_query(&mut query, &wanted.target);
             push_wanted!(query, wanted);
             query
                 .build_query_scalar::<i64>()
@@ -140,6 +143,7 @@ impl Tx {
             let mut query = QueryBuilder::new("SELECT ");
             push_position!(query, coefficients);
             query.push(" AS position FROM gateways AS g WHERE TRUE");
+            push_query(&mut query, &wanted.target);
             push_wanted!(query, wanted);
             query.push(" ORDER BY position LIMIT 1 OFFSET ");
             query.push_bind(rank - 1);

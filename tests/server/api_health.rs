@@ -136,7 +136,10 @@ async fn addresses_that_do_not_exist_do_not_multiply_the_metrics() {
     let series = async || {
         let metrics = app.get("/metrics").await.text();
         let requests = "airlift_http_requests_total{";
-        metrics.lines().filter(|line| line.starts_with(requests)).count()
+        metrics
+            .lines()
+            .filter(|line| line.starts_with(requests))
+            .count()
     };
     app.get("/no/such/address").await;
     app.get("/api/ota/gateways/g").await;

@@ -20,6 +20,7 @@ mod api_tutorial;
 mod api_upload;
 mod api_versions;
 mod api_webhooks;
+mod api_why;
 mod app;
 mod blob_contract;
 mod cli_program;

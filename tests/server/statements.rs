@@ -1,4 +1,4 @@
-//! How much a batch of reports asks of the database.
+//! How much a batch of reports, or a question, asks of the database.
 
 use std::{
     sync::{
@@ -13,13 +13,17 @@ use airlift_testkit::{Mosquitto, MosquittoOptions};
 use serde_json::{Value, json};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
 
-use crate::{app::Setup, gateway::progress_report};
+use crate::{app::Setup, crowd, gateway::progress_report};
 
 /// Reports in the batch.
 const REPORTS: usize = 100;
 /// Statements for the gateway, its tasks and its reports, however many it sent; jobs that happen
 /// to run at the same time are in it.
 const STATEMENTS_PER_GATEWAY_MAX: usize = 15;
+
+/// Statements of the answer to why, without rollouts, and for each of these.
+const STATEMENTS_PER_WHY_MAX: usize = 10;
+const STATEMENTS_PER_ROLLOUT_MAX: usize = 2;
 
 /// Counts the statements that sqlx logs on the thread that made it.
 #[derive(Clone)]
@@ -100,5 +104,40 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
     );
     println!("statements: {heartbeats} for heartbeats, {progress} for progress");
     assert_eq!(app.task("g").await["progress"], 99);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_answer_to_why_asks_for_each_rollout_and_for_no_other_gateway() {
+    let statements = Statements::counted_here();
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let ids = crowd::ids("g", 50);
+    crowd::run(&app, &ids, "1.0.1").await;
+    // Nothing is under way, so jobs ask little; what they ask is not in the least of several.
+    let asked = async || {
+        let mut least = usize::MAX;
+        for _ in 0..10 {
+            let before = statements.so_far();
+            app.service().why("g007").await.unwrap();
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let mut counts = vec![asked().await];
+    assert!(counts[0] > 0, "the counter counts nothing");
+    for rollouts in 1..=4 {
+        let request = json!({ "version": "1.0.2", "startAt": "2100-01-01T00:00:00Z" });
+        crowd::create(&app, request).await;
+        let count = asked().await;
+        let most = STATEMENTS_PER_WHY_MAX + rollouts * STATEMENTS_PER_ROLLOUT_MAX;
+        assert!(count <= most, "{count} statements with {rollouts} rollouts");
+        counts.push(count);
+    }
+    println!("statements by number of rollouts: {counts:?}");
     app.stop().await;
 }

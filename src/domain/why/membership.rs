@@ -190,7 +190,7 @@ fn held(
         }
         Hold::InFlight if runs => {
             let message = format!(
-                "{place}; {active} gateways are under way, and maxInFlight is {}; {}",
+                "{place}; {active} under way of at most {} (maxInFlight); {}",
                 plan.max_in_flight,
                 before_it(member)
             );

@@ -28,7 +28,7 @@ pub(super) fn findings(facts: &WhyFacts, of: &TaskFacts) -> Vec<Finding> {
             ),
         )),
     }
-    if task.status.is_active() {
+    if is_open(task) {
         findings.extend(step_stone(task));
         findings.extend(facts.not_the_latest("its task", task.final_version()));
     }
@@ -37,6 +37,11 @@ pub(super) fn findings(facts: &WhyFacts, of: &TaskFacts) -> Vec<Finding> {
         finding.rollout_id = task.rollout_id;
     }
     findings
+}
+
+/// Whether its end or its proof is still to come.
+pub(super) fn is_open(task: &Task) -> bool {
+    task.status <= TaskStatus::Completed && task.confirmed_at.is_none()
 }
 
 /// Whether the gateway runs by now what the task was to bring, or something newer.

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+mod outside;
 mod rollouts;
 mod tasks;
 mod versions;
@@ -87,7 +88,13 @@ pub(super) fn finding(explanation: &Explanation, rule: Rule) -> Finding {
 
 #[test]
 fn every_rule_names_itself_with_the_figures_and_leads_to_its_verdict() {
-    let cases = [versions::cases(), tasks::cases(), rollouts::cases()].concat();
+    let cases = [
+        versions::cases(),
+        tasks::cases(),
+        rollouts::cases(),
+        outside::cases(),
+    ]
+    .concat();
     let mut seen = BTreeSet::new();
     for case in cases {
         let Case { rule, verdict, .. } = case;

@@ -1,4 +1,4 @@
-use super::{Bearing, Finding, Rule, WhyFacts};
+use super::{Bearing, Finding, Rule, WhyFacts, task::is_open};
 use crate::domain::{
     DEVICE_TYPE_DEFAULT, FirmwareStatus, VersionRefusal, is_downgrade, latest, needs_upgrade,
     parse_version, plan_path,
@@ -11,10 +11,7 @@ pub(super) fn findings(facts: &WhyFacts) -> Vec<Finding> {
     };
     let current = facts.gateway.current_version.as_deref();
     // Its task says over which versions it goes.
-    let under_way = facts
-        .task
-        .as_ref()
-        .is_some_and(|of| of.task.status.is_active());
+    let under_way = facts.task.as_ref().is_some_and(|of| is_open(&of.task));
     let mut findings = Vec::new();
     let mut find = |bearing, rule, message: String| {
         findings.push(Finding::new(bearing, rule, message));

@@ -23,6 +23,7 @@ mod history;
 mod queues;
 mod rows;
 mod statistics;
+mod why;
 
 use events::*;
 use gateways::*;
@@ -30,6 +31,7 @@ use history::*;
 use queues::*;
 use rows::*;
 use statistics::*;
+use why::*;
 
 /// One database, gone at the end of the test.
 struct Fixture {
@@ -96,6 +98,8 @@ contract![
     expired_tasks_are_those_whose_deadline_has_passed,
     unproven_tasks_are_completed_and_have_a_deadline,
     a_report_is_kept_once,
+    the_newest_report_and_the_waiting_command_of_a_task_are_found,
+    a_gateway_is_found_in_the_rollouts_it_is_in,
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,

@@ -234,6 +234,12 @@ fn other_cases() -> Vec<Case> {
             &["1.0.1 -> 1.4.0 -> 2.0.0", "step 1 of 2"],
         ),
         case(
+            over_a_stone(S::Completed, false),
+            StepStone,
+            Updating,
+            &["step 1 of 2", "made when 1.4.0 is proven"],
+        ),
+        case(
             over_a_stone(S::Completed, true),
             PathStopped,
             Blocked,

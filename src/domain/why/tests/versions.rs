@@ -14,39 +14,48 @@ fn runs(version: Option<&str>) -> WhyFacts {
     facts_with(|facts| facts.gateway.current_version = version.map(Into::into))
 }
 
+fn with_minimum(version: Option<&str>) -> WhyFacts {
+    let mut facts = runs(version);
+    facts.candidates.push(candidate("2.0.0", Some("1.4.0")));
+    facts
+}
+
+fn over_a_stone() -> WhyFacts {
+    let mut facts = with_minimum(Some("1.0.1"));
+    facts.candidates.push(candidate("1.4.0", None));
+    facts
+}
+
+/// Of 1.0.2, if at all, there is no release.
+fn nothing(status: Option<FirmwareStatus>) -> WhyFacts {
+    facts_with(|facts| {
+        facts.candidates.clear();
+        let draft = candidate("1.0.2", None);
+        let draft = status.map(|status| Candidate { status, ..draft });
+        facts.candidates.extend(draft);
+    })
+}
+
+fn of_another_type() -> WhyFacts {
+    let mut facts = nothing(Some(FirmwareStatus::Draft));
+    facts.gateway.device_type = "esp32".into();
+    facts
+}
+
+fn offline(last_seen_at: Option<DateTime<Utc>>) -> WhyFacts {
+    facts_with(|facts| {
+        facts.gateway.online = false;
+        facts.gateway.last_seen_at = last_seen_at;
+    })
+}
+
 pub(super) fn cases() -> Vec<Case> {
-    use FirmwareStatus::*;
+    [version_cases(), release_cases()].concat()
+}
+
+fn version_cases() -> Vec<Case> {
     use Rule::*;
     use Verdict::{Blocked, NotTargeted, UpToDate};
-    let with_minimum = |version: Option<&str>| {
-        let mut facts = runs(version);
-        facts.candidates.push(candidate("2.0.0", Some("1.4.0")));
-        facts
-    };
-    let over_a_stone = || {
-        let mut facts = with_minimum(Some("1.0.1"));
-        facts.candidates.push(candidate("1.4.0", None));
-        facts
-    };
-    let nothing = |status: Option<FirmwareStatus>| {
-        facts_with(|facts| {
-            facts.candidates.clear();
-            let draft = candidate("1.0.2", None);
-            let draft = status.map(|status| Candidate { status, ..draft });
-            facts.candidates.extend(draft);
-        })
-    };
-    let of_another_type = || {
-        let mut facts = nothing(Some(Draft));
-        facts.gateway.device_type = "esp32".into();
-        facts
-    };
-    let offline = |last_seen_at| {
-        facts_with(|facts| {
-            facts.gateway.online = false;
-            facts.gateway.last_seen_at = last_seen_at;
-        })
-    };
     vec![
         case(
             runs(Some("1.0.2")),
@@ -108,6 +117,14 @@ pub(super) fn cases() -> Vec<Case> {
             &["2 steps", "1.4.0, 2.0.0"],
         ),
         case(over_a_stone(), NotTriggered, NotTargeted, &["2.0.0"]),
+    ]
+}
+
+fn release_cases() -> Vec<Case> {
+    use FirmwareStatus::*;
+    use Rule::*;
+    use Verdict::NotTargeted;
+    vec![
         case(
             nothing(None),
             NothingReleased,

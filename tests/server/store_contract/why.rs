@@ -1,0 +1,104 @@
+use airlift::{
+    domain::{
+        LastReport, MemberState, ORDER_MODULUS, Rollout, RolloutPlan, RolloutState, RolloutTarget,
+        order_coefficients, position, shuffle,
+    },
+    store::{Enrolment, RolloutMember, Wanted},
+};
+
+use super::*;
+
+pub(super) async fn the_newest_report_and_the_waiting_command_of_a_task_are_found(f: Fixture) {
+    tasks_with_commands(&f.db, 2).await;
+    let mut tx = f.db.begin().await.unwrap();
+    assert_eq!(tx.last_report(id(1)).await.unwrap(), None);
+    let mut report = Progress {
+        status: TaskStatus::Verifying,
+        progress: 80,
+        current_version: None,
+        error_code: None,
+        error_message: None,
+        timestamp: None,
+    };
+    tx.put_task_report(id(1), &report, at(7)).await.unwrap();
+    report.progress = 90;
+    tx.put_task_report(id(1), &report, at(6)).await.unwrap();
+    let last = LastReport {
+        state: "verifying".into(),
+        progress: 80,
+        received_at: at(7),
+    };
+    assert_eq!(tx.last_report(id(1)).await.unwrap(), Some(last));
+    let upgrade = CommandKind::Upgrade;
+    let waiting = tx.command(id(2), upgrade).await.unwrap();
+    assert_eq!(waiting, Some(command(2, &task(2, "g002"), at(2))));
+    assert_eq!(tx.command(id(2), CommandKind::Cancel).await.unwrap(), None);
+    tx.delete_command(id(2), upgrade).await.unwrap();
+    assert_eq!(tx.command(id(2), upgrade).await.unwrap(), None);
+}
+
+async fn rollout_of(tx: &mut Tx, n: u128, target: GatewayTerm) {
+    let rollout = Rollout {
+        rollout_id: id(n),
+        name: String::new(),
+        device_type: "gateway".into(),
+        version: "1.0.2".into(),
+        target: RolloutTarget::default(),
+        plan: RolloutPlan::default(),
+        seed: 7,
+        state: RolloutState::Running,
+        reason: None,
+        enrolled_to: None,
+        enrolled: false,
+        wave: 0,
+        paced_at: None,
+        next_look_at: None,
+        next_join_at: None,
+        started_at: None,
+        ended_at: None,
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    tx.insert_rollout(&rollout).await.unwrap();
+    let enrolment = Enrolment {
+        rollout_id: id(n),
+        wanted: Wanted {
+            target: target.into(),
+            version: "1.0.2".into(),
+            version_key: "b1b0b2~".into(),
+            lowest_key: None,
+            forced: false,
+        },
+        coefficients: order_coefficients(7),
+        from_position: 0,
+        last_position: ORDER_MODULUS,
+    };
+    tx.enrol_gateways(&enrolment, "", 10).await.unwrap();
+}
+
+pub(super) async fn a_gateway_is_found_in_the_rollouts_it_is_in(f: Fixture) {
+    let mut tx = f.db.begin().await.unwrap();
+    for gateway_id in ["a", "b"] {
+        tx.lock_gateway(&gateway(gateway_id)).await.unwrap();
+    }
+    rollout_of(&mut tx, 1, GatewayTerm::DeviceType("gateway".into())).await;
+    rollout_of(&mut tx, 2, GatewayTerm::Id("b".into())).await;
+    rollout_of(&mut tx, 3, GatewayTerm::Id("a".into())).await;
+    let member = RolloutMember {
+        gateway_id: "a".into(),
+        position: position(shuffle("a"), 7),
+        state: MemberState::Waiting,
+        task_id: None,
+        reason: None,
+    };
+    let all = [id(1), id(2), id(3), id(4)];
+    let mut found = tx.memberships("a", &all).await.unwrap();
+    found.sort_by_key(|(rollout_id, _)| *rollout_id);
+    assert_eq!(found, [(id(1), member.clone()), (id(3), member.clone())]);
+    assert_eq!(
+        tx.memberships("a", &[id(3)]).await.unwrap(),
+        [(id(3), member)]
+    );
+    assert_eq!(tx.memberships("a", &[]).await.unwrap(), []);
+    assert_eq!(tx.memberships("c", &all).await.unwrap(), []);
+}
