@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, failure) = match cli.command {
         Some(Command::Rollout(args)) => (ask(args), ExitCode::from(COMMAND_FAILED)),
-        Some(Command::Serve(args)) => (run(args), ExitCode::FAILURE),
+        Some(Command::Serve(args)) => (run(*args), ExitCode::FAILURE),
         None => (run(cli.serve), ExitCode::FAILURE),
     };
     result.unwrap_or_else(|error| {

@@ -45,7 +45,7 @@ pub enum Command {
         --mqtt-listen 0.0.0.0:1885 --insecure-open\n  \
         airlift serve --database-url postgres://airlift@db/airlift \\\n      \
         --mqtt-url mqtt://airlift@broker --blob-url s3://firmware")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Bring a version to many gateways, and watch how it goes
     ///
     /// Asks a running server, over its HTTP API. Times are UTC.
