@@ -92,7 +92,7 @@ pub struct Options {
     /// Days for which ended tasks and rollouts are kept [default: 365]
     #[arg(long, env = "AIRLIFT_HISTORY_DAYS", value_name = "DAYS")]
     pub history_days: Option<u32>,
-    /// Days for which events are kept [default: 30]
+    /// Days for which events of rollouts, gateways and firmwares are kept [default: 30]
     #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
     pub event_days: Option<u32>,
     /// How the log is written [default: text]

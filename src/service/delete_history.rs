@@ -77,6 +77,8 @@ impl Service {
         let mut deleted = 0;
         for kind in EventKind::ALL {
             let kept = match kind {
+                // They go with their task.
+                EventKind::Task => continue,
                 EventKind::TaskProgress => PROGRESS_KEPT,
                 _ => self.settings.events_kept,
             };

@@ -258,7 +258,8 @@ async fn what_is_older_than_the_settings_keep_is_deleted() {
     };
     let told = [
         event(EventKind::Task, 31),
-        event(EventKind::Task, 29),
+        event(EventKind::Gateway, 31),
+        event(EventKind::Gateway, 29),
         event(EventKind::TaskProgress, 2),
         event(EventKind::TaskProgress, 0),
     ];
@@ -279,7 +280,7 @@ async fn what_is_older_than_the_settings_keep_is_deleted() {
         .collect();
     let expected = [4, 2, 3].map(|n| json!(tasks[n].task_id));
     assert_eq!(left, expected.each_ref());
-    assert_eq!(events(&app, &tasks[2]).await.len(), 2);
+    assert_eq!(events(&app, &tasks[2]).await.len(), 3);
     assert_eq!(app.service().delete_history().await.unwrap(), 0);
     app.stop().await;
 }

@@ -10,14 +10,13 @@ use crate::{
 const ROLLOUTS: &str = "/api/ota/rollouts";
 const DRY_RUN: &str = "/api/ota/rollouts/dry-run";
 
-#[tokio::test]
-async fn every_refusal_has_its_sentence() {
-    let app = TestApp::start().await;
-    app.released("1.0.2").await;
-    app.upload("1.0.3", b"a draft").await.data();
-    run(&app, &ids("g", 3), "1.0.1").await;
-    let window = |from: &str, to: &str, timezone: &str| json!({ "version": "1.0.2", "window": { "from": from, "to": to, "timezone": timezone } });
-    for (request, status, code, words) in [
+/// A request that is refused: what it has besides a version that exists, the status, the code and
+/// words of its sentence.
+type Refusal = (Value, u16, &'static str, &'static str);
+
+fn refused_targets() -> Vec<Refusal> {
+    let target = |target: Value| json!({ "target": target });
+    vec![
         (
             json!({ "version": "9.9.9" }),
             404,
@@ -31,89 +30,87 @@ async fn every_refusal_has_its_sentence() {
             "draft",
         ),
         (
-            json!({ "version": "1.0.2", "deviceType": "other" }),
+            json!({ "deviceType": "other" }),
             404,
             "firmware_not_found",
             "other",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "gatewayIds": [] } }),
+            json!({ "deviceType": "/" }),
+            400,
+            "invalid_device_type",
+            "\"/\"",
+        ),
+        (
+            target(json!({ "gatewayIds": [] })),
             400,
             "empty_target",
             "empty",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "gatewayIds": ["g000", "nobody"] } }),
+            target(json!({ "gatewayIds": ["g000", "nobody"] })),
             404,
             "gateway_not_found",
             "nobody",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "tags": { "site": "moon" } } }),
+            target(json!({ "tags": { "site": "moon" } })),
             409,
             "empty_target",
             "matches the target",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "currentVersion": ">=1.0.2" } }),
+            target(json!({ "currentVersion": ">=1.0.2" })),
             409,
             "empty_target",
             "matches the target",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "currentVersion": "old" } }),
+            target(json!({ "currentVersion": "old" })),
             400,
             "invalid_target",
             "`old`",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "filter": "colour:red" } }),
+            target(json!({ "filter": "colour:red" })),
             400,
             "invalid_target",
             "colour:red",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "tags": { "": "x" } } }),
+            target(json!({ "tags": { "": "x" } })),
             400,
             "invalid_target",
             "key",
         ),
         (
-            json!({ "version": "1.0.2", "target": { "site": "lab" } }),
+            target(json!({ "site": "lab" })),
             400,
             "invalid_json",
             "site",
         ),
+        (json!({ "wafes": [100] }), 400, "invalid_json", "wafes"),
+    ]
+}
+
+fn refused_plans() -> Vec<Refusal> {
+    let window = |from: &str, to: &str, timezone: &str| json!({ "window": { "from": from, "to": to, "timezone": timezone } });
+    vec![
+        (json!({ "waves": [] }), 400, "waves_empty", "[100]"),
         (
-            json!({ "version": "1.0.2", "waves": [] }),
-            400,
-            "waves_empty",
-            "[100]",
-        ),
-        (
-            json!({ "version": "1.0.2", "waves": [50, 10] }),
+            json!({ "waves": [50, 10] }),
             400,
             "waves_not_rising",
             "10 %",
         ),
         (
-            json!({ "version": "1.0.2", "waves": [50, 50] }),
+            json!({ "waves": [50, 50] }),
             400,
             "waves_not_rising",
             "50 %",
         ),
-        (
-            json!({ "version": "1.0.2", "waves": [50, 120] }),
-            400,
-            "wave_above_100",
-            "120",
-        ),
-        (
-            json!({ "version": "1.0.2", "waves": [0, 100] }),
-            400,
-            "wave_zero",
-            "0 %",
-        ),
+        (json!({ "waves": [50, 120] }), 400, "wave_above_100", "120"),
+        (json!({ "waves": [0, 100] }), 400, "wave_zero", "0 %"),
         (
             window("01:00", "01:00", "Asia/Shanghai"),
             400,
@@ -133,57 +130,68 @@ async fn every_refusal_has_its_sentence() {
             "25:00",
         ),
         (
-            json!({ "version": "1.0.2", "maxInFlight": 0 }),
+            window("01:00", "5", "Asia/Shanghai"),
+            400,
+            "window_to_invalid",
+            "\"5\"",
+        ),
+        (
+            window("01:00", "01:05", "Asia/Shanghai"),
+            400,
+            "window_shorter_than_timeout",
+            "300 s",
+        ),
+        (
+            json!({ "maxInFlight": 0 }),
             400,
             "invalid_max_in_flight",
             "0",
         ),
         (
-            json!({ "version": "1.0.2", "commandsPerMinute": 0 }),
+            json!({ "commandsPerMinute": 0 }),
             400,
             "invalid_commands_per_minute",
             "0",
         ),
         (
-            json!({ "version": "1.0.2", "haltAtFailurePercent": 101 }),
+            json!({ "haltAtFailurePercent": 101 }),
             400,
             "invalid_halt_percent",
             "101",
         ),
         (
-            json!({ "version": "1.0.2", "taskTimeoutSeconds": 0 }),
+            json!({ "taskTimeoutSeconds": 0 }),
             400,
             "invalid_task_timeout",
             "0",
         ),
         (
-            json!({ "version": "1.0.2", "joinUntil": "2020-01-01T00:00:00Z" }),
+            json!({ "joinUntil": "2020-01-01T00:00:00Z" }),
             400,
             "join_until_past",
             "2020",
         ),
-        (
-            json!({ "version": "1.0.2", "seed": -1 }),
-            400,
-            "invalid_seed",
-            "-1",
-        ),
-        (
-            json!({ "version": "1.0.2", "wafes": [100] }),
-            400,
-            "invalid_json",
-            "wafes",
-        ),
-    ] {
+        (json!({ "seed": -1 }), 400, "invalid_seed", "-1"),
+    ]
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_sentence() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    app.upload("1.0.3", b"a draft").await.data();
+    run(&app, &ids("g", 3), "1.0.1").await;
+    for (mut request, status, code, words) in [refused_targets(), refused_plans()].concat() {
+        if request.get("version").is_none() {
+            request["version"] = json!("1.0.2");
+        }
         for path in [ROLLOUTS, DRY_RUN] {
             // A dry run of nobody says who is left out instead.
             if path == DRY_RUN && status == 409 && code == "empty_target" {
                 continue;
             }
-            let message = app
-                .post_json(path, request.clone())
-                .await
-                .refused(status, code);
+            let answer = app.post_json(path, request.clone()).await;
+            let message = answer.refused(status, code);
             assert!(message.contains(words), "{request}: {message}");
         }
     }
@@ -197,12 +205,10 @@ async fn every_refusal_has_its_sentence() {
     ] {
         app.get(&path).await.refused(404, "rollout_not_found");
     }
-    app.post(&format!("{path}/pause"))
-        .await
-        .refused(404, "rollout_not_found");
-    app.get("/api/ota/rollouts/x")
-        .await
-        .refused(400, "invalid_rollout_id");
+    let pause = format!("{path}/pause");
+    app.post(&pause).await.refused(404, "rollout_not_found");
+    let no_id = format!("{ROLLOUTS}/x");
+    app.get(&no_id).await.refused(400, "invalid_rollout_id");
     app.stop().await;
 }
 

@@ -20,9 +20,13 @@ pub(super) async fn the_newest_report_and_the_waiting_command_of_a_task_are_foun
         error_message: None,
         timestamp: None,
     };
-    tx.put_task_reports(&[(id(1), report.clone())], at(7)).await.unwrap();
+    tx.put_task_reports(&[(id(1), report.clone())], at(7))
+        .await
+        .unwrap();
     report.progress = 90;
-    tx.put_task_reports(&[(id(1), report.clone())], at(6)).await.unwrap();
+    tx.put_task_reports(&[(id(1), report.clone())], at(6))
+        .await
+        .unwrap();
     let last = LastReport {
         state: "verifying".into(),
         progress: 80,
