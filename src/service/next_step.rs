@@ -20,7 +20,8 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let target = confirmed.final_version();
-        if target == confirmed.to_version {
+        // A rollout sends each step itself, when it may send.
+        if target == confirmed.to_version || confirmed.rollout_id.is_some() {
             return Ok(false);
         }
         let newest = tx.newest_task(&gateway.gateway_id).await?;
@@ -56,7 +57,7 @@ impl Service {
             path,
             force_upgrade: confirmed.force_upgrade,
             scheduled_at: None,
-            rollout_id: confirmed.rollout_id,
+            rollout_id: None,
             timeout_seconds: confirmed.timeout_seconds,
             not_before: None,
             newest_task_id: Some(confirmed.task_id),

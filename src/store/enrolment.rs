@@ -14,6 +14,8 @@ use crate::domain::{GatewayQuery, ORDER_MODULUS};
 pub struct Enrolment {
     pub rollout_id: Uuid,
     pub wanted: Wanted,
+    /// Whether some may be in already.
+    pub again: bool,
     /// Of the order: a gateway's place is (a · shuffle + b) mod [`ORDER_MODULUS`].
     pub coefficients: (i64, i64),
     /// Who would have a place before it gets this one.
@@ -100,12 +102,15 @@ impl Tx {
             query.push(" AS position FROM gateways AS g WHERE TRUE");
             push_query_after(&mut query, &enrolment.wanted.target, after);
             push_wanted!(query, enrolment.wanted);
-            query.push(
-                " AND NOT EXISTS (SELECT 1 FROM rollout_gateways AS m
-                   WHERE m.gateway_id = g.gateway_id AND m.rollout_id = ",
-            );
-            query.push_bind(enrolment.rollout_id);
-            query.push(") ORDER BY g.gateway_id LIMIT ");
+            if enrolment.again {
+                query.push(
+                    " AND NOT EXISTS (SELECT 1 FROM rollout_gateways AS m
+                       WHERE m.gateway_id = g.gateway_id AND m.rollout_id = ",
+                );
+                query.push_bind(enrolment.rollout_id);
+                query.push(")");
+            }
+            query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(limit);
             query.push(") AS c WHERE c.position <= ");
             query.push_bind(enrolment.last_position);

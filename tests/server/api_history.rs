@@ -280,7 +280,7 @@ async fn what_is_older_than_the_settings_keep_is_deleted() {
         .collect();
     let expected = [4, 2, 3].map(|n| json!(tasks[n].task_id));
     assert_eq!(left, expected.each_ref());
-    assert_eq!(events(&app, &tasks[2]).await.len(), 3);
+    assert_eq!(events(&app, &tasks[2]).await.len(), 2);
     assert_eq!(app.service().delete_history().await.unwrap(), 0);
     app.stop().await;
 }

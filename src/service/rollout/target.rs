@@ -83,6 +83,7 @@ impl Engine<'_> {
         Ok(Some(Enrolment {
             rollout_id: self.rollout.rollout_id,
             wanted,
+            again: false,
             coefficients: order_coefficients(self.rollout.seed),
             from_position: 0,
             last_position: ORDER_MODULUS,
