@@ -24,6 +24,7 @@ mod blob_contract;
 mod crowd;
 mod embedded_broker;
 mod gateway;
+mod listener;
 mod openapi;
 mod receiver;
 mod schemathesis;
