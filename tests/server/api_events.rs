@@ -1,105 +1,26 @@
 //! Server-Sent Events.
 
-use std::collections::BTreeSet;
-
 use airlift::{
     domain::{Event, EventKind},
     store::{Db, EventFilter},
 };
 use airlift_testkit::TestDatabase;
 use chrono::{DateTime, Utc};
-use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
-    task::JoinSet,
     time::timeout,
 };
 use uuid::Uuid;
 
-use crate::app::{SOON, Setup, TestApp, eventually};
+use crate::{
+    app::{SOON, Setup, TestApp, eventually},
+    listener::{Heard, Listener},
+};
 
 /// Listeners that a server takes.
 const LISTENERS_MAX: usize = 256;
-
-/// Someone who listens to `/api/ota/events`.
-struct Listener {
-    response: Response,
-    text: String,
-}
-
-/// One event of a stream.
-#[derive(Debug)]
-struct Heard {
-    id: Option<i64>,
-    event: String,
-    data: Value,
-}
-
-impl Listener {
-    async fn open(app: &TestApp, query: &str) -> Listener {
-        Self::resume(app, query, None).await
-    }
-
-    async fn resume(app: &TestApp, query: &str, last_event_id: Option<i64>) -> Listener {
-        let mut request = Client::new().get(app.url(&format!("/api/ota/events{query}")));
-        if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        let response = timeout(SOON, request.send()).await.unwrap().unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Listener {
-            response,
-            text: String::new(),
-        }
-    }
-
-    /// The next event; none if the server has ended the stream.
-    async fn next(&mut self) -> Option<Heard> {
-        loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let heard = Heard::parse(block);
-                self.text = rest.to_owned();
-                match heard {
-                    Some(heard) => return Some(heard),
-                    None => continue,
-                }
-            }
-            let chunk = timeout(SOON, self.response.chunk()).await;
-            let chunk = chunk.expect("something in time").expect("no cut")?;
-            self.text += std::str::from_utf8(&chunk).unwrap();
-        }
-    }
-
-    async fn hear(&mut self, count: usize) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        for _ in 0..count {
-            heard.push(self.next().await.expect("the stream goes on"));
-        }
-        heard
-    }
-}
-
-impl Heard {
-    /// None for a comment.
-    fn parse(block: &str) -> Option<Heard> {
-        let field = |name: &str| {
-            let of_name = |line: &str| {
-                line.strip_prefix(name)?
-                    .strip_prefix(": ")
-                    .map(str::to_owned)
-            };
-            block.lines().find_map(of_name)
-        };
-        Some(Heard {
-            id: field("id").map(|id| id.parse().unwrap()),
-            data: serde_json::from_str(&field("data")?).unwrap(),
-            event: field("event").unwrap(),
-        })
-    }
-}
 
 fn ids(heard: &[Heard]) -> Vec<i64> {
     heard.iter().map(|heard| heard.id.unwrap()).collect()
@@ -390,7 +311,10 @@ async fn a_server_that_stops_ends_its_streams_in_order() {
     let mut listener = Listener::open(&app, "").await;
     app.end().await;
     // A stream that is cut would be an error.
-    assert!(listener.next().await.is_none());
+    let end = timeout(SOON, listener.next())
+        .await
+        .expect("an end in time");
+    assert!(end.is_none());
     app.run().await;
     app.ready().await;
     app.stop().await;
@@ -398,39 +322,52 @@ async fn a_server_that_stops_ends_its_streams_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_and_goes_while_two_servers_write_hears_everything_once() {
-    const WRITERS: usize = 2;
-    const TRANSACTIONS: usize = 150;
-    const EVENTS_PER_TRANSACTION: usize = 3;
+    const LARGE_TRANSACTIONS: usize = 40;
+    const EVENTS_OF_LARGE: usize = 500;
     let database = TestDatabase::create().unwrap();
     let setup = Setup {
         database_url: Some(database.url().to_owned()),
         ..Setup::default()
     };
     let app = setup.start().await;
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let db = Db::open(database.url()).await.unwrap();
-        writers.spawn(async move {
-            for n in 0..TRANSACTIONS {
-                let name = format!("w{writer}.{n}");
-                let events = (0..EVENTS_PER_TRANSACTION).map(|_| event(EventKind::Gateway, &name));
-                record(&db, events).await;
-            }
-            db.close().await;
-        });
-    }
-    let all = WRITERS * TRANSACTIONS * EVENTS_PER_TRANSACTION;
-    let mut heard = Vec::new();
+    // One is long between its first number and its commit; the other would overtake it there.
+    let (one, other) = (app.db().await, app.db().await);
+    let large = tokio::spawn(async move {
+        for _ in 0..LARGE_TRANSACTIONS {
+            let events = (0..EVENTS_OF_LARGE).map(|_| event(EventKind::Gateway, "large"));
+            record(&one, events).await;
+        }
+        one.close().await;
+    });
+    let small = tokio::spawn(async move {
+        let mut written = 0;
+        while !large.is_finished() {
+            record(&other, [event(EventKind::Gateway, "small")]).await;
+            written += 1;
+        }
+        record(&other, [event(EventKind::Gateway, "last")]).await;
+        other.close().await;
+        written
+    });
+    let is_last = |heard: &Heard| heard.data["gatewayId"] == "last";
+    let mut heard: Vec<Heard> = Vec::new();
     let mut visits = 0;
-    while heard.len() < all {
-        let last = heard.last().map_or(0, |heard: &Heard| heard.id.unwrap());
+    while !heard.last().is_some_and(is_last) {
+        let last = heard.last().map_or(0, |heard| heard.id.unwrap());
         let mut listener = Listener::resume(&app, "", Some(last)).await;
-        let count = (1 + visits * 7 % 40).min(all - heard.len());
-        heard.extend(listener.hear(count).await);
+        for _ in 0..1 + visits * 97 % 400 {
+            heard.extend(listener.hear(1).await);
+            if heard.last().is_some_and(is_last) {
+                break;
+            }
+        }
         visits += 1;
     }
-    writers.join_all().await;
-    println!("{all} events heard in {visits} visits");
+    let small = small.await.unwrap();
+    println!(
+        "{} events heard in {visits} visits, {small} of them small",
+        heard.len()
+    );
     let db = app.db().await;
     let mut tx = db.read().await.unwrap();
     let stored = tx
@@ -439,12 +376,59 @@ async fn who_comes_and_goes_while_two_servers_write_hears_everything_once() {
         .unwrap();
     drop(tx);
     let stored: Vec<i64> = stored.iter().map(|event| event.event_id).collect();
-    assert_eq!(ids(&heard), stored);
-    let told: BTreeSet<&str> = heard
-        .iter()
-        .map(|heard| heard.data["gatewayId"].as_str().unwrap())
-        .collect();
-    assert_eq!(told.len(), WRITERS * TRANSACTIONS);
+    assert_eq!(
+        stored.len(),
+        LARGE_TRANSACTIONS * EVENTS_OF_LARGE + small + 1
+    );
+    assert!(
+        ids(&heard) == stored,
+        "{} heard of {}",
+        heard.len(),
+        stored.len()
+    );
+    db.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_not_seen_before_one_that_has_a_lower_number_and_is_still_written() {
+    /// Held while events are written: their numbers become visible in order.
+    const ORDER_LOCK: i64 = 0x6169_726c_6966_7401;
+    let database = TestDatabase::create().unwrap();
+    let setup = Setup {
+        database_url: Some(database.url().to_owned()),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let mut listener = Listener::open(&app, "").await;
+    let db = app.db().await;
+    let Db::Postgres(pool) = &db else {
+        panic!("a PostgreSQL database");
+    };
+    let mut slow = pool.begin().await.unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ORDER_LOCK);
+    lock.execute(&mut *slow).await.unwrap();
+    let insert = "INSERT INTO events (kind, gateway_id, data, created_at)
+                  VALUES ('gateway', 'first', '{}', now())";
+    sqlx::query(insert).execute(&mut *slow).await.unwrap();
+    let quick = db.clone();
+    let quick = tokio::spawn(async move {
+        record(&quick, [event(EventKind::Gateway, "second")]).await;
+    });
+    eventually("the second writer to wait", async || {
+        let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                       AND database = (SELECT oid FROM pg_database
+                                       WHERE datname = current_database())";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap();
+        (waiting == 1).then_some(())
+    })
+    .await;
+    slow.commit().await.unwrap();
+    quick.await.unwrap();
+    let heard = listener.hear(2).await;
+    let names: Vec<&Value> = heard.iter().map(|heard| &heard.data["gatewayId"]).collect();
+    assert_eq!(names, ["first", "second"]);
+    drop(listener);
     db.close().await;
     app.stop().await;
 }

@@ -28,6 +28,7 @@ mod cli_rollouts;
 mod crowd;
 mod embedded_broker;
 mod gateway;
+mod listener;
 mod openapi;
 mod receiver;
 mod schemathesis;
