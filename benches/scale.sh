@@ -217,7 +217,7 @@ timed_sql() { printf '\\timing on\n\\o /dev/null\n%s;\n' "$1" | sql | sed -n 's/
 bench postgres "$gateways_postgres" "$postgres"
 
 mkdir "$folder/sqlite"
-sql() { sqlite3 -batch "$folder/sqlite/airlift.db"; }
+sql() { sqlite3 -batch -cmd '.timeout 60000' "$folder/sqlite/airlift.db"; }
 timed_sql() {
     printf '.output /dev/null\n.timer on\n%s;\n' "$1" | sql |
         sed -n 's/^Run Time: real \([0-9.]*\).*/\1/p' | awk '{printf "%.1f\n", $1 * 1000}'
