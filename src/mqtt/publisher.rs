@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rumqttc::v5::{
     AsyncClient,
@@ -9,7 +12,13 @@ use tokio::sync::watch;
 /// Sends to whichever connection is up.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    client: Arc<watch::Sender<Option<AsyncClient>>>,
+    client: Arc<watch::Sender<Option<Connection>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Connection {
+    client: AsyncClient,
+    since: Instant,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +38,16 @@ impl Publisher {
         self.client.borrow().is_some()
     }
 
+    /// How long the connection has been up; `None` without one.
+    pub fn connected_for(&self) -> Option<Duration> {
+        let connection = self.client.borrow();
+        connection.as_ref().map(|it| it.since.elapsed())
+    }
+
     pub(super) fn set(&self, client: Option<AsyncClient>) {
-        self.client.send_replace(client);
+        let since = Instant::now();
+        let connection = client.map(|client| Connection { client, since });
+        self.client.send_replace(connection);
     }
 
     /// Hands a message to the connection, QoS 1. The broker drops a copy that it could not
@@ -42,12 +59,13 @@ impl Publisher {
         payload: &str,
         expiry: Duration,
     ) -> Result<(), NotConnected> {
-        let client = self.client.borrow().clone().ok_or(NotConnected)?;
+        let connection = self.client.borrow().clone().ok_or(NotConnected)?;
         let properties = PublishProperties {
             message_expiry_interval: u32::try_from(expiry.as_secs()).ok(),
             ..PublishProperties::default()
         };
-        client
+        connection
+            .client
             .publish_with_properties(
                 topic,
                 QoS::AtLeastOnce,

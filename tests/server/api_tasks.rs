@@ -1,5 +1,6 @@
 //! Triggering upgrades, and what becomes of them.
 
+use airlift_testkit::{Mosquitto, MosquittoOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -352,5 +353,35 @@ async fn a_server_whose_clock_is_set_back_still_knows_the_newest_task() {
     gateway.progress(&Value::Null, "completed", 100).await;
     let completed = app.task_with("g", "completed").await;
     assert_eq!(completed["taskId"], new["taskId"]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_passed_while_the_server_was_away_waits_for_what_the_broker_kept() {
+    let broker = Mosquitto::start(&MosquittoOptions::default()).unwrap();
+    let mut setup = Setup::manual_clock();
+    setup.mqtt_url = Some(broker.url());
+    let mut app = setup.start().await;
+    app.released("1.0.2").await;
+    let mut gateway = Gateway::connect(&app, "g").await;
+    gateway.heartbeat("1.0.1").await;
+    let task = app.trigger("g", "1.0.2").await.data();
+    gateway.progress(&task["msgId"], "downloading", 50).await;
+    app.task_at("g", "downloading", 50).await;
+    app.end().await;
+    gateway.progress(&task["msgId"], "completed", 100).await;
+    gateway.heartbeat("1.0.2").await;
+    app.clock.advance(TimeDelta::days(1));
+    app.run().await;
+    let task = app.task_with("g", "completed").await;
+    assert!(task["confirmedAt"].is_string(), "{task}");
+    // Who is silent now is failed all the same.
+    let silent = app.trigger("silent", "1.0.2").await.data();
+    assert_eq!(silent["status"], "pending");
+    app.clock.advance(TimeDelta::days(8));
+    assert_eq!(
+        app.task_with("silent", "failed").await["errorCode"],
+        "TIMEOUT"
+    );
     app.stop().await;
 }

@@ -21,6 +21,7 @@ mod events;
 mod gateways;
 mod history;
 mod queues;
+mod rollouts;
 mod rows;
 mod statistics;
 mod why;
@@ -29,6 +30,7 @@ use events::*;
 use gateways::*;
 use history::*;
 use queues::*;
+use rollouts::*;
 use rows::*;
 use statistics::*;
 use why::*;
@@ -119,6 +121,12 @@ contract![
     two_servers_delete_different_tasks,
     old_events_go_by_kind_and_in_pieces,
     a_rollout_that_ended_long_ago_goes_with_its_rows_in_pieces,
+    rollouts_come_back_and_are_due_in_order,
+    a_due_rollout_is_in_one_hand,
+    gateways_are_enrolled_in_batches_each_at_its_place,
+    who_comes_later_gets_no_place_in_a_wave_that_is_over,
+    members_are_found_by_state_place_and_the_end_of_their_task,
+    waves_are_put_and_put_again,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];

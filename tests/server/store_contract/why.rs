@@ -73,6 +73,7 @@ async fn rollout_of(tx: &mut Tx, n: u128, target: GatewayTerm) {
             lowest_key: None,
             forced: false,
         },
+        again: false,
         coefficients: order_coefficients(7),
         from_position: 0,
         last_position: ORDER_MODULUS,
