@@ -7,9 +7,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::TestApp,
-    crowd::{Fate, create, ids, is, play, run},
+    app::{TestApp, file_part},
+    crowd::{Fate, create, ids, is, meet, play, run, tasks},
 };
+
+/// As many members are active.
+fn active(count: i64) -> impl Fn(&Value) -> bool {
+    move |rollout| rollout["counters"]["active"] == count
+}
 
 async fn act(app: &TestApp, id: &str, action: &str) -> Value {
     let path = format!("/api/ota/rollouts/{id}/{action}");
@@ -61,5 +66,37 @@ async fn a_rollout_that_cannot_go_on_holds_up_no_other_and_can_be_cancelled() {
     assert_eq!(ended["counters"]["confirmed"], 3, "{ended}");
     let broken = broken.rollout_id.to_string();
     assert_eq!(act(&app, &broken, "cancel").await["state"], "cancelled");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_step_of_a_gateway_waits_while_its_rollout_is_paused() {
+    let app = TestApp::start().await;
+    for (version, min_version) in [("1.4.0", ""), ("2.0.0", "1.4.0")] {
+        let form = reqwest::multipart::Form::new()
+            .text("version", version)
+            .text("minVersion", min_version)
+            .part("file", file_part(version.as_bytes()));
+        app.post_form(crate::app::UPLOAD, form).await.data();
+        app.release(version).await.data();
+    }
+    run(&app, &ids("g", 1), "1.0.0").await;
+    let id = create(&app, json!({ "version": "2.0.0", "jitterSeconds": 0 })).await;
+    play(&app, &id, |_| Fate::Silent, active(1)).await;
+    meet(&app, &tasks(&app, &id, "pending").await[0], Fate::Lingers).await;
+    act(&app, &id, "pause").await;
+    let first = &tasks(&app, &id, "downloading").await[0];
+    assert_eq!(first["toVersion"], "1.4.0");
+    meet(&app, first, Fate::Updates).await;
+    let paused = play(&app, &id, |_| Fate::Silent, active(0)).await;
+    assert_eq!(paused["counters"]["waiting"], 1, "{paused}");
+    let all = app
+        .get(&format!("/api/ota/rollouts/{id}/tasks"))
+        .await
+        .data();
+    assert_eq!(all["items"].as_array().unwrap().len(), 1, "a command left");
+    act(&app, &id, "resume").await;
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
     app.stop().await;
 }

@@ -237,7 +237,7 @@ impl<'s> Engine<'s> {
         let settled = self.tx.settled_members(self.rollout.rollout_id).await?;
         let mut changed = Vec::with_capacity(settled.len());
         for member in settled {
-            let verdict = self.verdict(&member).await?;
+            let verdict = self.verdict(&member);
             self.move_member(member.position, MemberState::Active, verdict.state);
             changed.push(verdict);
         }
@@ -248,7 +248,7 @@ impl<'s> Engine<'s> {
     }
 
     /// What becomes of a member whose task has ended.
-    async fn verdict(&mut self, active: &ActiveMember) -> Result<RolloutMember> {
+    fn verdict(&self, active: &ActiveMember) -> RolloutMember {
         let mut member = RolloutMember {
             gateway_id: active.gateway_id.clone(),
             position: active.position,
@@ -259,22 +259,12 @@ impl<'s> Engine<'s> {
         if active.confirmed_at.is_some() && active.to_version == self.rollout.version {
             member.state = MemberState::Confirmed;
         } else if active.confirmed_at.is_some() {
-            // A step on the way: the next one's task was made when this one was confirmed.
-            let newest = self.tx.newest_task(&active.gateway_id).await?;
-            match newest.filter(|task| {
-                task.task_id != active.task_id && task.rollout_id == Some(self.rollout.rollout_id)
-            }) {
-                Some(next) => {
-                    member.state = MemberState::Active;
-                    member.task_id = Some(next.task_id);
-                }
-                None => {
-                    member.reason = Some(format!(
-                        "it came to {}, and no way leads on from there",
-                        active.to_version
-                    ));
-                }
-            }
+            // A step on the way: the next one takes its turn, like any command.
+            member.state = match self.rollout.state {
+                RolloutState::Cancelled => MemberState::Cancelled,
+                _ => MemberState::Waiting,
+            };
+            member.task_id = None;
         } else {
             if active.status == TaskStatus::Cancelled.as_str() {
                 member.state = MemberState::Cancelled;
@@ -286,7 +276,7 @@ impl<'s> Engine<'s> {
             let parts: Vec<&str> = parts.into_iter().flatten().collect();
             member.reason = (!parts.is_empty()).then(|| parts.join(": "));
         }
-        Ok(member)
+        member
     }
 
     /// Moves one member between two of its wave's counters.
