@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{TestApp, file_part},
-    crowd::{Fate, create, ids, is, meet, play, run, tasks},
+    app::{Setup, TestApp, file_part},
+    crowd::{Fate, create, ids, is, meet, members, play, run, tasks},
 };
 
 /// As many members are active.
@@ -98,5 +98,27 @@ async fn the_next_step_of_a_gateway_waits_while_its_rollout_is_paused() {
     act(&app, &id, "resume").await;
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_somebody_upgrades_further_while_its_wave_soaks_has_not_failed() {
+    let app = Setup::manual_clock().start().await;
+    app.released("1.0.2").await;
+    app.released("1.0.3").await;
+    run(&app, &ids("g", 4), "1.0.1").await;
+    let request = json!({ "version": "1.0.2", "waves": [50, 100], "soakSeconds": 600 });
+    let id = create(&app, request).await;
+    let first = members(&app, &id, "wave=1").await;
+    let soaks = |it: &Value| it["waveCounters"][0]["endedAt"].is_string();
+    play(&app, &id, |_| Fate::Updates, soaks).await;
+    let further = app.trigger(&first[0], "1.0.3").await.data();
+    meet(&app, &further, Fate::Updates).await;
+    app.clock.advance(TimeDelta::seconds(600));
+    let second = |it: &Value| it["wave"] == 2 || it["state"] == "halted";
+    let begun = play(&app, &id, |_| Fate::Updates, second).await;
+    assert_eq!(begun["state"], "running", "{begun}");
+    assert_eq!(begun["waveCounters"][0]["confirmed"], 2, "{begun}");
+    act(&app, &id, "cancel").await;
     app.stop().await;
 }
