@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{Setup, TestApp, file_part},
+    app::{Setup, TestApp, eventually, file_part},
     crowd::{Fate, create, ids, is, meet, members, play, run, tasks},
 };
 
@@ -120,5 +120,37 @@ async fn a_gateway_that_somebody_upgrades_further_while_its_wave_soaks_has_not_f
     assert_eq!(begun["state"], "running", "{begun}");
     assert_eq!(begun["waveCounters"][0]["confirmed"], 2, "{begun}");
     act(&app, &id, "cancel").await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn failures_that_came_while_it_was_paused_halt_the_rollout_when_it_is_resumed() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 8), "1.0.1").await;
+    let request = json!({ "version": "1.0.2", "waves": [50, 100], "jitterSeconds": 0 });
+    let id = create(&app, request).await;
+    play(&app, &id, |_| Fate::Lingers, active(4)).await;
+    eventually("all to have begun", async || {
+        for task in tasks(&app, &id, "pending").await {
+            meet(&app, &task, Fate::Lingers).await;
+        }
+        (tasks(&app, &id, "downloading").await.len() == 4).then_some(())
+    })
+    .await;
+    act(&app, &id, "pause").await;
+    for task in tasks(&app, &id, "downloading").await {
+        meet(&app, &task, Fate::Fails).await;
+    }
+    play(&app, &id, |_| Fate::Silent, active(0)).await;
+    act(&app, &id, "resume").await;
+    let moved = |it: &Value| it["state"] == "halted" || it["wave"] == 2;
+    let halted = play(&app, &id, |_| Fate::Updates, moved).await;
+    assert_eq!(halted["state"], "halted", "{halted}");
+    assert_eq!(halted["reason"], "wave 1: 4 of 4 failed, more than 10 %");
+    // Who resumes it now has seen them.
+    act(&app, &id, "resume").await;
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 4, "{ended}");
     app.stop().await;
 }
