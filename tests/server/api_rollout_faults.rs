@@ -1,7 +1,10 @@
 //! `/api/ota/rollouts` when something comes between: what must not go out, what must not be counted,
 //! who must not be held up.
 
-use airlift::domain::{Rollout, RolloutPlan, RolloutState, RolloutTarget};
+use airlift::{
+    domain::{Rollout, RolloutPlan, RolloutState, RolloutTarget},
+    store::Db,
+};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -152,5 +155,47 @@ async fn failures_that_came_while_it_was_paused_halt_the_rollout_when_it_is_resu
     act(&app, &id, "resume").await;
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 4, "{ended}");
+    app.stop().await;
+}
+
+/// Whether somebody in the database waits for another's rows.
+async fn waits_for_lock(db: &Db) -> bool {
+    let Db::Postgres(pool) = db else {
+        panic!("only PostgreSQL locks rows")
+    };
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap();
+    waiting > 0
+}
+
+#[tokio::test]
+async fn a_task_that_ended_while_its_rollout_takes_it_back_stays_ended() {
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 1), "1.0.1").await;
+    let id = create(&app, json!({ "version": "1.0.2", "jitterSeconds": 0 })).await;
+    play(&app, &id, |_| Fate::Silent, active(1)).await;
+    // As another server's expiry does, which is slow.
+    let db = app.db().await;
+    let mut tx = db.begin().await.unwrap();
+    let later = app.clock.now() + TimeDelta::hours(1);
+    let mut task = tx.lock_expired_tasks(later, 1).await.unwrap().remove(0);
+    task.expire(later);
+    tx.update_task(&task).await.unwrap();
+    act(&app, &id, "pause").await;
+    eventually("the rollout to wait for the task", async || {
+        waits_for_lock(&db).await.then_some(())
+    })
+    .await;
+    tx.commit().await.unwrap();
+    let paused = play(&app, &id, |_| Fate::Silent, active(0)).await;
+    assert_eq!(paused["counters"]["failed"], 1, "{paused}");
+    assert_eq!(app.task("g000").await["status"], "failed");
+    db.close().await;
     app.stop().await;
 }
