@@ -60,6 +60,17 @@ pub fn resend_delay(sends: i32, jitter: f64) -> Duration {
     delay.mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0))
 }
 
+/// How long the broker keeps send number `sends` for a gateway that is offline. Of an upgrade until
+/// the next copy takes its place; of a cancel longer than of any upgrade sent before it, so that who
+/// comes back to the upgrade finds the cancel behind it.
+pub fn copy_lifetime(kind: CommandKind, sends: i32) -> Duration {
+    let upgrade = |sends| resend_delay(sends, 0.0) + Duration::from_secs(1);
+    match kind {
+        CommandKind::Upgrade => upgrade(sends),
+        CommandKind::Cancel => upgrade(i32::MAX) + Duration::from_secs(1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +81,15 @@ mod tests {
         assert_eq!(waits, [5, 10, 20, 40, 60, 60, 60, 60, 60]);
         assert_eq!(resend_delay(i32::MAX, 0.0), RESEND_DELAY_MAX);
         assert_eq!(resend_delay(1, 1.0), RESEND_DELAY_MIN.mul_f64(0.75));
+    }
+
+    #[test]
+    fn a_cancel_outlives_each_upgrade_that_was_sent_before_it() {
+        for upgrade in 1..=9 {
+            for cancel in 1..=CANCEL_SENDS_MAX {
+                let upgrade = copy_lifetime(CommandKind::Upgrade, upgrade);
+                assert!(copy_lifetime(CommandKind::Cancel, cancel) > upgrade);
+            }
+        }
     }
 }

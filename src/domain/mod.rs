@@ -23,7 +23,7 @@ mod why;
 pub use clock::{Clock, last_id_at};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
-    resend_delay,
+    copy_lifetime, resend_delay,
 };
 pub use download_budget::{
     DOWNLOAD_BURST_SECONDS, DownloadBudget, OverBudget, RETURN_SPREAD_SECONDS_MAX,

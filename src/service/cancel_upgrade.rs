@@ -19,7 +19,8 @@ impl Service {
         let mut tx = self.db.begin().await?;
         tx.lock_gateway(&Gateway::new(&gateway_id, DEVICE_TYPE_DEFAULT, now))
             .await?;
-        let mut task = tx.task(task_id).await?.ok_or_else(|| no_task(task_id))?;
+        let task = tx.lock_task(task_id).await?;
+        let mut task = task.ok_or_else(|| no_task(task_id))?;
         if self.cancel_locked(&mut tx, &mut task, now).await? == Outcome::Unchanged {
             return Err(Error::conflict(
                 "task_ended",
@@ -32,7 +33,7 @@ impl Service {
         Ok(task)
     }
 
-    /// Cancels `task`, whose gateway the caller has locked.
+    /// Cancels `task`, which the caller has locked behind its gateway.
     pub(super) async fn cancel_locked(
         &self,
         tx: &mut Tx,

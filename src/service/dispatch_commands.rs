@@ -1,7 +1,5 @@
-use std::time::Duration;
-
 use super::{Result, Service};
-use crate::domain::{CANCEL_SENDS_MAX, CommandKind, OutboundCommand, resend_delay};
+use crate::domain::{CANCEL_SENDS_MAX, CommandKind, OutboundCommand, copy_lifetime, resend_delay};
 
 /// Commands claimed per transaction.
 const DISPATCH_BATCH_MAX: i64 = 100;
@@ -20,8 +18,7 @@ impl Service {
                 .settings
                 .topics
                 .topic(&command.gateway_id, airlift_proto::TopicKind::Command);
-            // A copy waiting for an offline gateway expires when the next one takes its place.
-            let expiry = resend_delay(command.sends, 0.0) + Duration::from_secs(1);
+            let expiry = copy_lifetime(command.kind, command.sends);
             if let Err(error) = self
                 .publisher
                 .publish(&topic, &command.payload, expiry)

@@ -11,7 +11,8 @@ use crate::{
 
 impl Service {
     /// A step on the way to a version is confirmed: makes the task of the next one, over the
-    /// firmwares as they are now. Whether it did.
+    /// firmwares as they are now. Whether it did. Not for a rollout's task: the rollout may be
+    /// halted or its window closed, so it sends to the gateway when its turn comes again.
     pub(super) async fn begin_next_step(
         &self,
         tx: &mut Tx,
@@ -20,7 +21,6 @@ impl Service {
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let target = confirmed.final_version();
-        // A rollout sends each step itself, when it may send.
         if target == confirmed.to_version || confirmed.rollout_id.is_some() {
             return Ok(false);
         }
@@ -58,7 +58,7 @@ impl Service {
             force_upgrade: confirmed.force_upgrade,
             scheduled_at: None,
             rollout_id: None,
-            timeout_seconds: confirmed.timeout_seconds,
+            timeout_seconds: None,
             not_before: None,
             newest_task_id: Some(confirmed.task_id),
         };

@@ -189,7 +189,7 @@ impl Tx {
     }
 
     /// Confirmed members after `first` and up to `last` in the order whose gateway has left
-    /// `version`, and for which version.
+    /// `version`, and for which version. Not those that a later upgrade has brought to another.
     pub async fn relapsed_members(
         &mut self,
         rollout_id: Uuid,
@@ -206,7 +206,10 @@ impl Tx {
             "SELECT m.gateway_id, m.position, m.state, m.task_id, m.reason, g.current_version
              FROM rollout_gateways m JOIN gateways g ON g.gateway_id = m.gateway_id
              WHERE m.rollout_id = $1 AND m.state = 'confirmed' AND m.position > $2
-               AND m.position <= $3 AND g.current_version <> $4",
+               AND m.position <= $3 AND g.current_version <> $4
+               AND NOT EXISTS (SELECT 1 FROM upgrade_tasks t
+                 WHERE t.gateway_id = m.gateway_id AND t.task_id > m.task_id
+                   AND t.to_version = g.current_version AND t.confirmed_at IS NOT NULL)",
         )
         .bind(rollout_id)
         .bind(first)

@@ -174,23 +174,31 @@ impl Tx {
     }
 
     /// The rollout that has waited longest to be looked at, locked; those that another server
-    /// holds are passed over.
-    pub async fn lock_due_rollout(&mut self, now: DateTime<Utc>) -> Result<Option<Rollout>> {
-        on_locked!(
+    /// holds are passed over. Only its id: the row may be one that can't be read.
+    pub async fn lock_due_rollout(&mut self, now: DateTime<Utc>) -> Result<Option<Uuid>> {
+        Ok(on_locked!(
             self,
-            [
-                "SELECT ",
-                columns!(),
-                " FROM rollouts WHERE next_look_at <= $1 ORDER BY next_look_at LIMIT 1"
-            ],
+            ["SELECT rollout_id FROM rollouts WHERE next_look_at <= $1
+              ORDER BY next_look_at LIMIT 1"],
             "FOR UPDATE SKIP LOCKED",
-            |sql, conn| sqlx::query_as::<_, RolloutRow>(sql)
+            |sql, conn| sqlx::query_scalar::<_, Uuid>(sql)
                 .bind(now)
                 .fetch_optional(conn)
                 .await
-        )?
-        .map(Rollout::try_from)
-        .transpose()
+        )?)
+    }
+
+    /// Lets a rollout that is due wait until `until`.
+    pub async fn put_off_rollout(&mut self, rollout_id: Uuid, until: DateTime<Utc>) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE rollouts SET next_look_at = $2 WHERE rollout_id = $1 AND next_look_at < $2",
+        )
+        .bind(rollout_id)
+        .bind(until)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
     }
 
     pub async fn rollouts(&mut self, filter: &RolloutFilter) -> Result<Vec<Rollout>> {

@@ -192,6 +192,25 @@ impl Tx {
         .transpose()
     }
 
+    /// Like [`Tx::task`], locked until the transaction ends.
+    pub async fn lock_task(&mut self, task_id: Uuid) -> Result<Option<Task>> {
+        on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks WHERE task_id = $1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
+                .bind(task_id)
+                .fetch_optional(conn)
+                .await
+        )?
+        .map(Task::try_from)
+        .transpose()
+    }
+
     /// The task that a message id names, locked until the transaction ends.
     pub async fn lock_task_by_msg_id(&mut self, msg_id: &str) -> Result<Option<Task>> {
         on_locked!(
@@ -267,8 +286,8 @@ impl Tx {
         .transpose()
     }
 
-    /// The newest task of each of these gateways that has one.
-    pub async fn newest_tasks(&mut self, gateway_ids: &BTreeSet<String>) -> Result<Vec<Task>> {
+    /// The newest task of each of these gateways that has one, locked until the transaction ends.
+    pub async fn lock_newest_tasks(&mut self, gateway_ids: &BTreeSet<String>) -> Result<Vec<Task>> {
         on!(self, |conn| {
             let mut query = QueryBuilder::new(concat!(
                 "SELECT ",
@@ -278,6 +297,7 @@ impl Tx {
                    WHERE newer.gateway_id = t.gateway_id AND newer.task_id > t.task_id) AND "
             ));
             Dialect::push_one_of(&mut query, "t.gateway_id", gateway_ids);
+            Dialect::push_for_update(&mut query);
             query.build_query_as::<TaskRow>().fetch_all(conn).await
         })?
         .into_iter()

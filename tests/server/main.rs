@@ -12,6 +12,7 @@ mod api_gateways;
 mod api_health;
 mod api_history;
 mod api_reports;
+mod api_rollout_faults;
 mod api_rollout_targets;
 mod api_rollouts;
 mod api_statistics;

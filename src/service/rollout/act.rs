@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::{engine::Engine, list::RolloutView};
 use crate::{
-    domain::{MemberState, RolloutAction},
+    domain::{MemberState, RolloutAction, RolloutState},
     service::{Error, Result, Service},
 };
 
@@ -27,7 +27,10 @@ impl Service {
         engine.settle().await?;
         match action {
             RolloutAction::Pause => {}
-            RolloutAction::Resume => engine.tolerate_failures(),
+            RolloutAction::Resume if engine.rollout.state == RolloutState::Halted => {
+                engine.tolerate_failures();
+            }
+            RolloutAction::Resume => {}
             RolloutAction::Cancel => engine.rollout.ended_at = Some(now),
             RolloutAction::Retry => engine.retry().await?,
         }

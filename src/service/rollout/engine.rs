@@ -1,5 +1,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{counts, places, standing, wave_at};
 use crate::{
@@ -15,6 +16,8 @@ use crate::{
 const ENROL_BATCH_MAX: i64 = 50_000;
 /// Between two looks at gateways that update.
 const LOOK_INTERVAL: TimeDelta = TimeDelta::milliseconds(500);
+/// Before the next look at a rollout that could not be advanced.
+const AFTER_ERROR_INTERVAL: TimeDelta = TimeDelta::seconds(5);
 /// Between two looks for gateways that came later.
 const JOIN_INTERVAL: TimeDelta = TimeDelta::seconds(15);
 
@@ -34,11 +37,30 @@ impl Service {
     pub async fn advance_rollouts(&self) -> Result<usize> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let Some(rollout) = tx.lock_due_rollout(now).await? else {
+        let Some(rollout_id) = tx.lock_due_rollout(now).await? else {
             return Ok(0);
         };
-        Engine::new(self, tx, rollout, now).await?.advance().await?;
+        if let Err(error) = self.advance_rollout(tx, rollout_id, now).await {
+            tracing::error!(%rollout_id, %error, "a rollout can't go on; it is tried again");
+            // Else it stays the one that has waited longest and holds up all others.
+            let mut tx = self.db.begin().await?;
+            tx.put_off_rollout(rollout_id, now + AFTER_ERROR_INTERVAL)
+                .await?;
+            tx.commit().await?;
+        }
         Ok(1)
+    }
+
+    async fn advance_rollout(
+        &self,
+        mut tx: Tx,
+        rollout_id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let Some(rollout) = tx.rollout(rollout_id).await? else {
+            return Ok(());
+        };
+        Engine::new(self, tx, rollout, now).await?.advance().await
     }
 
     /// Returns when a rollout was made or changed by this server.
@@ -66,7 +88,7 @@ impl<'s> Engine<'s> {
     }
 
     async fn advance(mut self) -> Result<()> {
-        if self.rollout.enrolled {
+        if self.rollout.enrolled || self.rollout.state == RolloutState::Cancelled {
             self.join().await?;
             self.settle().await?;
             self.step().await?;
@@ -238,11 +260,12 @@ impl<'s> Engine<'s> {
         if active.confirmed_at.is_some() && active.to_version == self.rollout.version {
             member.state = MemberState::Confirmed;
         } else if active.confirmed_at.is_some() {
-            // A step on the way: its turn comes again.
-            (member.state, member.task_id) = match self.rollout.state {
-                RolloutState::Cancelled => (MemberState::Cancelled, Some(active.task_id)),
-                _ => (MemberState::Waiting, None),
+            // A step on the way: the next one takes its turn, like any command.
+            member.state = match self.rollout.state {
+                RolloutState::Cancelled => MemberState::Cancelled,
+                _ => MemberState::Waiting,
             };
+            member.task_id = None;
         } else {
             if active.status == TaskStatus::Cancelled.as_str() {
                 member.state = MemberState::Cancelled;

@@ -59,7 +59,7 @@ impl Engine<'_> {
         let gateways = self.tx.lock_known_gateways(&ids).await?;
         let mut newest: BTreeMap<String, Task> = self
             .tx
-            .newest_tasks(&ids)
+            .lock_newest_tasks(&ids)
             .await?
             .into_iter()
             .map(|task| (task.gateway_id.clone(), task))
@@ -195,7 +195,7 @@ impl Engine<'_> {
         self.tx.lock_known_gateways(&ids).await?;
         let mut changed = Vec::with_capacity(pending.len());
         for active in pending {
-            let task = self.tx.task(active.task_id).await?;
+            let task = self.tx.lock_task(active.task_id).await?;
             // It may have been answered before its gateway was locked.
             let Some(mut task) = task.filter(|task| task.status == TaskStatus::Pending) else {
                 continue;
