@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Setup, TestApp},
-    crowd::{Fate, create, ids, is, meet, members, play, run},
+    crowd::{Fate, create, ids, is, members, play, run},
 };
 
 const ROLLOUTS: &str = "/api/ota/rollouts";
@@ -384,35 +384,5 @@ async fn an_upgrade_that_is_under_way_is_taken_over_or_left_alone() {
         (&left["taskId"], &left["status"]),
         (&other["taskId"], &json!("pending"))
     );
-    app.stop().await;
-}
-
-#[tokio::test]
-async fn the_next_step_of_a_way_is_not_sent_while_the_rollout_is_paused() {
-    let app = TestApp::start().await;
-    motley(&app).await;
-    let request = json!({
-        "version": "2.0.0", "target": { "gatewayIds": ["old000"] }, "jitterSeconds": 0
-    });
-    let id = create(&app, request).await;
-    play(
-        &app,
-        &id,
-        |_| Fate::Silent,
-        |it| it["counters"]["active"] == 1,
-    )
-    .await;
-    let step = app.task("old000").await;
-    assert_eq!(step["path"], json!(["1.4.0", "2.0.0"]));
-    meet(&app, &step, Fate::Lingers).await;
-    app.post(&format!("{ROLLOUTS}/{id}/pause")).await.data();
-    meet(&app, &step, Fate::Updates).await;
-    let waits = |it: &Value| it["counters"]["waiting"] == 1;
-    play(&app, &id, |_| Fate::Silent, waits).await;
-    assert_eq!(app.task("old000").await["taskId"], step["taskId"]);
-    app.post(&format!("{ROLLOUTS}/{id}/resume")).await.data();
-    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
-    assert_eq!(ended["counters"]["confirmed"], 1);
-    assert_eq!(app.task("old000").await["toVersion"], "2.0.0");
     app.stop().await;
 }

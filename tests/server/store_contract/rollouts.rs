@@ -94,14 +94,14 @@ pub(super) async fn rollouts_come_back_and_are_due_in_order(f: Fixture) {
     }
     assert_eq!(tx.lock_due_rollout(at(3)).await.unwrap(), None);
     let due = tx.lock_due_rollout(at(20)).await.unwrap();
-    assert_eq!(due.map(|it| it.rollout_id), Some(id(2)));
+    assert_eq!(due, Some(id(2)));
     let mut ended = all[1].clone();
     ended.state = RolloutState::Completed;
     (ended.ended_at, ended.next_look_at) = (Some(at(8)), None);
     tx.update_rollout(&ended).await.unwrap();
     assert_eq!(tx.lock_rollout(id(2)).await.unwrap(), Some(ended));
     let due = tx.lock_due_rollout(at(20)).await.unwrap();
-    assert_eq!(due.map(|it| it.rollout_id), Some(id(1)));
+    assert_eq!(due, Some(id(1)));
     let mut filter = RolloutFilter {
         state: None,
         device_type: None,
@@ -131,12 +131,12 @@ pub(super) async fn a_due_rollout_is_in_one_hand(f: Fixture) {
     tx.commit().await.unwrap();
     let mut first = f.db.begin().await.unwrap();
     let one = first.lock_due_rollout(at(9)).await.unwrap();
-    assert_eq!(one.map(|it| it.rollout_id), Some(id(1)));
+    assert_eq!(one, Some(id(1)));
     // On SQLite the transaction itself is the lock: a second one would wait for it.
     if !f.db.is_embedded() {
         let mut second = f.db.begin().await.unwrap();
         let other = second.lock_due_rollout(at(9)).await.unwrap();
-        assert_eq!(other.map(|it| it.rollout_id), Some(id(2)));
+        assert_eq!(other, Some(id(2)));
     }
     first.commit().await.unwrap();
 }
