@@ -225,19 +225,25 @@ pub(super) async fn who_comes_later_gets_no_place_in_a_wave_that_is_over(f: Fixt
     tx.commit().await.unwrap();
 }
 
-pub(super) async fn members_are_found_by_state_place_and_the_end_of_their_task(f: Fixture) {
+/// Member n of the fixture's tasks.
+fn member(n: u128, state: MemberState, reason: Option<&str>) -> RolloutMember {
+    let gateway_id = format!("g{n:03}");
+    RolloutMember {
+        position: position(shuffle(&gateway_id), SEED),
+        gateway_id,
+        state,
+        task_id: Some(id(n)),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+/// Four gateways with tasks: two active, one failed, one that waits.
+async fn four_members(f: &Fixture) -> Tx {
     tasks_with_commands(&f.db, 4).await;
     let mut tx = f.db.begin().await.unwrap();
     tx.insert_rollout(&rollout(1, None)).await.unwrap();
     let enrolment = enrolment("1.0.2", None, false);
     assert_eq!(tx.enrol_gateways(&enrolment, "", 9).await.unwrap(), 4);
-    let member = |n: u128, state, reason: Option<&str>| RolloutMember {
-        gateway_id: format!("g{n:03}"),
-        position: position(shuffle(&format!("g{n:03}")), SEED),
-        state,
-        task_id: Some(id(n)),
-        reason: reason.map(str::to_owned),
-    };
     let changed = [
         member(1, MemberState::Active, None),
         member(2, MemberState::Active, None),
@@ -248,11 +254,11 @@ pub(super) async fn members_are_found_by_state_place_and_the_end_of_their_task(f
         let found = tx.member(id(1), &member.gateway_id).await.unwrap();
         assert_eq!(found.as_ref(), Some(member));
     }
-    let waiting = tx.waiting_members(id(1), ORDER_MODULUS, 9).await.unwrap();
-    assert_eq!(waiting.len(), 1);
-    assert_eq!(waiting[0].gateway_id, "g004");
-    let before = waiting[0].position - 1;
-    assert_eq!(tx.waiting_members(id(1), before, 9).await.unwrap(), []);
+    tx
+}
+
+pub(super) async fn members_are_found_by_the_end_of_their_task(f: Fixture) {
+    let mut tx = four_members(&f).await;
     let pending = tx.pending_members(id(1), 9).await.unwrap();
     assert_eq!(pending.len(), 2);
     assert!(tx.settled_members(id(1)).await.unwrap().is_empty());
@@ -285,9 +291,20 @@ pub(super) async fn members_are_found_by_state_place_and_the_end_of_their_task(f
             .unwrap()
             .is_empty()
     );
+    tx.commit().await.unwrap();
+}
+
+pub(super) async fn members_are_found_by_state_and_place(f: Fixture) {
+    let mut tx = four_members(&f).await;
+    let waiting = tx.waiting_members(id(1), ORDER_MODULUS, 9).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].gateway_id, "g004");
+    let before = waiting[0].position - 1;
+    assert_eq!(tx.waiting_members(id(1), before, 9).await.unwrap(), []);
+    let all = (-1, ORDER_MODULUS);
     for (state, count) in [
         (MemberState::Waiting, 1),
-        (MemberState::Active, 1),
+        (MemberState::Active, 2),
         (MemberState::Failed, 1),
     ] {
         assert_eq!(
