@@ -44,7 +44,7 @@ bench:
 bench-fleet:
     ./benches/fleet.sh
 
-# Filters and lists over 1,000,000 gateways on PostgreSQL and 100,000 on SQLite, beside aims and plain SQL.
+# Filters, a rollout and lists over 1,000,000 gateways on PostgreSQL and 100,000 on SQLite, beside aims and plain SQL.
 bench-scale:
     ./benches/scale.sh
 
