@@ -200,9 +200,12 @@ impl Engine<'_> {
             let Some(mut task) = task.filter(|task| task.status == TaskStatus::Pending) else {
                 continue;
             };
-            self.service
-                .cancel_locked(&mut self.tx, &mut task, self.now)
-                .await?;
+            // Another rollout may have taken it over, and goes on.
+            if task.rollout_id == Some(id) {
+                self.service
+                    .cancel_locked(&mut self.tx, &mut task, self.now)
+                    .await?;
+            }
             let cancelled = self.rollout.state == RolloutState::Cancelled;
             let state = match cancelled {
                 true => MemberState::Cancelled,
