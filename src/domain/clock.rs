@@ -6,6 +6,17 @@ use std::sync::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
+/// How far ahead people may plan: a thousand years. From the year 10000 on, times as SQLite keeps
+/// them sort before today's.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(365_250);
+
+/// The sentence that refuses a time, of the request's field `field`, that is too far ahead.
+pub fn too_far_ahead(field: &str, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<String> {
+    (at - now > AHEAD_MAX).then(|| {
+        format!("{field} is more than a thousand years ahead: look whether its year is meant")
+    })
+}
+
 /// The time, as a parameter: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {

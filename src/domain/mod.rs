@@ -20,7 +20,7 @@ mod version_rules;
 mod webhook;
 mod why;
 
-pub use clock::{Clock, last_id_at};
+pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,
     copy_lifetime, resend_delay,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task, TaskStatus, TriggerDecision,
-        VersionRefusal, decide_trigger, is_downgrade, latest, plan_path,
+        VersionRefusal, decide_trigger, is_downgrade, latest, plan_path, too_far_ahead,
     },
     store::Tx,
 };
@@ -44,6 +44,10 @@ impl Service {
     pub async fn trigger_upgrade(&self, gateway_id: &str, trigger: TriggerUpgrade) -> Result<Task> {
         check_gateway_id(gateway_id)?;
         let now = self.clock.now();
+        let scheduled_at = trigger.scheduled_at;
+        if let Some(message) = scheduled_at.and_then(|at| too_far_ahead("scheduledAt", at, now)) {
+            return Err(Error::invalid("time_too_far", message));
+        }
         let mut tx = self.db.begin().await?;
         let gateway = tx
             .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))

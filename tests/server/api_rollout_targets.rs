@@ -171,6 +171,18 @@ fn refused_plans() -> Vec<Refusal> {
             "join_until_past",
             "2020",
         ),
+        (
+            json!({ "startAt": "+10026-03-01T00:00:00Z" }),
+            400,
+            "time_too_far",
+            "startAt",
+        ),
+        (
+            json!({ "joinUntil": "+10026-03-01T00:00:00Z" }),
+            400,
+            "time_too_far",
+            "joinUntil",
+        ),
         (json!({ "seed": -1 }), 400, "invalid_seed", "-1"),
     ]
 }

@@ -142,6 +142,9 @@ async fn a_scheduled_upgrade_sends_nothing_before_its_time() {
     assert_eq!(task["status"], "pending");
     let told: DateTime<Utc> = task["scheduledAt"].as_str().unwrap().parse().unwrap();
     assert_eq!(told, at);
+    let too_far = json!({ "version": "1.0.2", "scheduledAt": "+10026-03-01T00:00:00Z" });
+    let refusal = app.post_json("/api/ota/upgrade/g", too_far).await;
+    refusal.refused(400, "time_too_far");
     app.clock.advance(TimeDelta::minutes(59));
     gateway.status(false).await;
     gateway.status(true).await;

@@ -2,6 +2,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::window::Window;
+use crate::domain::too_far_ahead;
 
 /// Most gateways a rollout may have in flight.
 pub const MAX_IN_FLIGHT_MAX: u32 = 100_000;
@@ -181,6 +182,11 @@ impl RolloutPlan {
                     self.soak_seconds
                 ),
             ));
+        }
+        for (field, at) in [("startAt", self.start_at), ("joinUntil", self.join_until)] {
+            if let Some(message) = at.and_then(|at| too_far_ahead(field, at, now)) {
+                return Err(refusal("time_too_far", message));
+            }
         }
         let Some(join_until) = self.join_until else {
             return Ok(());
