@@ -168,7 +168,7 @@ impl Tx {
         .await)?)
     }
 
-    /// Active members whose gateway has not answered the command, by gateway id.
+    /// Active members whose gateway has not answered the command, in the rollout's order.
     pub async fn pending_members(
         &mut self,
         rollout_id: Uuid,
@@ -179,7 +179,7 @@ impl Tx {
              t.error_code, t.error_message
              FROM rollout_gateways m JOIN upgrade_tasks t ON t.task_id = m.task_id
              WHERE m.rollout_id = $1 AND m.state = 'active' AND t.status = $2
-             ORDER BY m.gateway_id LIMIT $3",
+             ORDER BY m.position LIMIT $3",
         )
         .bind(rollout_id)
         .bind(TaskStatus::Pending.as_str())
