@@ -306,26 +306,30 @@ impl Tx {
     }
 
     pub async fn tasks(&mut self, filter: &TaskFilter) -> Result<Vec<Task>> {
-        on!(self, |conn| sqlx::query_as::<_, TaskRow>(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM upgrade_tasks
-             WHERE (CAST($1 AS TEXT) IS NULL OR gateway_id = $1)
-               AND (CAST($2 AS TEXT) IS NULL OR status = $2)
-               AND (CAST($3 AS TEXT) IS NULL OR to_version = $3)
-               AND (CAST($4 AS TEXT) IS NULL OR rollout_id = $5)
-               AND task_id < $6
-             ORDER BY task_id DESC LIMIT $7"
-        ))
-        .bind(&filter.gateway_id)
-        .bind(filter.status.map(TaskStatus::as_str))
-        .bind(&filter.version)
-        .bind(filter.rollout_id.map(|id| id.to_string()))
-        .bind(filter.rollout_id)
-        .bind(filter.before)
-        .bind(filter.limit)
-        .fetch_all(conn)
-        .await)?
+        on!(self, |conn| {
+            // Only what is asked for: no index serves a condition that may be none.
+            let mut query = QueryBuilder::new(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM upgrade_tasks WHERE task_id < "
+            ));
+            query.push_bind(filter.before);
+            if let Some(gateway_id) = &filter.gateway_id {
+                query.push(" AND gateway_id = ").push_bind(gateway_id);
+            }
+            if let Some(status) = filter.status {
+                query.push(" AND status = ").push_bind(status.as_str());
+            }
+            if let Some(version) = &filter.version {
+                query.push(" AND to_version = ").push_bind(version);
+            }
+            if let Some(rollout_id) = filter.rollout_id {
+                query.push(" AND rollout_id = ").push_bind(rollout_id);
+            }
+            query.push(" ORDER BY task_id DESC LIMIT ");
+            query.push_bind(filter.limit);
+            query.build_query_as::<TaskRow>().fetch_all(conn).await
+        })?
         .into_iter()
         .map(Task::try_from)
         .collect()
