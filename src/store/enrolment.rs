@@ -110,10 +110,13 @@ impl Tx {
                 query.push_bind(enrolment.rollout_id);
                 query.push(")");
             }
+            query.push(" AND ");
+            push_position!(query, enrolment.coefficients);
+            query.push(" <= ");
+            query.push_bind(enrolment.last_position);
             query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(limit);
-            query.push(") AS c WHERE c.position <= ");
-            query.push_bind(enrolment.last_position);
+            query.push(") AS c");
             query
                 .build()
                 .persistent(false)

@@ -102,6 +102,7 @@ contract![
     a_report_is_kept_once,
     the_newest_report_and_the_waiting_command_of_a_task_are_found,
     a_gateway_is_found_in_the_rollouts_it_is_in,
+    latecomers_that_no_wave_reaches_keep_no_other_out,
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,

@@ -64,7 +64,13 @@ async fn rollout_of(tx: &mut Tx, n: u128, target: GatewayTerm) {
         updated_at: at(0),
     };
     tx.insert_rollout(&rollout).await.unwrap();
-    let enrolment = Enrolment {
+    tx.enrol_gateways(&enrolment(n, target), "", 10)
+        .await
+        .unwrap();
+}
+
+fn enrolment(n: u128, target: GatewayTerm) -> Enrolment {
+    Enrolment {
         rollout_id: id(n),
         wanted: Wanted {
             target: target.into(),
@@ -77,8 +83,30 @@ async fn rollout_of(tx: &mut Tx, n: u128, target: GatewayTerm) {
         coefficients: order_coefficients(7),
         from_position: 0,
         last_position: ORDER_MODULUS,
+    }
+}
+
+pub(super) async fn latecomers_that_no_wave_reaches_keep_no_other_out(f: Fixture) {
+    let mut tx = f.db.begin().await.unwrap();
+    let nobody = GatewayTerm::Id("nobody".into());
+    rollout_of(&mut tx, 1, nobody).await;
+    let ids: Vec<String> = (0..9).map(|n| format!("g{n}")).collect();
+    for gateway_id in &ids {
+        tx.lock_gateway(&gateway(gateway_id)).await.unwrap();
+    }
+    let place = |id: &&String| position(shuffle(id), 7);
+    let reached = ids.iter().min_by_key(place).unwrap();
+    assert_ne!(*reached, ids[0], "another seed would do");
+    let all = enrolment(1, GatewayTerm::DeviceType("gateway".into()));
+    let enrolment = Enrolment {
+        again: true,
+        last_position: place(&reached),
+        ..all
     };
-    tx.enrol_gateways(&enrolment, "", 10).await.unwrap();
+    assert_eq!(tx.enrol_gateways(&enrolment, "", 1).await.unwrap(), 1);
+    let member = tx.member(id(1), reached).await.unwrap();
+    assert_eq!(member.map(|it| it.position), Some(place(&reached)));
+    assert_eq!(tx.enrol_gateways(&enrolment, "", 1).await.unwrap(), 0);
 }
 
 pub(super) async fn a_gateway_is_found_in_the_rollouts_it_is_in(f: Fixture) {
