@@ -82,7 +82,8 @@ impl Tx {
     }
 
     /// The commands that are due, most overdue first, locked for this transaction; those that
-    /// another server holds are passed over.
+    /// another server holds are passed over, and so are upgrades of a rollout that must not send:
+    /// the engine takes them back.
     pub async fn lock_due_commands(
         &mut self,
         now: DateTime<Utc>,
@@ -92,7 +93,12 @@ impl Tx {
             self,
             [
                 "SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
-              FROM commands WHERE next_send_at <= $1 ORDER BY next_send_at LIMIT $2"
+              FROM commands WHERE next_send_at <= $1
+                AND (kind <> 'ota_upgrade' OR NOT EXISTS (SELECT 1 FROM upgrade_tasks AS t
+                  JOIN rollouts AS r ON r.rollout_id = t.rollout_id
+                  WHERE t.task_id = commands.task_id
+                    AND r.state IN ('paused', 'halted', 'cancelled')))
+              ORDER BY next_send_at LIMIT $2"
             ],
             "FOR UPDATE SKIP LOCKED",
             |sql, conn| sqlx::query_as::<_, CommandRow>(sql)

@@ -109,8 +109,8 @@ pub enum RolloutAction {
     /// Go on. After a halt, the failures so far are accepted (`tolerated` of each wave becomes its
     /// `failed`); else the next decision would halt it again.
     Resume,
-    /// End it: the waiting and those that had not answered become cancelled, what was answered ends
-    /// by itself.
+    /// End it: those that had not answered become cancelled, what was answered ends by itself, the
+    /// waiting stay so for ever.
     Cancel,
     /// Put the failed back to waiting, with a clean sheet: `tolerated` of their waves becomes 0 and
     /// the running wave's `ended_at` is cleared.

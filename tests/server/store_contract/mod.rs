@@ -124,6 +124,7 @@ contract![
     a_rollout_that_ended_long_ago_goes_with_its_rows_in_pieces,
     rollouts_come_back_and_are_due_in_order,
     a_due_rollout_is_in_one_hand,
+    commands_of_a_rollout_that_must_not_send_are_not_due,
     gateways_are_enrolled_in_batches_each_at_its_place,
     who_comes_later_gets_no_place_in_a_wave_that_is_over,
     members_are_found_by_the_end_of_their_task,

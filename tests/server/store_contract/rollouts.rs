@@ -141,6 +141,26 @@ pub(super) async fn a_due_rollout_is_in_one_hand(f: Fixture) {
     first.commit().await.unwrap();
 }
 
+pub(super) async fn commands_of_a_rollout_that_must_not_send_are_not_due(f: Fixture) {
+    tasks_with_commands(&f.db, 3).await;
+    let mut tx = f.db.begin().await.unwrap();
+    for (n, state) in [(1, RolloutState::Halted), (2, RolloutState::Running)] {
+        let mut rollout = rollout(n, None);
+        rollout.state = state;
+        tx.insert_rollout(&rollout).await.unwrap();
+        let mut task = tx.task(id(n)).await.unwrap().unwrap();
+        task.rollout_id = Some(id(n));
+        tx.update_task(&task).await.unwrap();
+        let mut cancel = command(n + 10, &task, at(n as i64 + 9));
+        cancel.kind = CommandKind::Cancel;
+        tx.insert_commands(&[cancel]).await.unwrap();
+    }
+    let due = tx.lock_due_commands(at(20), 9).await.unwrap();
+    let due: Vec<u128> = due.iter().map(|it| it.command_id.as_u128()).collect();
+    assert_eq!(due, [2, 3, 11, 12]);
+    tx.commit().await.unwrap();
+}
+
 pub(super) async fn gateways_are_enrolled_in_batches_each_at_its_place(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     let versions = [
