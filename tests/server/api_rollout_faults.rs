@@ -158,6 +158,73 @@ async fn failures_that_came_while_it_was_paused_halt_the_rollout_when_it_is_resu
     app.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_retried_includes_what_failed_since_the_last_look() {
+    // The clock stands still: the rollout does not look by itself.
+    let app = Setup::manual_clock().start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 1), "1.0.1").await;
+    let id = create(&app, json!({ "version": "1.0.2", "jitterSeconds": 0 })).await;
+    play(&app, &id, |_| Fate::Silent, active(1)).await;
+    let task = &tasks(&app, &id, "pending").await[0];
+    meet(&app, task, Fate::Fails).await;
+    let retried = act(&app, &id, "retry").await;
+    assert_eq!(retried["counters"]["failed"], 0, "{retried}");
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_forced_rollout_ends_an_upgrade_to_another_version() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    app.released("1.0.3").await;
+    run(&app, &ids("g", 1), "1.0.1").await;
+    let other = app.trigger("g000", "1.0.2").await.data();
+    let request = json!({ "version": "1.0.3", "forceUpgrade": true, "jitterSeconds": 0 });
+    let id = create(&app, request).await;
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
+    assert_eq!(app.task("g000").await["forceUpgrade"], true);
+    let cancelled = app.get("/api/ota/tasks?status=cancelled").await.data();
+    assert_eq!(cancelled["items"][0]["taskId"], other["taskId"]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_taken_over_has_the_time_that_the_rollout_gives() {
+    let app = Setup::manual_clock().start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 1), "1.0.1").await;
+    app.trigger("g000", "1.0.2").await.data();
+    let began = app.clock.now();
+    let request = json!({ "version": "1.0.2", "taskTimeoutSeconds": 60 });
+    let id = create(&app, request).await;
+    play(&app, &id, |_| Fate::Silent, active(1)).await;
+    app.clock.advance(TimeDelta::seconds(60));
+    play(&app, &id, |_| Fate::Silent, is("halted")).await;
+    assert_eq!(app.task("g000").await["errorCode"], "TIMEOUT");
+    assert!(app.clock.now() - began < TimeDelta::seconds(900));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_no_longer_needs_the_version_at_its_turn_is_skipped() {
+    let app = Setup::manual_clock().start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 3), "1.0.1").await;
+    let request = json!({ "version": "1.0.2", "startAt": "2026-03-01T12:00:00Z" });
+    let id = create(&app, request).await;
+    run(&app, &["g000".to_owned()], "1.0.2").await;
+    run(&app, &["g001".to_owned()], "1.0.3").await;
+    app.clock.advance(TimeDelta::hours(4));
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
+    assert_eq!(members(&app, &id, "state=skipped").await, ["g000", "g001"]);
+    app.stop().await;
+}
+
 /// Whether somebody in the database waits for another's rows.
 async fn waits_for_lock(db: &Db) -> bool {
     let Db::Postgres(pool) = db else {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Setup, TestApp},
-    crowd::{Fate, create, ids, is, members, play, run},
+    crowd::{Fate, create, ids, is, meet, members, play, run},
 };
 
 const ROLLOUTS: &str = "/api/ota/rollouts";
@@ -396,5 +396,16 @@ async fn an_upgrade_that_is_under_way_is_taken_over_or_left_alone() {
         (&left["taskId"], &left["status"]),
         (&other["taskId"], &json!("pending"))
     );
+    let path = format!("{ROLLOUTS}/{id}/gateways?state=skipped");
+    let skipped = app.get(&path).await.data();
+    let reason = skipped["items"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it is on its way to 1.0.2"), "{reason}");
+    // Once it is free, a retry reaches it, too.
+    meet(&app, &other, Fate::Fails).await;
+    let path = format!("{ROLLOUTS}/{id}/retry");
+    app.post(&path).await.data();
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["confirmed"], 3, "{ended}");
+    assert_eq!(ended["counters"]["skipped"], 0, "{ended}");
     app.stop().await;
 }

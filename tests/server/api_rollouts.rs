@@ -254,11 +254,17 @@ async fn a_halted_rollout_goes_on_past_its_failures_or_tries_them_again() {
     };
     play(&app, &id, bad, is("halted")).await;
     let act = async |action: &str| app.post(&format!("/api/ota/rollouts/{id}/{action}")).await;
-    act("resume").await.data();
+    assert_eq!(act("resume").await.data()["reason"], Value::Null);
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(counts(&ended["counters"]), [8, 0, 0, 7, 1, 0, 0]);
     let again = act("retry").await.data();
     assert_eq!(again["state"], "running");
+    assert_eq!(again["endedAt"], Value::Null);
+    assert_eq!(again["waveCounters"][1]["endedAt"], Value::Null);
+    // Who tries again accepts no failure any more.
+    let halted = play(&app, &id, bad, is("halted")).await;
+    assert_eq!(halted["reason"], "wave 1: 1 of 4 failed, more than 10 %");
+    act("retry").await.data();
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(counts(&ended["counters"]), [8, 0, 0, 8, 0, 0, 0]);
     act("retry").await.refused(409, "nothing_to_retry");
@@ -280,7 +286,9 @@ async fn a_cancelled_rollout_sends_nothing_more() {
     )
     .await;
     let path = format!("/api/ota/rollouts/{id}/cancel");
-    assert_eq!(app.post(&path).await.data()["state"], "cancelled");
+    let cancelled = app.post(&path).await.data();
+    assert_eq!(cancelled["state"], "cancelled");
+    assert!(cancelled["endedAt"].is_string(), "{cancelled}");
     let ended = play(
         &app,
         &id,
@@ -289,7 +297,12 @@ async fn a_cancelled_rollout_sends_nothing_more() {
     )
     .await;
     assert_eq!(counts(&ended["counters"]), [5, 3, 0, 0, 0, 0, 2]);
-    assert_eq!(tasks(&app, &id, "cancelled").await.len(), 2);
+    let cancelled = tasks(&app, &id, "cancelled").await;
+    assert_eq!(cancelled.len(), 2);
+    let path = format!("/api/ota/rollouts/{id}/gateways?state=cancelled");
+    let members = app.get(&path).await.data();
+    let of_first = |item: &Value| item["taskId"] == cancelled[0]["taskId"];
+    assert!(members["items"].as_array().unwrap().iter().any(of_first));
     app.stop().await;
 }
 
