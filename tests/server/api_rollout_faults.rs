@@ -266,3 +266,63 @@ async fn a_task_that_ended_while_its_rollout_takes_it_back_stays_ended() {
     db.close().await;
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_gateway_of_another_type_is_named_in_vain() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 2), "1.0.1").await;
+    let other = json!({ "deviceType": "other" });
+    app.patch_json("/api/ota/gateways/g001", other).await.data();
+    let request = json!({
+        "version": "1.0.2", "target": { "gatewayIds": ["g000", "g001"] }, "jitterSeconds": 0
+    });
+    let path = "/api/ota/rollouts/dry-run";
+    let said = app.post_json(path, request.clone()).await.data();
+    assert_eq!(said["exclusions"][0]["reason"], "other_device_type");
+    assert_eq!(said["gateways"]["items"][1]["reason"], "other_device_type");
+    let id = create(&app, request).await;
+    assert_eq!(members(&app, &id, "").await, ["g000"]);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_somebody_cancels_is_neither_a_success_nor_a_failure() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 2), "1.0.1").await;
+    let request = json!({ "version": "1.0.2", "haltAtFailurePercent": 0, "jitterSeconds": 0 });
+    let id = create(&app, request).await;
+    play(
+        &app,
+        &id,
+        |_| Fate::Silent,
+        |it| it["counters"]["active"] == 2,
+    )
+    .await;
+    let task = app.task("g000").await["taskId"].clone();
+    let path = format!("/api/ota/task/{}/cancel", task.as_str().unwrap());
+    app.post(&path).await.data();
+    let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
+    assert_eq!(ended["counters"]["cancelled"], 1, "{ended}");
+    assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_wave_soaks_like_any_other() {
+    let app = Setup::manual_clock().start().await;
+    app.released("1.0.2").await;
+    run(&app, &ids("g", 2), "1.0.1").await;
+    let id = create(&app, json!({ "version": "1.0.2", "soakSeconds": 600 })).await;
+    let soaks = |it: &Value| {
+        let waiting_for = it["waitingFor"].as_str();
+        waiting_for.is_some_and(|it| it.contains("soaks"))
+    };
+    play(&app, &id, |_| Fate::Updates, soaks).await;
+    run(&app, &ids("g", 1), "1.0.1").await;
+    app.clock.advance(TimeDelta::seconds(600));
+    let halted = play(&app, &id, |_| Fate::Updates, is("halted")).await;
+    assert_eq!(halted["counters"]["failed"], 1, "{halted}");
+    app.stop().await;
+}
