@@ -205,7 +205,7 @@ async fn assert_exact(stage: &Stage, rollout: &Value) {
 async fn a_rollout_to_five_hundred_counts_each_gateway_once() {
     let stage = stage(&FLAWS).await;
     let api = &stage.pair.api;
-    let id = start(api, 40, 20).await;
+    let id = start(api, 40, 45).await;
     let rollout = ended(api, &id).await;
     assert_exact(&stage, &rollout).await;
 }
@@ -216,7 +216,7 @@ async fn a_bad_version_halts_in_the_first_wave_and_nobody_else_is_sent_it() {
     let stage = stage(&flaws).await;
     let api = &stage.pair.api;
     assert_eq!(stage.simulator.flawed("wrong_digest").len(), 150);
-    let id = start(api, 10, 20).await;
+    let id = start(api, 10, 45).await;
     let halted = rollout_that(api, &id, "the rollout halts", |rollout| {
         rollout["state"] == "halted"
     })
