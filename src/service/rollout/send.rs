@@ -57,6 +57,10 @@ impl Engine<'_> {
         members.sort_by(|a, b| a.gateway_id.cmp(&b.gateway_id));
         let ids: BTreeSet<String> = members.iter().map(|it| it.gateway_id.clone()).collect();
         let gateways = self.tx.lock_known_gateways(&ids).await?;
+        let gateways: BTreeMap<&str, &Gateway> = gateways
+            .iter()
+            .map(|gateway| (gateway.gateway_id.as_str(), gateway))
+            .collect();
         let mut newest: BTreeMap<String, Task> = self
             .tx
             .lock_newest_tasks(&ids)
@@ -65,10 +69,12 @@ impl Engine<'_> {
             .map(|task| (task.gateway_id.clone(), task))
             .collect();
         let (mut tasks, mut commands) = (Vec::new(), Vec::new());
-        for (member, gateway) in members.iter_mut().zip(&gateways) {
-            debug_assert_eq!(member.gateway_id, gateway.gateway_id);
+        for member in &mut members {
             let newest = newest.remove(&member.gateway_id);
-            let turn = self.turn(member, gateway, newest, &mut turns).await?;
+            let turn = match gateways.get(member.gateway_id.as_str()) {
+                Some(gateway) => self.turn(member, gateway, newest, &mut turns).await?,
+                None => Turn::Skipped("it is not registered any more".to_owned()),
+            };
             member.state = MemberState::Active;
             match turn {
                 Turn::New(task, command) => {
