@@ -11,17 +11,12 @@ use uuid::Uuid;
 
 use crate::{
     app::{Setup, TestApp, eventually, file_part},
-    crowd::{Fate, create, ids, is, meet, members, play, run, tasks},
+    crowd::{Fate, act, create, ids, is, meet, members, play, run, tasks},
 };
 
 /// As many members are active.
 fn active(count: i64) -> impl Fn(&Value) -> bool {
     move |rollout| rollout["counters"]["active"] == count
-}
-
-async fn act(app: &TestApp, id: &str, action: &str) -> Value {
-    let path = format!("/api/ota/rollouts/{id}/{action}");
-    app.post(&path).await.data()
 }
 
 /// A rollout whose target this version can't read: an older one has stored it, say.
@@ -68,7 +63,10 @@ async fn a_rollout_that_cannot_go_on_holds_up_no_other_and_can_be_cancelled() {
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 3, "{ended}");
     let broken = broken.rollout_id.to_string();
-    assert_eq!(act(&app, &broken, "cancel").await["state"], "cancelled");
+    assert_eq!(
+        act(&app, &broken, "cancel").await.data()["state"],
+        "cancelled"
+    );
     app.stop().await;
 }
 
@@ -87,7 +85,7 @@ async fn the_next_step_of_a_gateway_waits_while_its_rollout_is_paused() {
     let id = create(&app, json!({ "version": "2.0.0", "jitterSeconds": 0 })).await;
     play(&app, &id, |_| Fate::Silent, active(1)).await;
     meet(&app, &tasks(&app, &id, "pending").await[0], Fate::Lingers).await;
-    act(&app, &id, "pause").await;
+    act(&app, &id, "pause").await.data();
     let first = &tasks(&app, &id, "downloading").await[0];
     assert_eq!(first["toVersion"], "1.4.0");
     meet(&app, first, Fate::Updates).await;
@@ -98,7 +96,7 @@ async fn the_next_step_of_a_gateway_waits_while_its_rollout_is_paused() {
         .await
         .data();
     assert_eq!(all["items"].as_array().unwrap().len(), 1, "a command left");
-    act(&app, &id, "resume").await;
+    act(&app, &id, "resume").await.data();
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
     app.stop().await;
@@ -122,7 +120,7 @@ async fn a_gateway_that_somebody_upgrades_further_while_its_wave_soaks_has_not_f
     let begun = play(&app, &id, |_| Fate::Updates, second).await;
     assert_eq!(begun["state"], "running", "{begun}");
     assert_eq!(begun["waveCounters"][0]["confirmed"], 2, "{begun}");
-    act(&app, &id, "cancel").await;
+    act(&app, &id, "cancel").await.data();
     app.stop().await;
 }
 
@@ -141,18 +139,18 @@ async fn failures_that_came_while_it_was_paused_halt_the_rollout_when_it_is_resu
         (tasks(&app, &id, "downloading").await.len() == 4).then_some(())
     })
     .await;
-    act(&app, &id, "pause").await;
+    act(&app, &id, "pause").await.data();
     for task in tasks(&app, &id, "downloading").await {
         meet(&app, &task, Fate::Fails).await;
     }
     play(&app, &id, |_| Fate::Silent, active(0)).await;
-    act(&app, &id, "resume").await;
+    act(&app, &id, "resume").await.data();
     let moved = |it: &Value| it["state"] == "halted" || it["wave"] == 2;
     let halted = play(&app, &id, |_| Fate::Updates, moved).await;
     assert_eq!(halted["state"], "halted", "{halted}");
     assert_eq!(halted["reason"], "wave 1: 4 of 4 failed, more than 10 %");
     // Who resumes it now has seen them.
-    act(&app, &id, "resume").await;
+    act(&app, &id, "resume").await.data();
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 4, "{ended}");
     app.stop().await;
@@ -168,7 +166,7 @@ async fn what_is_retried_includes_what_failed_since_the_last_look() {
     play(&app, &id, |_| Fate::Silent, active(1)).await;
     let task = &tasks(&app, &id, "pending").await[0];
     meet(&app, task, Fate::Fails).await;
-    let retried = act(&app, &id, "retry").await;
+    let retried = act(&app, &id, "retry").await.data();
     assert_eq!(retried["counters"]["failed"], 0, "{retried}");
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(ended["counters"]["confirmed"], 1, "{ended}");
@@ -254,7 +252,7 @@ async fn a_task_that_ended_while_its_rollout_takes_it_back_stays_ended() {
     let mut task = tx.lock_expired_tasks(later, 1).await.unwrap().remove(0);
     task.expire(later);
     tx.update_task(&task).await.unwrap();
-    act(&app, &id, "pause").await;
+    act(&app, &id, "pause").await.data();
     eventually("the rollout to wait for the task", async || {
         waits_for_lock(&db).await.then_some(())
     })

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Setup, TestApp},
-    crowd::{Fate, create, ids, is, meet, members, play, run, tasks},
+    crowd::{Fate, act, create, ids, is, meet, members, play, run, tasks},
 };
 
 /// The counters of a rollout or a wave.
@@ -217,12 +217,13 @@ async fn a_paused_rollout_takes_back_what_nobody_answered_and_goes_on_when_resum
     .await;
     let begun = tasks(&app, &id, "pending").await;
     meet(&app, &begun[0], Fate::Lingers).await;
-    let act = async |action: &str| app.post(&format!("/api/ota/rollouts/{id}/{action}")).await;
-    assert_eq!(act("pause").await.data()["state"], "paused");
+    assert_eq!(act(&app, &id, "pause").await.data()["state"], "paused");
     let taken_back = |it: &Value| it["counters"]["active"] == 1;
     let paused = play(&app, &id, |_| Fate::Silent, taken_back).await;
     assert_eq!(counts(&paused["counters"]), [6, 5, 1, 0, 0, 0, 0]);
-    act("pause").await.refused(409, "rollout_not_pausable");
+    act(&app, &id, "pause")
+        .await
+        .refused(409, "rollout_not_pausable");
     // What had begun goes on and counts.
     let lingering = &tasks(&app, &id, "downloading").await[0];
     meet(&app, lingering, Fate::Updates).await;
@@ -233,10 +234,10 @@ async fn a_paused_rollout_takes_back_what_nobody_answered_and_goes_on_when_resum
         |it| it["counters"]["confirmed"] == 1,
     )
     .await;
-    assert_eq!(act("resume").await.data()["state"], "running");
+    assert_eq!(act(&app, &id, "resume").await.data()["state"], "running");
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(counts(&ended["counters"]), [6, 0, 0, 6, 0, 0, 0]);
-    act("cancel").await.refused(409, "rollout_ended");
+    act(&app, &id, "cancel").await.refused(409, "rollout_ended");
     app.stop().await;
 }
 
@@ -253,21 +254,22 @@ async fn a_halted_rollout_goes_on_past_its_failures_or_tries_them_again() {
         _ => Fate::Updates,
     };
     play(&app, &id, bad, is("halted")).await;
-    let act = async |action: &str| app.post(&format!("/api/ota/rollouts/{id}/{action}")).await;
-    assert_eq!(act("resume").await.data()["reason"], Value::Null);
+    assert_eq!(act(&app, &id, "resume").await.data()["reason"], Value::Null);
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(counts(&ended["counters"]), [8, 0, 0, 7, 1, 0, 0]);
-    let again = act("retry").await.data();
+    let again = act(&app, &id, "retry").await.data();
     assert_eq!(again["state"], "running");
     assert_eq!(again["endedAt"], Value::Null);
     assert_eq!(again["waveCounters"][1]["endedAt"], Value::Null);
     // Who tries again accepts no failure any more.
     let halted = play(&app, &id, bad, is("halted")).await;
     assert_eq!(halted["reason"], "wave 1: 1 of 4 failed, more than 10 %");
-    act("retry").await.data();
+    act(&app, &id, "retry").await.data();
     let ended = play(&app, &id, |_| Fate::Updates, is("completed")).await;
     assert_eq!(counts(&ended["counters"]), [8, 0, 0, 8, 0, 0, 0]);
-    act("retry").await.refused(409, "nothing_to_retry");
+    act(&app, &id, "retry")
+        .await
+        .refused(409, "nothing_to_retry");
     app.stop().await;
 }
 

@@ -4,7 +4,7 @@ use airlift::{domain::Clock, service::InboundMessage};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::app::{TestApp, eventually};
+use crate::app::{Answer, TestApp, eventually};
 
 /// What a manual clock moves by between two looks at a rollout that is played.
 const STEP: TimeDelta = TimeDelta::seconds(1);
@@ -88,6 +88,11 @@ pub async fn rollout(app: &TestApp, id: &str) -> Value {
 pub async fn create(app: &TestApp, request: Value) -> String {
     let made = app.post_json("/api/ota/rollouts", request).await.data();
     made["rolloutId"].as_str().unwrap().to_owned()
+}
+
+/// Pauses, resumes, cancels or retries a rollout.
+pub async fn act(app: &TestApp, id: &str, action: &str) -> Answer {
+    app.post(&format!("/api/ota/rollouts/{id}/{action}")).await
 }
 
 /// The rollout's tasks with `status`.

@@ -6,7 +6,7 @@ use super::{counts, places, standing, wave_at};
 use crate::{
     domain::{
         Event, EventKind, MemberState, ORDER_MODULUS, Rollout, RolloutState, Step, TaskStatus,
-        decide, wave_end_ranks,
+        WaveCounts, decide, wave_end_ranks,
     },
     service::{Result, Service},
     store::{ActiveMember, RolloutMember, RolloutWave, Tx},
@@ -28,7 +28,10 @@ pub(super) struct Engine<'s> {
     pub(super) rollout: Rollout,
     pub(super) waves: Vec<RolloutWave>,
     pub(super) now: DateTime<Utc>,
+    /// Whether commands wait to be sent once this is committed.
+    pub(super) queued: bool,
     before: Rollout,
+    waves_before: Vec<RolloutWave>,
 }
 
 impl Service {
@@ -82,8 +85,10 @@ impl<'s> Engine<'s> {
             tx,
             before: rollout.clone(),
             rollout,
+            waves_before: waves.clone(),
             waves,
             now,
+            queued: false,
         })
     }
 
@@ -114,11 +119,16 @@ impl<'s> Engine<'s> {
             );
         }
         self.tx.update_rollout(rollout).await?;
-        self.tx
-            .put_rollout_waves(rollout.rollout_id, &self.waves)
-            .await?;
+        // Most looks find nothing new.
+        if self.waves != self.waves_before {
+            self.tx
+                .put_rollout_waves(rollout.rollout_id, &self.waves)
+                .await?;
+        }
         self.tx.commit().await?;
-        self.service.commands_queued.notify_one();
+        if self.queued {
+            self.service.commands_queued.notify_one();
+        }
         Ok(())
     }
 
@@ -164,7 +174,7 @@ impl<'s> Engine<'s> {
             };
             let mut wave = RolloutWave {
                 last_position: last,
-                counts: crate::domain::WaveCounts {
+                counts: WaveCounts {
                     percent: *percent,
                     ..Default::default()
                 },

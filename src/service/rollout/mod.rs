@@ -19,7 +19,7 @@ pub use list::{RolloutGateway, RolloutView};
 pub(super) use why::rollouts_for;
 
 use crate::{
-    domain::{Standing, WaveCounts},
+    domain::{Rollout, Standing, WaveCounts},
     store::RolloutWave,
 };
 
@@ -42,11 +42,7 @@ fn places(waves: &[RolloutWave], wave: usize) -> (i64, i64) {
     (before, waves[wave].last_position)
 }
 
-fn standing<'c>(
-    rollout: &crate::domain::Rollout,
-    counts: &'c [WaveCounts],
-    pending: i64,
-) -> Standing<'c> {
+fn standing<'c>(rollout: &Rollout, counts: &'c [WaveCounts], pending: i64) -> Standing<'c> {
     Standing {
         state: rollout.state,
         wave: rollout.wave,

@@ -5,8 +5,8 @@ use chrono::TimeDelta;
 use super::engine::Engine;
 use crate::{
     domain::{
-        Candidate, Firmware, Gateway, MemberState, RolloutState, Task, TaskStatus, TriggerDecision,
-        decide_trigger, eligibility, paced_after,
+        Candidate, Firmware, Gateway, MemberState, OutboundCommand, RolloutState, Task, TaskStatus,
+        TriggerDecision, decide_trigger, eligibility, paced_after,
     },
     service::{
         Error, Result,
@@ -21,7 +21,7 @@ const BATCH_MAX: u32 = 200;
 /// What a gateway's turn led to.
 enum Turn {
     /// A task to store with its command.
-    New(Box<Task>, Box<crate::domain::OutboundCommand>),
+    New(Box<Task>, Box<OutboundCommand>),
     /// The gateway is on its way there already.
     Adopted(Box<Task>),
     Skipped(String),
@@ -92,6 +92,8 @@ impl Engine<'_> {
         }
         self.tx.insert_tasks(&tasks).await?;
         self.tx.insert_commands(&commands).await?;
+        // A task that was replaced has a command of its own, to cancel.
+        self.queued = true;
         for task in &tasks {
             record_task(&mut self.tx, None, task, self.now);
         }
@@ -226,6 +228,7 @@ impl Engine<'_> {
                 reason: None,
             });
         }
+        self.queued = true;
         self.tx.update_members(id, &changed).await?;
         Ok(())
     }
