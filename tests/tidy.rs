@@ -41,7 +41,9 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 12] = [
+const LIBRARIES: [(&str, &[&str]); 14] = [
+    ("airlift_bundle", &["cli", "domain", "service"]),
+    ("airlift_esp", &["cli", "service"]),
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
     ("indicatif", &["cli"]),
@@ -62,11 +64,21 @@ const LIBRARIES: [(&str, &[&str]); 12] = [
 ];
 
 /// What the crates that also run on devices may depend on, outside of their tests.
-const DEVICE_CRATES: [(&str, Dependencies); 2] = [
+const DEVICE_CRATES: [(&str, Dependencies); 4] = [
     ("crates/proto/Cargo.toml", Dependencies::Only(&["serde"])),
+    ("crates/esp/Cargo.toml", Dependencies::OfOurs(&[])),
+    (
+        "crates/bundle/Cargo.toml",
+        Dependencies::OfOurs(&["airlift-esp", "airlift-proto"]),
+    ),
     (
         "firmware/Cargo.toml",
-        Dependencies::OfOurs(&["airlift-delta", "airlift-proto"]),
+        Dependencies::OfOurs(&[
+            "airlift-bundle",
+            "airlift-delta",
+            "airlift-esp",
+            "airlift-proto",
+        ]),
     ),
 ];
 

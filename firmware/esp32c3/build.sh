@@ -2,7 +2,7 @@
 # Builds the ESP32-C3 image and refuses one that the chip's bootloader would not start.
 set -euo pipefail
 
-readonly SLOT_BYTES=$((0x1E0000)) # of an OTA slot in firmware/tables/esp32c3.csv
+readonly SLOT_BYTES=$((0x1E0000)) # of an OTA slot in crates/esp/tables/esp32c3.csv
 readonly TARGET=riscv32imc-unknown-none-elf
 readonly NAME=airlift-esp32c3
 

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 use uuid::Uuid;
 
+use super::Bundle;
+
 pub const DEVICE_TYPE_DEFAULT: &str = "gateway";
 /// Longest device type, in bytes.
 pub const DEVICE_TYPE_LENGTH_MAX: usize = 64;
@@ -31,6 +33,8 @@ pub struct Firmware {
     pub force_upgrade: bool,
     /// The lowest version from which it may be installed.
     pub min_version: Option<String>,
+    /// `None` for a plain image.
+    pub bundle: Option<Bundle>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -3,6 +3,7 @@
 //!
 //! To add a rule: write it here with its tests, then let a service apply it inside its transaction.
 
+mod bundle;
 mod clock;
 mod dispatch;
 mod download_budget;
@@ -20,6 +21,7 @@ mod version_rules;
 mod webhook;
 mod why;
 
+pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
 pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,

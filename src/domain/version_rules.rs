@@ -321,6 +321,7 @@ mod tests {
             status: FirmwareStatus::Released,
             force_upgrade: false,
             min_version: min_version.map(Into::into),
+            bundle: None,
             release_date: None,
             created_at: chrono::DateTime::UNIX_EPOCH,
             updated_at: chrono::DateTime::UNIX_EPOCH,

@@ -110,6 +110,10 @@ fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
             force_upgrade: task.force_upgrade,
             not_before: task.not_before.map(|at| at.timestamp()),
             msg_id: Some(task.msg_id.clone()),
+            manifest_url: None,
+            signature_url: None,
+            kind: None,
+            parts: Vec::new(),
         },
     });
     outbound(

@@ -126,6 +126,7 @@ impl Service {
             status: FirmwareStatus::Draft,
             force_upgrade: details.force_upgrade,
             min_version: details.min_version.clone(),
+            bundle: None,
             release_date: None,
             created_at: now,
             updated_at: now,

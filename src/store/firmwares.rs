@@ -1,13 +1,15 @@
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
-use crate::domain::{Candidate, Firmware, FirmwareStatus};
+use crate::domain::{Bundle, Candidate, Firmware, FirmwareStatus};
 
 macro_rules! columns {
     () => {
         "firmware_id, device_type, version, file_name, file_size, md5, sha256, description, \
-         changelog, status, force_upgrade, min_version, release_date, created_at, updated_at"
+         changelog, status, force_upgrade, min_version, bundle, release_date, created_at, \
+         updated_at"
     };
 }
 
@@ -25,6 +27,7 @@ struct FirmwareRow {
     status: String,
     force_upgrade: bool,
     min_version: Option<String>,
+    bundle: Option<Json<Bundle>>,
     release_date: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -52,6 +55,7 @@ impl TryFrom<FirmwareRow> for Firmware {
             changelog: row.changelog,
             force_upgrade: row.force_upgrade,
             min_version: row.min_version,
+            bundle: row.bundle.map(|bundle| bundle.0),
             release_date: row.release_date,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -72,10 +76,11 @@ pub struct FirmwareFilter {
 impl Tx {
     /// [`Error::Duplicate`] if the device type has this version already.
     pub async fn insert_firmware(&mut self, firmware: &Firmware) -> Result<()> {
-        on!(self, |conn| sqlx::query(concat!(
+        on!(self, |conn| {
+            sqlx::query(concat!(
             "INSERT INTO firmwares (",
             columns!(),
-            ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+            ", release_counter) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
         ))
         .bind(firmware.firmware_id)
         .bind(&firmware.device_type)
@@ -89,12 +94,15 @@ impl Tx {
         .bind(firmware.status.as_str())
         .bind(firmware.force_upgrade)
         .bind(&firmware.min_version)
+        .bind(firmware.bundle.as_ref().map(Json))
         .bind(firmware.release_date)
         .bind(firmware.created_at)
         .bind(firmware.updated_at)
+        .bind(firmware.bundle.as_ref().map(|bundle| bundle.release_counter))
         .execute(conn)
         .await
-        .map(drop))?;
+        .map(drop)
+        })?;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ const UNIT_SECTOR_BYTES: usize = 256 * 1024;
 /// At the start of the flash: makes the bootloader roll back unconfirmed images.
 const WITH_ROLLBACK: u8 = b'R';
 
-const TABLE: &str = include_str!("../../firmware/tables/qemu-riscv32.csv");
+const TABLE: &str = include_str!("../../crates/esp/tables/qemu-riscv32.csv");
 
 /// What the board is provisioned with.
 #[derive(Clone, Debug)]

@@ -20,3 +20,32 @@ pub const TIMEOUT: &str = "TIMEOUT";
 pub const UNCONFIRMED: &str = "UNCONFIRMED";
 /// Server: after `completed`, the gateway came back with another version.
 pub const ROLLED_BACK: &str = "ROLLED_BACK";
+
+// Of signed bundles: the gateway reports them, the server answers them in lower case.
+
+/// The bundle, or the command, has no signature, and this gateway trusts keys alone.
+pub const UNSIGNED: &str = "UNSIGNED";
+/// Signed, but by no key that is trusted at the time.
+pub const UNTRUSTED_KEY: &str = "UNTRUSTED_KEY";
+/// The manifest is not what the trusted key signed.
+pub const BAD_SIGNATURE: &str = "BAD_SIGNATURE";
+/// The signed manifest makes no sense.
+pub const INVALID_MANIFEST: &str = "INVALID_MANIFEST";
+/// A part, or the command, is not what the signed manifest says.
+pub const PART_MISMATCH: &str = "PART_MISMATCH";
+/// An older release than the one that is there.
+pub const RELEASE_ROLLBACK: &str = "RELEASE_ROLLBACK";
+/// The manifest's `expiresAt` has passed.
+pub const BUNDLE_EXPIRED: &str = "BUNDLE_EXPIRED";
+/// More data than announced or allowed.
+pub const BUNDLE_TOO_LARGE: &str = "BUNDLE_TOO_LARGE";
+/// The data ends early.
+pub const BUNDLE_TRUNCATED: &str = "BUNDLE_TRUNCATED";
+/// A name that could lead out of the bundle.
+pub const UNSAFE_PATH: &str = "UNSAFE_PATH";
+/// No archive of a bundle's form.
+pub const BUNDLE_MALFORMED: &str = "BUNDLE_MALFORMED";
+/// For another board, chip or device type.
+pub const WRONG_TARGET: &str = "WRONG_TARGET";
+/// The version that runs is below the release's `minVersion`.
+pub const MIN_VERSION: &str = "MIN_VERSION";

@@ -15,8 +15,8 @@ mod message;
 mod topic;
 
 pub use message::{
-    CancelData, Command, HeartbeatData, Message, ProgressData, Report, ReportState, Status, Text,
-    UpgradeData,
+    CancelData, Command, HeartbeatData, Message, PartData, ProgressData, Report, ReportState,
+    Status, Text, UpgradeData,
 };
 #[cfg(feature = "alloc")]
 pub use topic::Topics;

@@ -59,6 +59,39 @@ pub struct UpgradeData<S = Text> {
     /// The same as the message's: gateways in the field read it from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<S>,
+    /// Of a signed bundle: its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_url: Option<S>,
+    /// Of a signed bundle: the manifest's detached OpenPGP signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature_url: Option<S>,
+    /// Of a signed bundle: `firmware`, `web` or `firmware+web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<S>,
+    /// Of a signed bundle: its parts. The first is the file that the fields above describe.
+    #[cfg(feature = "alloc")]
+    #[serde(
+        default = "alloc::vec::Vec::new",
+        skip_serializing_if = "alloc::vec::Vec::is_empty"
+    )]
+    pub parts: alloc::vec::Vec<PartData<S>>,
+}
+
+/// A file of a bundle that goes into the flash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+pub struct PartData<S = Text> {
+    /// `firmware.bin` or `web_spiffs.bin`.
+    pub name: S,
+    /// `app`, the slot that does not run, or a partition's label.
+    pub partition: S,
+    pub url: S,
+    /// Bytes.
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: S,
+    /// Lower-case hex.
+    pub md5: S,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

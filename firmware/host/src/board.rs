@@ -1,17 +1,14 @@
 //! The hardware a gateway can be: its flash, its partition table, what it takes for an image.
 
-use airlift_firmware::{
-    Images,
-    flash::{
-        image::ChipId,
-        partition_table::{PARTITION_TABLE_BYTES, PARTITION_TABLE_OFFSET, PartitionTable},
-    },
+use airlift_esp::{
+    Target,
+    partition_table::{PARTITION_TABLE_BYTES, PARTITION_TABLE_OFFSET, PartitionTable},
 };
+use airlift_firmware::Images;
 use airlift_simflash::{Bootloader, ImageBuilder, bootloader};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-const MIB: u32 = 1024 * 1024;
 /// Longest version in an application descriptor, bytes.
 const APP_VERSION_BYTES_MAX: usize = 31;
 
@@ -40,32 +37,18 @@ pub enum BootloaderKind {
 pub type Part = (u32, Vec<u8>);
 
 impl Board {
-    fn table_csv(self) -> &'static str {
+    pub fn target(self) -> Target {
         match self {
-            Board::Raw => include_str!("../../tables/raw.csv"),
-            Board::Esp32Wroom => include_str!("../../tables/esp32-wroom.csv"),
-            Board::Esp32Wrover => include_str!("../../tables/esp32-wrover.csv"),
-            Board::Esp32c3 => include_str!("../../tables/esp32c3.csv"),
-        }
-    }
-
-    /// The chip, if images must be for it.
-    fn chip(self) -> Option<ChipId> {
-        match self {
-            Board::Raw => None,
-            Board::Esp32Wroom | Board::Esp32Wrover => Some(ChipId::ESP32),
-            Board::Esp32c3 => Some(ChipId::ESP32_C3),
+            Board::Raw => Target::Raw,
+            Board::Esp32Wroom => Target::Esp32Wroom,
+            Board::Esp32Wrover => Target::Esp32Wrover,
+            Board::Esp32c3 => Target::Esp32c3,
         }
     }
 
     /// Size of the flash chip, bytes.
     pub fn flash_bytes(self) -> u32 {
-        match self {
-            // Where the second slot ends.
-            Board::Raw => 0x8001_0000,
-            Board::Esp32Wroom | Board::Esp32c3 => 4 * MIB,
-            Board::Esp32Wrover => 8 * MIB,
-        }
+        self.target().flash_bytes()
     }
 
     /// Size of a fresh file, bytes; the raw board's grows with what is written.
@@ -75,7 +58,7 @@ impl Board {
 
     /// What the core takes for an image.
     pub fn images(self) -> Images {
-        self.chip().map_or(Images::Any, Images::App)
+        self.target().chip().map_or(Images::Any, Images::App)
     }
 
     pub fn bootloader(self, kind: BootloaderKind) -> Bootloader {
@@ -84,8 +67,8 @@ impl Board {
                 BootloaderKind::Stock => bootloader::Kind::Stock,
                 BootloaderKind::Rollback => bootloader::Kind::Rollback,
             },
-            chip_id: self.chip().map_or(0, |chip| chip.0),
-            images: match self.chip() {
+            chip_id: self.target().chip().map_or(0, |chip| chip.0),
+            images: match self.target().chip() {
                 None => bootloader::Images::Any,
                 Some(_) => bootloader::Images::Esp,
             },
@@ -95,7 +78,8 @@ impl Board {
     /// What a fresh flash holds, in order; the rest is erased. On a board whose images have a format
     /// an application of `version` is there, or it would not boot.
     pub fn fresh(self, version: &str) -> Result<Vec<Part>> {
-        let table = PartitionTable::from_csv(self.table_csv()).context("the board's table")?;
+        let table =
+            PartitionTable::from_csv(self.target().table_csv()).context("the board's table")?;
         let mut binary = [0; PARTITION_TABLE_BYTES];
         table.to_binary(&mut binary);
         let first_slot = table.ota(0).context("the board's table has no ota_0")?;
@@ -104,7 +88,7 @@ impl Board {
         let at = PARTITION_TABLE_OFFSET as usize;
         head[at..at + binary.len()].copy_from_slice(&binary);
         let mut parts = vec![(0, head)];
-        if let Some(chip) = self.chip() {
+        if let Some(chip) = self.target().chip() {
             ensure!(
                 version.len() <= APP_VERSION_BYTES_MAX,
                 "--firmware-version has {} bytes, an ESP32 image holds {APP_VERSION_BYTES_MAX}",

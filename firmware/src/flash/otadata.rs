@@ -8,7 +8,7 @@ use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use super::{SECTOR_BYTES, crc32::crc32_le, partition_table::Partition};
 
 /// Bytes of the otadata partition.
-pub const PARTITION_BYTES: u32 = 2 * SECTOR_BYTES;
+pub const PARTITION_BYTES: u32 = airlift_esp::OTADATA_BYTES;
 
 /// Bytes of an entry, at the beginning of its sector.
 pub const ENTRY_BYTES: usize = 32;

@@ -2,14 +2,14 @@
 
 use airlift_firmware::flash::partition_table::{PARTITION_TABLE_BYTES, PartitionTable};
 
-pub const DEFAULT_OTA: &str = include_str!("../../tables/default_ota.csv");
-pub const MIN_SPIFFS: &str = include_str!("../../tables/min_spiffs.csv");
-pub const HUGE_APP: &str = include_str!("../../tables/huge_app.csv");
-pub const WROOM: &str = include_str!("../../tables/esp32-wroom.csv");
-pub const WROVER: &str = include_str!("../../tables/esp32-wrover.csv");
-pub const ESP32C3: &str = include_str!("../../tables/esp32c3.csv");
-pub const QEMU_RISCV32: &str = include_str!("../../tables/qemu-riscv32.csv");
-pub const RAW: &str = include_str!("../../tables/raw.csv");
+pub const DEFAULT_OTA: &str = include_str!("../../../crates/esp/tables/default_ota.csv");
+pub const MIN_SPIFFS: &str = include_str!("../../../crates/esp/tables/min_spiffs.csv");
+pub const HUGE_APP: &str = include_str!("../../../crates/esp/tables/huge_app.csv");
+pub const WROOM: &str = include_str!("../../../crates/esp/tables/esp32-wroom.csv");
+pub const WROVER: &str = include_str!("../../../crates/esp/tables/esp32-wrover.csv");
+pub const ESP32C3: &str = include_str!("../../../crates/esp/tables/esp32c3.csv");
+pub const QEMU_RISCV32: &str = include_str!("../../../crates/esp/tables/qemu-riscv32.csv");
+pub const RAW: &str = include_str!("../../../crates/esp/tables/raw.csv");
 
 /// Name, text, bytes of the flash that it is for.
 pub const ALL: [(&str, &str, u32); 8] = [
@@ -20,7 +20,7 @@ pub const ALL: [(&str, &str, u32); 8] = [
     ("esp32-wrover", WROVER, 8 << 20),
     ("esp32c3", ESP32C3, 4 << 20),
     ("qemu-riscv32", QEMU_RISCV32, 1 << 20),
-    ("raw", RAW, 0x8001_0000),
+    ("raw", RAW, 0x8011_0000),
 ];
 
 /// Factory and two slots, in 256 KiB.

@@ -19,7 +19,7 @@ factory,  app,  factory, 0x10000, 0x10000
 app0,     app,  ota_0,   0x20000, 0x10000
 app1,     app,  ota_1,   0x30000, 0x10000
 ";
-const HUGE_APP: &str = include_str!("../../tables/huge_app.csv");
+const HUGE_APP: &str = include_str!("../../../crates/esp/tables/huge_app.csv");
 const FLASH_BYTES: usize = 0x4_0000;
 
 /// A gateway that runs `label`.

@@ -156,6 +156,7 @@ fn firmware(n: u128, version: &str) -> Firmware {
         status: FirmwareStatus::Draft,
         force_upgrade: true,
         min_version: Some("1.0.0".into()),
+        bundle: None,
         release_date: None,
         created_at: at(0),
         updated_at: at(1),

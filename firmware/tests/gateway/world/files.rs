@@ -90,6 +90,10 @@ pub fn upgrade_data(msg_id: &str, version: &str, file: &[u8]) -> UpgradeData {
         force_upgrade: false,
         not_before: None,
         msg_id: Some(msg_id.into()),
+        manifest_url: None,
+        signature_url: None,
+        kind: None,
+        parts: Vec::new(),
     }
 }
 

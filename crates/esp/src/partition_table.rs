@@ -9,12 +9,12 @@ mod error;
 
 use heapless::{String, Vec};
 
-pub(super) use self::binary::begins_table;
+pub(crate) use self::binary::begins_table;
 pub use self::{
     binary::PARTITION_TABLE_BYTES,
     error::{LineFault, TableError},
 };
-use super::{SECTOR_BYTES, otadata};
+use super::{OTADATA_BYTES, SECTOR_BYTES};
 
 /// Where the table lies in the flash, bytes.
 pub const PARTITION_TABLE_OFFSET: u32 = 0x8000;
@@ -214,7 +214,7 @@ impl Partition {
         if is_nvs && self.size < NVS_BYTES_MIN && !self.is_readonly() {
             return Err(TableError::NvsTooSmall { label: label() });
         }
-        if self.kind == Kind::Data(DataKind::Ota) && self.size != otadata::PARTITION_BYTES {
+        if self.kind == Kind::Data(DataKind::Ota) && self.size != OTADATA_BYTES {
             return Err(TableError::OtadataSize { label: label() });
         }
         let is_written = matches!(self.kind, Kind::Data(DataKind::Ota | DataKind::Coredump));

@@ -3,7 +3,7 @@
 //! other; so the upload page asks here, to refuse it and say what to upload instead.
 
 use super::MAGIC;
-use crate::flash::partition_table::{PARTITION_TABLE_OFFSET, begins_table};
+use crate::partition_table::{PARTITION_TABLE_OFFSET, begins_table};
 
 /// Where a bootloader begins in the flash: newer chips, ESP32 and S2, P4 and C5.
 const BOOTLOADER_OFFSETS: [u32; 3] = [0, 0x1000, 0x2000];

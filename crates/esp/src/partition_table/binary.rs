@@ -176,7 +176,7 @@ fn from_entry(entry: &[u8; ENTRY_BYTES]) -> Option<Partition> {
 
 /// Whether these bytes look like the first entry of a table: what tells a merged image, which
 /// brings its own, from an application.
-pub(in crate::flash) fn begins_table(entry: &[u8; ENTRY_BYTES]) -> bool {
+pub(crate) fn begins_table(entry: &[u8; ENTRY_BYTES]) -> bool {
     entry.starts_with(&MAGIC)
         && from_entry(entry).is_some_and(|partition| partition.validate().is_ok())
 }
