@@ -12,6 +12,9 @@
 //! every shell that lacks it.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 mod backoff;
 mod boot;
 mod download;
@@ -31,6 +34,7 @@ mod text;
 mod trial;
 mod upgrade;
 mod version;
+mod web;
 mod wire;
 
 pub use backoff::backoff_ms;

@@ -11,6 +11,7 @@ use crate::{
     stored::{self, Bytes, Stored, stored},
     text::Text,
     trial::{RolledBack, Trial},
+    web::Record,
 };
 
 /// Namespace of all our keys.
@@ -19,6 +20,8 @@ pub const NAMESPACE: &str = "airlift";
 const KEY_SAVED: &str = "state";
 /// Key of [`Mark`].
 const KEY_MARK: &str = "mark";
+/// Key of [`Record`].
+const KEY_WEB: &str = "web";
 /// Key of the attempts of the last boot trial, a u8 for whoever reads the flash afterwards.
 const KEY_ATTEMPTS: &str = "attempts";
 /// First byte of every blob.
@@ -29,6 +32,8 @@ const KNOWN_MAX: usize = 48;
 const SAVED_BYTES_MAX: usize = 3900;
 /// Largest [`Mark`], bytes.
 const MARK_BYTES_MAX: usize = 420;
+/// Largest [`Record`], bytes.
+const WEB_BYTES_MAX: usize = 300;
 
 /// All that counts after a crash, but for the place in the download. It is made durable as a whole,
 /// always before the deed it announces is done or told.
@@ -297,5 +302,29 @@ impl Memory {
         mark: &mut Mark,
     ) -> Result<(), Broken> {
         self.write(flash, KEY_MARK, mark, &mut [0; MARK_BYTES_MAX])
+    }
+
+    pub(crate) fn load_web<F: NorFlash>(&mut self, flash: &mut F) -> Option<Record> {
+        let mut buffer = [0; WEB_BYTES_MAX];
+        let mut record = Record::default();
+        let is_there = self.read(flash, KEY_WEB, &mut buffer)
+            && stored::read(&mut record, &mut buffer).is_some();
+        is_there.then_some(record)
+    }
+
+    pub(crate) fn save_web<F: NorFlash>(
+        &mut self,
+        flash: &mut F,
+        record: &mut Record,
+    ) -> Result<(), Broken> {
+        self.write(flash, KEY_WEB, record, &mut [0; WEB_BYTES_MAX])
+    }
+
+    /// Forgets the record, if there is one.
+    pub(crate) fn drop_web<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), Broken> {
+        match &mut self.nvs {
+            Some(nvs) => Ok(nvs.erase_key(flash, NAMESPACE, KEY_WEB)?),
+            None => Ok(()),
+        }
     }
 }
