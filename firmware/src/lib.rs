@@ -12,6 +12,7 @@
 //! every shell that lacks it.
 #![no_std]
 
+mod attempts;
 mod backoff;
 mod boot;
 mod download;
