@@ -7,6 +7,7 @@ use heapless::Vec;
 use crate::{
     BootReason, Broken, Effect, Event, Images, JobId, MSG_ID_BYTES_MAX, Notice, Now, PublishId,
     VERSION_BYTES_MAX,
+    attempts::Attempts,
     download::Download,
     flash::partition_table::Partition,
     local::Local,
@@ -64,6 +65,7 @@ pub struct Gateway<F> {
     pub(crate) rollback_told_by: Option<PublishId>,
     pub(crate) job: Job,
     pub(crate) job_last: u32,
+    pub(crate) attempts: Attempts,
     pub(crate) download: Option<Download>,
     pub(crate) local: Local,
     pub(crate) restart: Restart,

@@ -15,6 +15,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod attempts;
 mod backoff;
 mod boot;
 mod download;

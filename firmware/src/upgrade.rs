@@ -11,6 +11,7 @@ use sha2::Digest;
 
 use crate::{
     Broken, COMPLETED_MS_MAX, CRASHES_MAX, Effect, EspError, Gateway, Notice, VERSION_BYTES_MAX,
+    attempts::Attempts,
     gateway::{Job, Restart, Turn},
     ota::Verified,
     saved::{Active, Ended, Failure, Installed, Order, Phase},
@@ -149,6 +150,7 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!("the gateway crashed {CRASHES_MAX} times in its course");
             return self.fail(INSTALL_FAILED, why);
         }
+        self.gateway.attempts = Attempts::default();
         if let Err(trouble) = self.open_download()? {
             return self.end_active(trouble);
         }
