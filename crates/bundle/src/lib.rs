@@ -19,6 +19,7 @@ mod kind;
 pub mod manifest;
 mod refusal;
 mod release;
+mod signature;
 mod trust;
 
 #[cfg(feature = "std")]
@@ -28,6 +29,7 @@ pub use kind::{Kind, PartName};
 pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
+pub use signature::{Signed, Verification};
 pub use trust::{KEY_NAME_BYTES_MAX, TrustedKey};
 
 /// Name of the manifest in a bundle.
