@@ -16,7 +16,11 @@ mod kind;
 pub mod manifest;
 mod refusal;
 mod release;
+#[cfg(feature = "std")]
+pub mod spiffs;
 mod trust;
+#[cfg(feature = "std")]
+pub mod web;
 
 pub use kind::{Kind, PartName};
 #[cfg(feature = "std")]
