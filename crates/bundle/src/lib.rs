@@ -20,7 +20,11 @@ pub mod manifest;
 mod refusal;
 mod release;
 mod signature;
+#[cfg(feature = "std")]
+pub mod spiffs;
 mod trust;
+#[cfg(feature = "std")]
+pub mod web;
 
 #[cfg(feature = "std")]
 pub use error::{Error, ReadError};
