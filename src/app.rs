@@ -81,6 +81,10 @@ impl App {
                 history_kept: TimeDelta::days(config.history_days.into()),
                 events_kept: TimeDelta::days(config.event_days.into()),
                 topics: topics.clone(),
+                announce_interval: match config.announce_hours {
+                    0 => None,
+                    hours => Some(TimeDelta::hours(hours.into())),
+                },
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
             },
         );

@@ -95,6 +95,10 @@ pub struct Options {
     /// Days for which events of rollouts, gateways and firmwares are kept [default: 30]
     #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
     pub event_days: Option<u32>,
+    /// Hours after which the newest release of each device type is announced again; 0: only at the
+    /// release [default: 24]
+    #[arg(long, env = "AIRLIFT_ANNOUNCE_HOURS", value_name = "HOURS")]
+    pub announce_hours: Option<u32>,
     /// How the log is written [default: text]
     #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -122,6 +126,8 @@ pub struct Config {
     pub confirm_timeout: Duration,
     pub history_days: u32,
     pub event_days: u32,
+    /// 0: not again.
+    pub announce_hours: u32,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -167,6 +173,7 @@ impl Options {
             confirm_timeout_seconds,
             history_days,
             event_days,
+            announce_hours,
             log_format,
             log,
         ))
@@ -214,6 +221,7 @@ impl Options {
             )?,
             history_days: days("history-days", self.history_days, 365)?,
             event_days: days("event-days", self.event_days, 30)?,
+            announce_hours: hours("announce-hours", self.announce_hours, 24)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
@@ -288,6 +296,18 @@ fn days(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
     Ok(value)
 }
 
+/// 0 is off.
+fn hours(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
+    /// A year.
+    const HOURS_MAX: u32 = 366 * 24;
+    let value = value.unwrap_or(default);
+    ensure!(
+        value <= HOURS_MAX,
+        "--{flag} {value} must be between 0 (off) and {HOURS_MAX}"
+    );
+    Ok(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,6 +350,7 @@ mod tests {
             confirm_timeout_seconds: Some(1),
             history_days: Some(1),
             event_days: Some(1),
+            announce_hours: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
         }
@@ -380,6 +401,10 @@ mod tests {
             },
             Options {
                 history_days: Some(0),
+                ..Options::default()
+            },
+            Options {
+                announce_hours: Some(8_785),
                 ..Options::default()
             },
             Options {

@@ -47,7 +47,9 @@ impl Service {
         }
         tx.update_firmware_status(&firmware).await?;
         tx.record(Event::firmware("status", &firmware, now));
+        self.announce_status(&mut tx, &firmware, now).await?;
         tx.commit().await?;
+        self.announcements_queued.notify_one();
         tracing::info!(version, device_type, %from, %to, "firmware status changed");
         Ok(firmware)
     }

@@ -4,6 +4,8 @@
 //! To add one: a file with its input type and one public method, its errors from [`Error`], its
 //! test through the door that calls it.
 
+mod announce;
+mod announce_releases;
 mod cancel_upgrade;
 mod change_firmware_status;
 mod delete_firmware;
@@ -34,11 +36,12 @@ mod why;
 use std::{
     num::NonZeroU64,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use airlift_proto::Topics;
 use chrono::TimeDelta;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
@@ -65,7 +68,7 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{Clock, DownloadBudget, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -87,6 +90,8 @@ pub struct Settings {
     /// How long events are kept.
     pub events_kept: TimeDelta,
     pub topics: Topics,
+    /// How often the newest releases are announced again; `None`: not at all.
+    pub announce_interval: Option<TimeDelta>,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
 }
@@ -105,6 +110,11 @@ pub struct Service {
     rollouts_changed: Notify,
     /// Rung when deliveries were queued, so that they leave at once.
     deliveries_queued: Notify,
+    /// Rung when something waits to be announced, so that it leaves at once.
+    announcements_queued: Notify,
+    alert_limit: Mutex<AlertLimit>,
+    /// When tasks and rollouts were last counted for the metrics.
+    counted_at: watch::Sender<Option<Instant>>,
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
@@ -137,6 +147,9 @@ impl Service {
             commands_queued: Notify::new(),
             rollouts_changed: Notify::new(),
             deliveries_queued: Notify::new(),
+            announcements_queued: Notify::new(),
+            alert_limit: Mutex::default(),
+            counted_at: watch::Sender::new(None),
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,

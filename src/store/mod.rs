@@ -8,6 +8,7 @@
 
 #[macro_use]
 mod db;
+mod announcements;
 mod blobs;
 mod commands;
 mod enrolment;
