@@ -46,6 +46,7 @@ pub struct Metrics {
     pub download_sent_bytes: Counter,
     pub downloads_refused: Counter,
     pub upload_bytes: Counter,
+    pub bundles_refused: Family<ReasonLabel, Counter>,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
     pub ota_success: Counter,
@@ -122,6 +123,10 @@ impl Metrics {
                 "Downloads put off because the budget was used up"
             ),
             upload_bytes: register!("airlift_upload_bytes", "Bytes of firmware taken in"),
+            bundles_refused: register!(
+                "airlift_bundles_refused",
+                "Uploads refused by the rules of signed bundles"
+            ),
             download_bytes: register!(
                 "airlift_download_bytes",
                 "Bytes of firmware promised to gateways"

@@ -3,6 +3,7 @@
 //!
 //! To add a rule: write it here with its tests, then let a service apply it inside its transaction.
 
+mod admission;
 mod bundle;
 mod clock;
 mod dispatch;
@@ -21,6 +22,7 @@ mod version_rules;
 mod webhook;
 mod why;
 
+pub use admission::{Admission, Barred, SignaturePolicy};
 pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
 pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{

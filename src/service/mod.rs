@@ -6,6 +6,7 @@
 
 mod cancel_upgrade;
 mod change_firmware_status;
+mod changelog;
 mod delete_firmware;
 mod delete_history;
 mod deliver_events;
@@ -27,12 +28,14 @@ mod statistics;
 mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
+mod trust;
 mod upload_firmware;
 mod webhooks;
 mod why;
 
 use std::{
     num::NonZeroU64,
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -42,7 +45,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
-pub use download_firmware::FirmwareFile;
+pub use download_firmware::{FileKind, FirmwareFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
@@ -65,7 +68,7 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{Clock, DownloadBudget, TaskDeadlines},
+    domain::{Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -87,6 +90,9 @@ pub struct Settings {
     /// How long events are kept.
     pub events_kept: TimeDelta,
     pub topics: Topics,
+    /// Folder of the keys that are trusted.
+    pub trusted_keys: Option<PathBuf>,
+    pub signatures: SignaturePolicy,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
 }

@@ -9,6 +9,7 @@
 #[macro_use]
 mod db;
 mod blobs;
+mod bundles;
 mod commands;
 mod enrolment;
 mod error;
