@@ -77,6 +77,7 @@ pub struct Metrics {
     pub download_sent_bytes: Counter,
     pub downloads_refused: Counter,
     pub upload_bytes: Counter,
+    pub bundles_refused: Family<ReasonLabel, Counter>,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
     pub alerts: Family<AlertLabels, Counter>,
@@ -194,6 +195,10 @@ impl Metrics {
                 "Downloads put off because the budget was used up"
             ),
             upload_bytes: register!("airlift_upload_bytes", "Bytes of firmware taken in"),
+            bundles_refused: register!(
+                "airlift_bundles_refused",
+                "Uploads refused by the rules of signed bundles"
+            ),
             download_bytes: register!(
                 "airlift_download_bytes",
                 "Bytes of firmware promised to gateways"

@@ -5,6 +5,7 @@
 
 mod alert_limit;
 mod announcement;
+mod admission;
 mod bundle;
 mod clock;
 mod dispatch;
@@ -31,6 +32,7 @@ pub use announcement::{
     Announcement, RefusedBy, ReleaseUrls, announcement_retry_delay, is_available,
     next_announcement_at, release_announcement, release_announcement_id,
 };
+pub use admission::{Admission, Barred, SignaturePolicy};
 pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
 pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{
