@@ -23,6 +23,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// When firmwares must be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequireSignature {
+    /// As soon as a key is trusted.
+    Auto,
+    Always,
+    Never,
+}
+
 /// What can be set; `None` where it is not.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -63,6 +73,12 @@ pub struct Options {
     /// First level of every MQTT topic [default: hanqi]
     #[arg(long, env = "AIRLIFT_TOPIC_PREFIX", value_name = "TOPIC")]
     pub topic_prefix: Option<String>,
+    /// Folder of the OpenPGP public keys whose signed bundles are trusted, armored or binary
+    #[arg(long, env = "AIRLIFT_TRUSTED_KEYS", value_name = "DIR")]
+    pub trusted_keys: Option<PathBuf>,
+    /// When firmwares must be signed; auto: as soon as a key is trusted [default: auto]
+    #[arg(long, env = "AIRLIFT_REQUIRE_SIGNATURE", value_name = "WHEN")]
+    pub require_signature: Option<RequireSignature>,
     /// Serve a public address although anyone who reaches it may upload and release
     #[arg(
         long,
@@ -119,6 +135,8 @@ pub struct Config {
     pub blob_url: String,
     pub broker: Broker,
     pub topic_prefix: String,
+    pub trusted_keys: Option<PathBuf>,
+    pub require_signature: RequireSignature,
     pub upload_bytes_max: u64,
     pub download_bytes_per_second: Option<NonZeroU64>,
     pub task_timeout: Duration,
@@ -165,6 +183,8 @@ impl Options {
             mqtt_listen,
             mqtt_url,
             topic_prefix,
+            trusted_keys,
+            require_signature,
             insecure_open,
             upload_bytes_max,
             download_bytes_per_second,
@@ -206,6 +226,8 @@ impl Options {
                 None => Broker::BuiltIn(self.mqtt_listen.unwrap_or(local(1885))),
             },
             topic_prefix: topic_prefix(self.topic_prefix)?,
+            trusted_keys: self.trusted_keys,
+            require_signature: self.require_signature.unwrap_or(RequireSignature::Auto),
             upload_bytes_max: self.upload_bytes_max.unwrap_or(2 << 30),
             download_bytes_per_second: self.download_bytes_per_second,
             task_timeout: seconds("task-timeout-seconds", self.task_timeout_seconds, 900)?,
@@ -226,6 +248,11 @@ impl Options {
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
         };
+        ensure!(
+            config.trusted_keys.is_some() || config.require_signature != RequireSignature::Always,
+            "--require-signature always wants --trusted-keys DIR too: without a trusted key nothing \
+             could ever be uploaded"
+        );
         if !self.insecure_open.unwrap_or(false) {
             config.refuse_public_address()?;
         }
@@ -342,6 +369,8 @@ mod tests {
             mqtt_listen: Some(([127, 0, 0, 1], 1).into()),
             mqtt_url: Some(String::new()),
             topic_prefix: Some(String::new()),
+            trusted_keys: Some(PathBuf::new()),
+            require_signature: Some(RequireSignature::Auto),
             insecure_open: Some(false),
             upload_bytes_max: Some(1),
             download_bytes_per_second: Some(NonZeroU64::MIN),
@@ -393,6 +422,10 @@ mod tests {
             },
             Options {
                 topic_prefix: Some("a/#".into()),
+                ..Options::default()
+            },
+            Options {
+                require_signature: Some(RequireSignature::Always),
                 ..Options::default()
             },
             Options {

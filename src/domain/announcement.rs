@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Firmware, FirmwareStatus, Task, TaskStatus};
+use super::{Firmware, Task, TaskStatus};
 
 /// Wait before an announcement that failed is tried again.
 pub const ANNOUNCEMENT_RETRY_MIN: Duration = Duration::from_secs(5);
@@ -169,15 +169,6 @@ pub fn release_announcement_id(firmware_id: Uuid) -> Uuid {
     uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
-/// Whether a device would take this firmware now: who is told of one that is refused is misled.
-pub fn is_available(firmware: &Firmware, now: DateTime<Utc>) -> bool {
-    let expires_at = firmware
-        .bundle
-        .as_ref()
-        .and_then(|bundle| bundle.expires_at);
-    firmware.status == FirmwareStatus::Released && expires_at.is_none_or(|at| now < at)
-}
-
 /// How long until the announcement is tried again that has waited for `age`: as long again, from
 /// [`ANNOUNCEMENT_RETRY_MIN`] to [`ANNOUNCEMENT_RETRY_MAX`], less up to a quarter by `jitter` (0 to
 /// 1).
@@ -197,7 +188,7 @@ pub fn next_announcement_at(now: DateTime<Utc>, interval: TimeDelta, jitter: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bundle, BundleFile, BundlePart};
+    use crate::domain::{Bundle, BundleFile, BundlePart, FirmwareStatus};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_770_000_000 + seconds, 0).unwrap()
@@ -224,7 +215,7 @@ mod tests {
         }
     }
 
-    fn bundle(expires_at: Option<DateTime<Utc>>) -> Bundle {
+    fn bundle() -> Bundle {
         let file = BundleFile {
             file_name: "f".into(),
             size: 9,
@@ -236,7 +227,7 @@ mod tests {
             release_counter: 42,
             allow_rollback: false,
             built_at: at(0),
-            expires_at,
+            expires_at: None,
             signed_by: None,
             manifest: file.clone(),
             signature: file.clone(),
@@ -252,7 +243,7 @@ mod tests {
     #[test]
     fn a_bundle_is_announced_with_what_it_says_of_itself() {
         let mut firmware = released();
-        firmware.bundle = Some(bundle(None));
+        firmware.bundle = Some(bundle());
         let urls = ReleaseUrls {
             file: "f".into(),
             manifest: Some("m".into()),
@@ -265,19 +256,6 @@ mod tests {
             announcement.payload,
             r#"{"version":"2.7.0","deviceType":"jxct","kind":"firmware+web","target":"esp32-wroom","releaseCounter":42,"minVersion":"2.6.0","fileSize":9,"sha256":"s","fileUrl":"f","manifestUrl":"m","signatureUrl":"s","changelogUrl":"c","releaseDate":"2026-02-02T02:40:00Z","timestamp":1770000005}"#
         );
-    }
-
-    #[test]
-    fn what_no_device_would_take_is_not_available() {
-        let mut firmware = released();
-        assert!(is_available(&firmware, at(0)));
-        firmware.bundle = Some(bundle(Some(at(10))));
-        assert!(is_available(&firmware, at(9)));
-        assert!(!is_available(&firmware, at(10)));
-        firmware.bundle = Some(bundle(None));
-        assert!(is_available(&firmware, at(10)));
-        firmware.status = FirmwareStatus::Deprecated;
-        assert!(!is_available(&firmware, at(0)));
     }
 
     #[test]

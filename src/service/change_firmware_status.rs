@@ -1,4 +1,4 @@
-use super::{Error, Result, Service, upload_firmware::check_device_type};
+use super::{Error, Result, Service, trust::admit, upload_firmware::check_device_type};
 use crate::domain::{Event, Firmware, FirmwareStatus, latest, needs_upgrade, parse_version};
 
 /// The latest release, seen from a device that may run an older one.
@@ -18,6 +18,10 @@ impl Service {
         to: FirmwareStatus,
     ) -> Result<Firmware> {
         check_device_type(device_type)?;
+        let admission = match to.is_installable() {
+            true => Some(self.admission().await?),
+            false => None,
+        };
         let mut tx = self.db.begin().await?;
         let mut firmware = tx
             .lock_firmware(device_type, version)
@@ -38,6 +42,9 @@ impl Service {
                 "firmware_status",
                 format!("firmware {version} is {from} and can't become {to}: {next}"),
             ));
+        }
+        if let Some(admission) = &admission {
+            admit(&firmware, admission)?;
         }
         let now = self.clock.now();
         firmware.status = to;

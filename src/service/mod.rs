@@ -8,6 +8,7 @@ mod announce;
 mod announce_releases;
 mod cancel_upgrade;
 mod change_firmware_status;
+mod changelog;
 mod delete_firmware;
 mod delete_history;
 mod deliver_events;
@@ -29,12 +30,14 @@ mod statistics;
 mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
+mod trust;
 mod upload_firmware;
 mod webhooks;
 mod why;
 
 use std::{
     num::NonZeroU64,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -45,7 +48,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
-pub use download_firmware::FirmwareFile;
+pub use download_firmware::{FileKind, FirmwareFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
@@ -68,7 +71,7 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{AlertLimit, Clock, DownloadBudget, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -92,6 +95,9 @@ pub struct Settings {
     pub topics: Topics,
     /// How often the newest releases are announced again; `None`: not at all.
     pub announce_interval: Option<TimeDelta>,
+    /// Folder of the keys that are trusted.
+    pub trusted_keys: Option<PathBuf>,
+    pub signatures: SignaturePolicy,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
 }

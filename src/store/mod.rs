@@ -10,6 +10,7 @@
 mod db;
 mod announcements;
 mod blobs;
+mod bundles;
 mod commands;
 mod enrolment;
 mod error;

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use airlift::domain::{ALERTS_PER_MINUTE_OF_A_KIND_MAX, Alert, RefusedBy};
-use airlift_bundle::Refusal;
+use airlift::domain::{ALERTS_PER_MINUTE_OF_A_KIND_MAX, Alert, Bundle, BundleFile, RefusedBy};
+use airlift_bundle::{Kind, Refusal};
 use airlift_proto::AVAILABLE_TOPIC;
 use airlift_testkit::{Mosquitto, MosquittoOptions, Scratch};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::{
@@ -110,6 +110,65 @@ async fn the_newest_release_is_announced_again_each_day_until_nothing_is_release
     app.clock.advance(TimeDelta::hours(24));
     jobs_look_again(&app).await;
     assert_eq!(releases.message().await["version"], "1.11.0");
+    app.stop().await;
+}
+
+/// A signed bundle as the server keeps it, released, with the file of another firmware.
+async fn put_bundle(app: &TestApp, version: &str, expires_at: DateTime<Utc>) {
+    let db = app.db().await;
+    let mut tx = db.begin().await.unwrap();
+    let mut firmware = tx.firmware("gateway", "1.0.2").await.unwrap().unwrap();
+    let file = |end: &str| BundleFile {
+        file_name: format!("gateway_v{version}{end}"),
+        size: 1,
+        sha256: firmware.sha256.clone(),
+    };
+    firmware.bundle = Some(Bundle {
+        kind: Kind::Web,
+        target: "esp32-wrover".into(),
+        release_counter: 7,
+        allow_rollback: false,
+        built_at: app.clock.now(),
+        expires_at: Some(expires_at),
+        signed_by: None,
+        manifest: file(".manifest.json"),
+        signature: file(".manifest.json.asc"),
+        parts: Vec::new(),
+    });
+    firmware.file_name = format!("gateway_v{version}.bin");
+    firmware.firmware_id = app.clock.new_id();
+    firmware.version = version.into();
+    tx.insert_firmware(&firmware).await.unwrap();
+    tx.commit().await.unwrap();
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_bundle_is_announced_until_it_expires_and_then_the_newest_that_has_not() {
+    let app = Setup::manual_clock().start().await;
+    let mut releases = listen(&app, AVAILABLE_TOPIC).await;
+    app.released("1.0.2").await;
+    assert_eq!(releases.message().await["version"], "1.0.2");
+    put_bundle(&app, "1.1.0", app.clock.now() + TimeDelta::hours(36)).await;
+    app.clock.advance(TimeDelta::hours(24));
+    jobs_look_again(&app).await;
+    let bundle = releases.message().await;
+    assert_eq!(bundle["version"], "1.1.0");
+    assert_eq!(
+        (&bundle["kind"], &bundle["releaseCounter"]),
+        (&json!("web"), &json!(7))
+    );
+    assert_eq!(
+        bundle["manifestUrl"],
+        app.url("/firmware/gateway_v1.1.0.manifest.json")
+    );
+    assert_eq!(
+        bundle["signatureUrl"],
+        app.url("/firmware/gateway_v1.1.0.manifest.json.asc")
+    );
+    app.clock.advance(TimeDelta::hours(24));
+    jobs_look_again(&app).await;
+    assert_eq!(releases.message().await["version"], "1.0.2");
     app.stop().await;
 }
 

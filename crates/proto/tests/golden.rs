@@ -1,8 +1,8 @@
 //! The bytes on the wire, as phones and sketches in the field know them.
 
 use airlift_proto::{
-    AVAILABLE_TOPIC, AlertSource, CancelData, HeartbeatData, Message, ProgressData, ReportState,
-    SignatureFailure, TopicKind, Topics, UpgradeData, is_gateway_id,
+    AVAILABLE_TOPIC, AlertSource, CancelData, HeartbeatData, Message, PartData, ProgressData,
+    ReportState, SignatureFailure, TopicKind, Topics, UpgradeData, is_gateway_id,
 };
 
 type Alert = airlift_proto::Alert;
@@ -42,6 +42,44 @@ fn upgrade_command() {
             },
         }),
         r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1"}}"#,
+    );
+}
+
+#[test]
+fn upgrade_command_of_a_signed_bundle() {
+    let url = |name: &str| format!("http://localhost:8018/firmware/gateway_v1.0.2.{name}");
+    let part = |name: &str, partition: &str, url: String| PartData {
+        name: name.into(),
+        partition: partition.into(),
+        url,
+        size: 14,
+        sha256: "5d".into(),
+        md5: "0c".into(),
+    };
+    round_trip(
+        &Command::Upgrade(Message {
+            msg_id: Some("ota_1".into()),
+            uuid: Some("GW1".into()),
+            timestamp: Some(1_770_000_000),
+            data: UpgradeData {
+                version: "1.0.2".into(),
+                firmware_url: url("bin"),
+                md5: "0c".into(),
+                sha256: Some("5d".into()),
+                file_size: 14,
+                force_upgrade: false,
+                not_before: None,
+                msg_id: Some("ota_1".into()),
+                manifest_url: Some(url("manifest.json")),
+                signature_url: Some(url("manifest.json.asc")),
+                kind: Some("firmware+web".into()),
+                parts: vec![
+                    part("firmware.bin", "app", url("bin")),
+                    part("web_spiffs.bin", "spiffs_web", url("web_spiffs.bin")),
+                ],
+            },
+        }),
+        r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1","manifestUrl":"http://localhost:8018/firmware/gateway_v1.0.2.manifest.json","signatureUrl":"http://localhost:8018/firmware/gateway_v1.0.2.manifest.json.asc","kind":"firmware+web","parts":[{"name":"firmware.bin","partition":"app","url":"http://localhost:8018/firmware/gateway_v1.0.2.bin","size":14,"sha256":"5d","md5":"0c"},{"name":"web_spiffs.bin","partition":"spiffs_web","url":"http://localhost:8018/firmware/gateway_v1.0.2.web_spiffs.bin","size":14,"sha256":"5d","md5":"0c"}]}}"#,
     );
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use airlift::{
     domain::{
-        Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm, OutboundCommand,
-        Progress, Task, TaskStatus,
+        Admission, Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm,
+        OutboundCommand, Progress, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
@@ -18,6 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod announcements;
+mod bundles;
 mod events;
 mod gateways;
 mod history;
@@ -28,6 +29,7 @@ mod statistics;
 mod why;
 
 use announcements::*;
+use bundles::*;
 use events::*;
 use gateways::*;
 use history::*;
@@ -115,6 +117,12 @@ contract![
     each_device_type_has_a_time_at_which_its_release_is_announced,
     what_is_open_is_counted_by_status_and_state,
     a_blob_in_use_is_not_deleted,
+    a_bundle_comes_back_and_each_of_its_files_finds_it,
+    what_a_bundle_uses_is_not_deleted_and_goes_with_it,
+    a_file_name_of_a_bundle_is_taken_once,
+    the_highest_release_counter_is_the_device_types_own,
+    a_release_counter_is_in_one_hand,
+    who_must_not_be_sent_is_marked_among_the_candidates,
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,
     statistics_count_by_version_status_and_code,
