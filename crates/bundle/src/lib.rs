@@ -14,13 +14,19 @@
 #[cfg(feature = "std")]
 mod error;
 mod field;
+#[cfg(feature = "std")]
+pub mod image;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
 mod refusal;
 mod release;
 mod signature;
+#[cfg(feature = "std")]
+pub mod spiffs;
 mod trust;
+#[cfg(feature = "std")]
+pub mod web;
 
 #[cfg(feature = "std")]
 pub use error::{Error, ReadError};
