@@ -121,6 +121,8 @@ impl<F: NorFlash> Gateway<F> {
             job: Job::None,
             job_last: 0,
             attempts: Attempts::default(),
+            authentication: None,
+            release: None,
             download: None,
             local: Local::default(),
             restart: Restart::No,

@@ -132,6 +132,9 @@ impl<F: NorFlash> Turn<'_, F> {
 
     /// Begins the next attempt, or verifies if all is here.
     pub(crate) fn fetch(&mut self) -> Result<(), Broken> {
+        if self.gateway.authentication.is_some() {
+            return self.fetch_proof();
+        }
         let job = self.next_job();
         let gateway = &mut *self.gateway;
         let (Some(active), Some(download)) = (&gateway.saved.active, &gateway.download) else {
