@@ -10,7 +10,7 @@ use airlift_bundle::{
     MANIFEST_BYTES_MAX, MANIFEST_HEAD_BYTES_MAX, Refusal, Release, SIGNATURE_BYTES_MAX,
     Verification,
 };
-use airlift_proto::error_code::{DOWNLOAD_FAILED, INSTALL_FAILED};
+use airlift_proto::error_code::DOWNLOAD_FAILED;
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
 
@@ -337,11 +337,6 @@ impl<F: NorFlash> Turn<'_, F> {
         let gateway = &*self.gateway;
         if let Some(trouble) = gateway.unfit(&release, self.now.unix_seconds) {
             return self.end_active(trouble);
-        }
-        if release.web.is_some() {
-            let why =
-                format_args!("this gateway has no part for web pages; order a firmware alone");
-            return self.fail(INSTALL_FAILED, why);
         }
         if let Some(active) = &mut self.gateway.saved.active {
             // From now on it is the manifest's that counts; a command may have none.

@@ -88,7 +88,7 @@ impl<F: NorFlash> Gateway<F> {
             return Err(BootError::NoRunningPartition);
         };
         gateway.load();
-        let verdict = gateway.judge(is_unproven, boot.reason)?;
+        let verdict = gateway.judge(is_unproven, boot.reason, out)?;
         if verdict == Verdict::TryAgain {
             return Ok(Self::flash_of(place).map_or(Booted::Run, Booted::Reboot));
         }
@@ -142,9 +142,17 @@ impl<F: NorFlash> Gateway<F> {
 
     /// Decides what this boot is.
     #[inline(never)]
-    fn judge(&mut self, is_unproven: bool, reason: BootReason) -> Result<Verdict, Broken> {
+    fn judge(
+        &mut self,
+        is_unproven: bool,
+        reason: BootReason,
+        out: &mut dyn FnMut(Effect<'_>),
+    ) -> Result<Verdict, Broken> {
         let (ota, memory, saved) = (&mut self.ota, &mut self.memory, &mut self.saved);
-        let verdict = trial::at_boot(ota, memory, saved, is_unproven, reason)?;
+        let mut verdict = trial::at_boot(ota, memory, saved, is_unproven, reason)?;
+        if verdict != Verdict::TryAgain {
+            verdict = self.settle_web(verdict, reason, out);
+        }
         self.version = version::running_version(&mut self.ota, &self.saved, &self.config);
         self.boot_reason = match verdict {
             Verdict::OnTrial | Verdict::Confirmed => BootReason::Ota,
@@ -190,10 +198,10 @@ impl<F: NorFlash> Turn<'_, F> {
             version: &gateway.version,
             boot_reason: gateway.boot_reason.word(),
         }));
-        if let Some(trial) = &gateway.saved.trial {
+        if let Some(attempt) = gateway.saved.on_trial() {
             (self.out)(Effect::Tell(Notice::OnTrial {
                 version: &gateway.version,
-                attempt: trial.attempts,
+                attempt,
             }));
         }
         if verdict == Verdict::RolledBack {

@@ -1,15 +1,17 @@
 //! Fetching the file: from where it stopped, over cuts of network and power, but not for ever.
 
+mod place;
+
+use airlift_bundle::PartName;
 use airlift_proto::{
     ReportState,
-    error_code::{DIGEST_MISMATCH, DOWNLOAD_FAILED, INSTALL_FAILED},
+    error_code::{DIGEST_MISMATCH, DOWNLOAD_FAILED},
 };
 use embedded_storage::nor_flash::NorFlash;
 use md5::Md5;
-use sha2::{
-    Digest, Sha256,
-    digest::common::hazmat::{SerializableState, SerializedState},
-};
+use sha2::{Digest, Sha256};
+
+use self::place::Slot;
 
 use crate::{
     Answer, Broken, ETAG_BYTES_MAX, Effect, JobId, NOT_BEFORE_SECONDS_MAX, Notice,
@@ -18,11 +20,10 @@ use crate::{
     backoff_ms,
     flash::SECTOR_BYTES,
     gateway::{Job, Turn},
-    ota::{Handle, ImageSize},
-    saved::{Mark, Order, Phase},
+    install::InstallError,
+    saved::{Links, Order, Phase},
     text::Text,
-    trial::slot_of,
-    upgrade::Trouble,
+    web::{Layout, Stage},
 };
 
 /// A report at every so many percent of the download.
@@ -35,85 +36,56 @@ pub const MARK_STEP_BYTES: u32 = 64 * 1024;
 /// A download under way.
 #[derive(Debug)]
 pub(crate) struct Download {
-    pub(crate) handle: Handle,
-    slot: u8,
-    /// Bytes in the session.
-    pub(crate) received: u32,
-    /// The most bytes there ever were, so that starting over does not pass for progress.
+    /// The part that comes; a plain image is firmware.
+    part: PartName,
+    /// Its size, bytes.
+    size: u32,
+    /// Bytes of the parts before it.
+    before: u32,
+    /// Bytes of all parts.
+    total: u32,
+    /// Where the firmware goes, if there is any.
+    pub(crate) slot: Option<Slot>,
+    /// Of the web part, if there is one.
+    layout: Option<Layout>,
+    /// Where it goes, once it comes.
+    pub(crate) stage: Option<Stage>,
+    /// Bytes of the part that are here.
+    received: u32,
+    /// The most bytes of all parts there ever were, so that starting over does not pass for progress.
     received_max: u32,
-    /// Bytes that are durable with their digests.
+    /// Bytes of the part that are durable with their digests.
     marked: u32,
     /// The NVS takes marks.
     marks: bool,
     /// Highest progress reported, percent.
     pub(crate) progress: u8,
     etag: Option<Text<ETAG_BYTES_MAX>>,
+    /// Of the part.
     pub(crate) sha256: Sha256,
     pub(crate) md5: Md5,
 }
 
-impl<F: NorFlash> Turn<'_, F> {
-    /// Opens the session: where the last one was marked, else at the beginning.
-    pub(crate) fn open_download(&mut self) -> Result<Result<(), Trouble>, Broken> {
-        let gateway = &mut *self.gateway;
-        let Some(active) = &gateway.saved.active else {
-            return Ok(Ok(()));
-        };
-        let Some(partition) = gateway.ota.get_next_update_partition(None).cloned() else {
-            return Ok(Err(Trouble::new(
-                INSTALL_FAILED,
-                format_args!("No OTA partition: the partition table has no slot to update into"),
-            )));
-        };
-        let size = active.order.file_size;
-        let bytes = match u32::try_from(size) {
-            Ok(bytes) if bytes <= partition.size => bytes,
-            _ => {
-                let slot = partition.size;
-                let why = format_args!("the image has {size} bytes, the slot {slot}");
-                return Ok(Err(Trouble::new(INSTALL_FAILED, why)));
-            }
-        };
-        let slot = slot_of(&partition).unwrap_or_default();
-        let size = ImageSize::Bytes(bytes);
-        let mark = gateway.memory.load_mark(gateway.ota.flash());
-        let ours = |mark: &Mark| {
-            mark.msg_id == active.order.msg_id && mark.slot == slot && mark.offset > 0
-        };
-        let digests = |mark: &Mark| Some((restored(&mark.sha256)?, restored(&mark.md5)?));
-        let marked = mark
-            .filter(ours)
-            .and_then(|mark| digests(&mark).map(|digests| (mark, digests)));
-        let opened = match &marked {
-            Some((mark, _)) => gateway.ota.resume(&partition, size, mark.offset, mark.head),
-            None => gateway.ota.begin(&partition, size),
-        };
-        let handle = match opened {
-            Ok(handle) => handle,
-            Err(error) => {
-                let why = format_args!("Update.begin() failed: {error}");
-                return Ok(Err(Trouble::new(INSTALL_FAILED, why)));
-            }
-        };
-        let (offset, etag, (sha256, md5)) = match marked {
-            Some((mark, digests)) => (mark.offset, mark.etag, digests),
-            None => (0, None, (Sha256::new(), Md5::new())),
-        };
-        gateway.download = Some(Download {
-            handle,
-            slot,
-            received: offset,
-            received_max: offset,
-            marked: offset,
-            marks: true,
-            progress: percent_of(offset, bytes),
-            etag,
-            sha256,
-            md5,
-        });
-        Ok(Ok(()))
+impl Download {
+    /// Bytes of all parts that are here.
+    pub(crate) fn received(&self) -> u32 {
+        self.before.saturating_add(self.received)
     }
 
+    /// Bytes of all parts.
+    pub(crate) fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// A part comes from its beginning.
+    fn begin(&mut self, part: PartName, before: u32, size: u32) {
+        (self.part, self.before, self.size) = (part, before, size);
+        (self.received, self.marked, self.etag) = (0, 0, None);
+        (self.sha256, self.md5) = (Sha256::new(), Md5::new());
+    }
+}
+
+impl<F: NorFlash> Turn<'_, F> {
     /// Begins the first attempt, not before the server wants it.
     pub(crate) fn fetch_in_time(&mut self) -> Result<(), Broken> {
         let Some(active) = &self.gateway.saved.active else {
@@ -141,9 +113,14 @@ impl<F: NorFlash> Turn<'_, F> {
             return Ok(());
         };
         gateway.attempts.begin(self.now.ms);
-        if u64::from(download.received) >= active.order.file_size {
-            return self.verify();
+        if download.received >= download.size {
+            return self.part_came();
         }
+        let url = match gateway.second_part() {
+            Some(_) if download.part == PartName::Web => active.order.links.as_ref(),
+            _ => None,
+        }
+        .map_or(active.order.url.as_str(), Links::web);
         gateway.job = Job::Fetching {
             id: job,
             answered: false,
@@ -151,7 +128,7 @@ impl<F: NorFlash> Turn<'_, F> {
         let offset = download.received;
         (self.out)(Effect::Fetch {
             job,
-            url: &active.order.url,
+            url,
             offset,
             etag: download.etag.as_deref().filter(|_| offset > 0),
         });
@@ -159,17 +136,16 @@ impl<F: NorFlash> Turn<'_, F> {
     }
 
     pub(crate) fn answer(&mut self, job: JobId, answer: Answer<'_>) -> Result<(), Broken> {
-        let (Some(active), Some(download)) = (&self.gateway.saved.active, &self.gateway.download)
-        else {
+        let Some(download) = &self.gateway.download else {
             return Ok(());
         };
-        let size = active.order.file_size;
+        let size = u64::from(download.size);
         if let (200 | 206 | 416, Some(total)) = (answer.status, answer.total)
             && total != size
         {
             return self.fail(
                 DIGEST_MISMATCH,
-                format_args!("the server's file has {total} bytes, the command announced {size}"),
+                format_args!("the server's file has {total} bytes, {size} are announced"),
             );
         }
         match answer.status {
@@ -190,7 +166,8 @@ impl<F: NorFlash> Turn<'_, F> {
             }
             status => {
                 let status = u32::from(status);
-                let why = format_args!("the server answered {status} for the firmware URL");
+                let part = download.part.file_name();
+                let why = format_args!("the server answered {status} for the URL of {part}");
                 self.fail(DOWNLOAD_FAILED, why)
             }
         }
@@ -234,46 +211,6 @@ impl<F: NorFlash> Turn<'_, F> {
         Ok(())
     }
 
-    /// Nothing of what is here can be continued. False: the upgrade has ended.
-    fn start_over(&mut self) -> Result<bool, Broken> {
-        let gateway = &mut *self.gateway;
-        let Some(before) = gateway.download.take() else {
-            return Ok(false);
-        };
-        // A stale mark would go on with bytes that will have been overwritten.
-        if before.marked > 0
-            && let Some(active) = &gateway.saved.active
-        {
-            let mut mark = Mark {
-                msg_id: active.order.msg_id.clone(),
-                slot: before.slot,
-                offset: 0,
-                etag: None,
-                head: Default::default(),
-                md5: Default::default(),
-                sha256: Default::default(),
-            };
-            let voided = gateway.memory.save_mark(gateway.ota.flash(), &mut mark);
-            if let Err(broken) = voided {
-                // Its bytes are to go: a restart must not go on from there.
-                gateway.download = Some(before);
-                self.fail(INSTALL_FAILED, format_args!("{broken}"))?;
-                return Ok(false);
-            }
-        }
-        // Closed already if its last write failed.
-        let _ = gateway.ota.abort(before.handle);
-        if let Err(trouble) = self.open_download()? {
-            self.end_active(trouble)?;
-            return Ok(false);
-        }
-        if let Some(download) = &mut self.gateway.download {
-            download.received_max = before.received_max;
-            download.progress = before.progress;
-        }
-        Ok(true)
-    }
-
     pub(crate) fn chunk(&mut self, job: JobId, mut bytes: &[u8]) -> Result<(), Broken> {
         let answered = Job::Fetching {
             id: job,
@@ -285,28 +222,37 @@ impl<F: NorFlash> Turn<'_, F> {
             else {
                 return Ok(());
             };
-            let size = active.order.file_size;
+            let size = download.size;
             let to_boundary = (SECTOR_BYTES - download.received % SECTOR_BYTES) as usize;
             let (now, later) = bytes.split_at(bytes.len().min(to_boundary));
             bytes = later;
-            if u64::from(download.received) + now.len() as u64 > size {
-                let why =
-                    format_args!("the file is larger than the {size} bytes the command announced");
+            if now.len() as u64 > u64::from(size - download.received) {
+                let why = format_args!("the file is larger than the {size} bytes announced");
                 return self.fail(DIGEST_MISMATCH, why);
             }
-            if let Err(error) = gateway.ota.write(download.handle, now) {
-                return self.end_active(Trouble::write(error));
+            let written = match (&download.slot, &mut download.stage) {
+                (Some(slot), None) => gateway
+                    .ota
+                    .write(slot.handle, now)
+                    .map_err(InstallError::Write),
+                (_, Some(stage)) => stage
+                    .write(gateway.ota.flash(), now)
+                    .map_err(InstallError::Web),
+                (None, None) => Ok(()),
+            };
+            if let Err(error) = written {
+                return self.end_active(error.into());
             }
             download.sha256.update(now);
             download.md5.update(now);
             download.received += now.len() as u32;
-            if download.received > download.received_max {
-                download.received_max = download.received;
+            if download.received() > download.received_max {
+                download.received_max = download.received();
                 gateway.attempts.grow(self.now.ms);
             }
             let is_boundary = download.received.is_multiple_of(SECTOR_BYTES);
             let is_due = download.received - download.marked >= gateway.config.mark_step_bytes;
-            let percent = percent_of(download.received, size as u32);
+            let percent = percent_of(download.received(), download.total);
             let is_step = percent > download.progress && active.phase == Phase::Downloading;
             download.progress = download.progress.max(percent);
             if is_boundary && is_due && download.marks {
@@ -323,45 +269,20 @@ impl<F: NorFlash> Turn<'_, F> {
         Ok(())
     }
 
-    /// Makes the place durable, if the NVS can; a download without marks starts over after a power
-    /// cut.
-    fn mark(&mut self) {
-        let gateway = &mut *self.gateway;
-        let (Some(active), Some(download)) = (&gateway.saved.active, &mut gateway.download) else {
-            return;
-        };
-        download.marks = false;
-        let Ok(head) = gateway.ota.head(download.handle) else {
-            return;
-        };
-        let mut mark = Mark {
-            msg_id: active.order.msg_id.clone(),
-            slot: download.slot,
-            offset: download.received,
-            etag: download.etag.clone(),
-            head,
-            md5: heapless::Vec::from_slice(&download.md5.serialize()).unwrap_or_default(),
-            sha256: heapless::Vec::from_slice(&download.sha256.serialize()).unwrap_or_default(),
-        };
-        let saved = gateway.memory.save_mark(gateway.ota.flash(), &mut mark);
-        if saved.is_ok() {
-            (download.marks, download.marked) = (true, download.received);
-        }
-    }
-
     pub(crate) fn fetch_ended(&mut self, reason: Option<&str>) -> Result<(), Broken> {
-        let (Some(active), Some(download)) = (&self.gateway.saved.active, &self.gateway.download)
-        else {
+        let Some(download) = &self.gateway.download else {
             return Ok(());
         };
-        if u64::from(download.received) == active.order.file_size {
-            return self.verify();
+        if download.received == download.size {
+            return self.part_came();
         }
         self.retry(reason.unwrap_or("the file ended early"), None)
     }
 
     pub(crate) fn fetch_impossible(&mut self, reason: &str) -> Result<(), Broken> {
-        let why = format_args!("the firmware URL cannot be fetched: {reason}");
+        let download = self.gateway.download.as_ref();
+        let part = download.map_or("the part", |download| download.part.file_name());
+        let why = format_args!("the URL of {part} cannot be fetched: {reason}");
         self.fail(DOWNLOAD_FAILED, why)
     }
 
@@ -423,10 +344,4 @@ fn delay_ms(order: &Order, unix_seconds: i64) -> u64 {
     let now = unix_seconds.max(order.sent_at.unwrap_or(unix_seconds));
     let seconds = not_before.saturating_sub(now).max(0).unsigned_abs();
     seconds.min(NOT_BEFORE_SECONDS_MAX) * 1_000
-}
-
-/// A digest that goes on from `state`.
-fn restored<D: SerializableState>(state: &[u8]) -> Option<D> {
-    let state = SerializedState::<D>::try_from(state).ok()?;
-    D::deserialize(&state).ok()
 }

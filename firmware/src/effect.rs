@@ -140,6 +140,15 @@ pub enum Notice<'a> {
     Uploaded {
         version: &'a str,
     },
+    /// At boot: another web part is in its partition.
+    WebPart {
+        /// The new version's, and not the old one back again.
+        is_new: bool,
+    },
+    /// At boot: the web part that belongs to what runs did not come into its partition.
+    WebPartStuck {
+        reason: &'a str,
+    },
     Rebooting,
     /// The new version has proven itself: the broker has its first heartbeat, and it boots from now
     /// on.
@@ -236,6 +245,9 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "the broker has {} ({msg_id})", word(*state))
             }
             Notice::Uploaded { version } => write!(f, "version {version} was uploaded"),
+            Notice::WebPart { is_new: true } => f.write_str("has its new web part"),
+            Notice::WebPart { is_new: false } => f.write_str("has its old web part back"),
+            Notice::WebPartStuck { reason } => write!(f, "has another web part: {reason}"),
             Notice::Rebooting => f.write_str("reboots"),
             Notice::Confirmed { version } => write!(f, "version {version} is confirmed"),
         }

@@ -186,7 +186,7 @@ impl<F: NorFlash> Gateway<F> {
 
     /// Bytes of the running download that are here.
     pub fn downloaded(&self) -> Option<u32> {
-        self.download.as_ref().map(|download| download.received)
+        self.download.as_ref().map(Download::received)
     }
 
     /// The partition that runs.
@@ -280,8 +280,10 @@ impl<F: NorFlash> Turn<'_, F> {
         let now_ms = self.now.ms;
         let gateway = &*self.gateway;
         if gateway.proof != Proof::None && now_ms >= gateway.proof_until_ms {
-            // If it fails, the bootloader's or the first act's choice stands.
-            let _ = self.gateway.ota.mark_app_invalid_rollback_and_reboot();
+            if self.gateway.saved.web.is_none() {
+                // If it fails, the bootloader's or the first act's choice stands.
+                let _ = self.gateway.ota.mark_app_invalid_rollback_and_reboot();
+            }
             self.reboot();
             return Ok(());
         }
@@ -303,11 +305,17 @@ impl<F: NorFlash> Turn<'_, F> {
     pub(crate) fn confirm(&mut self) -> Result<(), Broken> {
         let gateway = &mut *self.gateway;
         let (ota, memory, saved) = (&mut gateway.ota, &mut gateway.memory, &mut gateway.saved);
-        if trial::confirm(ota, memory, saved).is_err() {
+        let confirmed = match (&saved.web, &saved.trial) {
+            (Some(_), None) => gateway.confirm_web(),
+            _ => trial::confirm(ota, memory, saved).map_err(Broken::from),
+        };
+        if confirmed.is_err() {
             // The next heartbeat tries again, until the trial's deadline.
             gateway.proof = Proof::Owed;
             return Ok(());
         }
+        // The old web part is wanted no more. If its record stays, the next boot finds that, too.
+        let _ = gateway.memory.drop_web(gateway.ota.flash());
         self.tell_confirmed();
         self.begin_next()
     }

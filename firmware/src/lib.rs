@@ -26,6 +26,7 @@ mod esp_error;
 mod event;
 pub mod flash;
 mod gateway;
+mod install;
 mod judge;
 mod local;
 pub mod ota;
@@ -53,6 +54,7 @@ pub use ota::{ImageSize, Images, Ota};
 pub use saved::{Active, Ended, Failure, Installed, Links, NAMESPACE, Order, Phase, Saved};
 pub use text::Text;
 pub use trial::{ATTEMPTS_MAX, POWER_CUTS_MAX, RolledBack, Trial};
+pub use web::WebTrial;
 pub use wire::MESSAGE_BYTES_MAX;
 
 /// Longest message id, bytes.

@@ -46,7 +46,7 @@ impl<F: NorFlash> Upload for Gateway<F> {
         if self.restart != Restart::No {
             return busy("the gateway is about to reboot");
         }
-        if self.saved.trial.is_some() {
+        if self.saved.on_trial().is_some() {
             return busy("the running version is still on trial; try again in some minutes");
         }
         if self.saved.active.is_some() {
@@ -74,6 +74,8 @@ impl<F: NorFlash> Upload for Gateway<F> {
                 format_args!("the image has at least {size} bytes, the slot {slot}"),
             ));
         }
+        // What it is about is overwritten. If it stays, its digests tell.
+        let _ = self.memory.drop_web(self.ota.flash());
         let begun = self.ota.begin(&partition, ImageSize::Unknown);
         let handle =
             begun.map_err(|error| refusal(UploadError::BeginFailed, format_args!("{error}")))?;

@@ -325,6 +325,11 @@ impl<F: NorFlash> Ota<F> {
         &mut self.flash
     }
 
+    /// Size of the flash, bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        self.flash.capacity()
+    }
+
     /// Gives the flash back.
     pub fn into_flash(self) -> F {
         self.flash

@@ -11,7 +11,7 @@ use crate::{
     stored::{self, Bytes, Stored, stored},
     text::Text,
     trial::{RolledBack, Trial},
-    web::Record,
+    web::{Changed, Record, WebTrial},
 };
 
 /// Namespace of all our keys.
@@ -31,7 +31,7 @@ const KNOWN_MAX: usize = 48;
 /// Largest [`Saved`], bytes. An NVS of 5 pages holds it twice, as it must to replace it.
 const SAVED_BYTES_MAX: usize = 6400;
 /// Largest [`Mark`], bytes.
-const MARK_BYTES_MAX: usize = 420;
+const MARK_BYTES_MAX: usize = 560;
 /// Largest [`Record`], bytes.
 const WEB_BYTES_MAX: usize = 300;
 
@@ -65,6 +65,8 @@ pub struct Saved {
     /// The newest `createdAt` of a manifest that a trusted key signed, Unix seconds: it is not earlier
     /// than that.
     pub time_floor: i64,
+    /// A new web part without firmware that has still to prove itself.
+    pub web: Option<WebTrial>,
 }
 
 /// An upgrade as it was ordered.
@@ -189,7 +191,7 @@ pub struct Installed {
 }
 
 /// A place in the download from which it can go on after a power cut. All before it is in the
-/// flash, but for the image's first bytes.
+/// flash, but for the image's first bytes. Fields are added as to [`Saved`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mark {
     /// Whose download.
@@ -204,9 +206,19 @@ pub struct Mark {
     /// State of the running digests.
     pub md5: Vec<u8, 88>,
     pub sha256: Vec<u8, 104>,
+    /// It is a place in the web part; the firmware, if there is any, is whole.
+    pub(crate) is_web: bool,
+    /// What of the web part before it differs from the one in the partition.
+    pub(crate) changed: Changed,
 }
 
 impl Saved {
+    /// Boots so far of what has still to prove itself, if there is such a thing.
+    pub fn on_trial(&self) -> Option<u8> {
+        let web = self.web.as_ref().map(|web| web.attempts);
+        self.trial.as_ref().map(|trial| trial.attempts).or(web)
+    }
+
     pub(crate) fn ended(&self, msg_id: &str) -> Option<&Ended> {
         self.ended.iter().find(|end| end.msg_id == msg_id)
     }
@@ -257,7 +269,7 @@ stored! {
     Ended { msg_id version progress error delivered }
     Failure { code message }
     Installed { slot version image }
-    Mark { msg_id slot offset etag head md5 sha256 }
+    Mark { msg_id slot offset etag head md5 sha256 is_web changed }
 }
 
 impl Stored for Saved {
@@ -273,6 +285,7 @@ impl Stored for Saved {
             release_counter,
             release_on_trial,
             time_floor,
+            web,
         } = self;
         active.pass(bytes)?;
         next.pass(bytes)?;
@@ -285,7 +298,8 @@ impl Stored for Saved {
         release_on_trial.pass(bytes)?;
         time_floor.pass(bytes)?;
         pass_links(active.as_mut().map(|active| &mut active.order), bytes)?;
-        pass_links(next.as_mut(), bytes)
+        pass_links(next.as_mut(), bytes)?;
+        web.pass(bytes)
     }
 }
 
@@ -376,8 +390,8 @@ impl Memory {
         saved: &mut Saved,
     ) -> Result<(), Broken> {
         self.write(flash, KEY_SAVED, saved, &mut [0; SAVED_BYTES_MAX])?;
-        let attempts = match (&saved.trial, &saved.rolled_back) {
-            (Some(trial), _) => trial.attempts,
+        let attempts = match (saved.on_trial(), &saved.rolled_back) {
+            (Some(attempts), _) => attempts,
             (None, Some(rolled_back)) => rolled_back.attempts,
             (None, None) => return Ok(()),
         };
@@ -422,12 +436,17 @@ impl Memory {
         is_there.then_some(record)
     }
 
+    /// Saves the record and reads it back: what follows cannot be undone without it.
     pub(crate) fn save_web<F: NorFlash>(
         &mut self,
         flash: &mut F,
         record: &mut Record,
     ) -> Result<(), Broken> {
-        self.write(flash, KEY_WEB, record, &mut [0; WEB_BYTES_MAX])
+        self.write(flash, KEY_WEB, record, &mut [0; WEB_BYTES_MAX])?;
+        match self.load_web(flash) {
+            Some(back) if back == *record => Ok(()),
+            _ => Err(Broken::Memory),
+        }
     }
 
     /// Forgets the record, if there is one.

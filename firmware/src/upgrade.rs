@@ -7,25 +7,20 @@ use airlift_proto::{
     error_code::{BATTERY_LOW, BUSY, CANCELLED, DIGEST_MISMATCH, INSTALL_FAILED},
 };
 use embedded_storage::nor_flash::NorFlash;
-use sha2::Digest;
 
 use crate::{
-    Broken, COMPLETED_MS_MAX, CRASHES_MAX, Effect, EspError, Gateway, Notice, VERSION_BYTES_MAX,
+    Broken, CRASHES_MAX, Effect, Gateway, Notice,
     attempts::Attempts,
-    gateway::{Job, Restart, Turn},
-    ota::Verified,
-    saved::{Active, Ended, Failure, Installed, Order, Phase},
+    gateway::{Restart, Turn},
+    saved::{Active, Ended, Failure, Order, Phase},
     text::{Text, text},
-    trial,
-    wire::{self, Command, Hex},
+    wire::{self, Command},
 };
 
 /// Progress of `verifying`, percent.
 const VERIFYING_PERCENT: u8 = 95;
 /// Progress of `installing`, percent.
 const INSTALLING_PERCENT: u8 = 98;
-/// Read back between two looks at the network, bytes.
-const VERIFY_SLICE_BYTES: u32 = 64 * 1024;
 
 /// What ends an upgrade.
 pub(crate) type Trouble = Failure;
@@ -36,17 +31,6 @@ impl Failure {
             code: text(format_args!("{code}")),
             message: text(why),
         }
-    }
-
-    /// A write to the slot failed.
-    pub(crate) fn write(error: EspError) -> Self {
-        let why = match error {
-            EspError::OtaValidateFailed => {
-                format_args!("{error}: the file is no application image")
-            }
-            _ => format_args!("{error}: the slot cannot be written"),
-        };
-        Trouble::new(INSTALL_FAILED, why)
     }
 }
 
@@ -113,7 +97,7 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!("the command announces an empty file");
             return self.refuse(order, DIGEST_MISMATCH, why);
         }
-        if gateway.restart != Restart::No || gateway.saved.trial.is_some() {
+        if gateway.restart != Restart::No || gateway.saved.on_trial().is_some() {
             return self.hold(order);
         }
         if gateway.local.is_open() {
@@ -163,8 +147,8 @@ impl<F: NorFlash> Turn<'_, F> {
             self.report_active();
             return self.fetch_in_time();
         }
-        if let Err(trouble) = self.open_download()? {
-            return self.end_active(trouble);
+        if let Err(error) = self.gateway.open_download() {
+            return self.end_active(error.into());
         }
         self.tell_accepted();
         self.report_active();
@@ -173,8 +157,8 @@ impl<F: NorFlash> Turn<'_, F> {
 
     /// The bundle is what it must be: its parts come.
     pub(crate) fn begin_download(&mut self) -> Result<(), Broken> {
-        if let Err(trouble) = self.open_download()? {
-            return self.end_active(trouble);
+        if let Err(error) = self.gateway.open_download() {
+            return self.end_active(error.into());
         }
         self.tell_accepted();
         if self.gateway.progress() > 0 {
@@ -189,8 +173,8 @@ impl<F: NorFlash> Turn<'_, F> {
             (self.out)(Effect::Tell(Notice::Accepted {
                 msg_id: &active.order.msg_id,
                 version: &active.order.version,
-                offset: download.received.into(),
-                file_size: active.order.file_size,
+                offset: download.received().into(),
+                file_size: download.total().into(),
             }));
         }
     }
@@ -211,7 +195,7 @@ impl<F: NorFlash> Turn<'_, F> {
 
     /// Begins the upgrade that was held, if there is one.
     pub(crate) fn begin_next(&mut self) -> Result<(), Broken> {
-        if self.gateway.saved.trial.is_some() {
+        if self.gateway.saved.on_trial().is_some() {
             return Ok(());
         }
         match self.gateway.saved.next.take() {
@@ -235,98 +219,8 @@ impl<F: NorFlash> Turn<'_, F> {
         }
     }
 
-    /// The whole file came: its digests are compared, then it is read back from the flash.
-    pub(crate) fn verify(&mut self) -> Result<(), Broken> {
-        self.gateway.job = Job::None;
-        if let Some(trouble) = self.digest_mismatch() {
-            return self.end_active(trouble);
-        }
-        self.advance(Phase::Verifying)?;
-        self.gateway.job = Job::Verifying;
-        Ok(())
-    }
-
-    fn digest_mismatch(&self) -> Option<Trouble> {
-        let download = self.gateway.download.as_ref()?;
-        let order = &self.gateway.saved.active.as_ref()?.order;
-        let md5 = download.md5.clone().finalize();
-        if md5[..] != order.md5 {
-            let (is, announced) = (Hex(&md5), Hex(&order.md5));
-            return Some(Trouble::new(
-                DIGEST_MISMATCH,
-                format_args!("the file's MD5 is {is}, the command says {announced}"),
-            ));
-        }
-        let announced = order.sha256?;
-        let sha256 = download.sha256.clone().finalize();
-        (sha256[..] != announced).then(|| {
-            // Half of each tells them apart and fits.
-            let (is, announced) = (Hex(&sha256[..16]), Hex(&announced[..16]));
-            Trouble::new(
-                DIGEST_MISMATCH,
-                format_args!("the file's SHA-256 is {is}…, the command says {announced}…"),
-            )
-        })
-    }
-
-    /// Reads the next slice of the image back.
-    pub(crate) fn verify_slice(&mut self) -> Result<(), Broken> {
-        let gateway = &mut *self.gateway;
-        let Some(download) = &gateway.download else {
-            return Ok(());
-        };
-        let came = download.sha256.clone().finalize();
-        match gateway.ota.verify(download.handle, VERIFY_SLICE_BYTES) {
-            Ok(None) => Ok(()),
-            Ok(Some(verified)) if verified.sha256 == came[..] => self.install(verified),
-            Ok(Some(_)) => self.fail(
-                INSTALL_FAILED,
-                format_args!("the flash does not hold what was written to it"),
-            ),
-            Err(EspError::OtaValidateFailed) => self.fail(
-                INSTALL_FAILED,
-                format_args!("ESP_ERR_OTA_VALIDATE_FAILED: the file is no valid application image for this chip"),
-            ),
-            Err(error) => self.fail(
-                INSTALL_FAILED,
-                format_args!("Update.end() failed: {error}"),
-            ),
-        }
-    }
-
-    fn install(&mut self, verified: Verified) -> Result<(), Broken> {
-        self.gateway.job = Job::None;
-        self.advance(Phase::Installing)?;
-        let gateway = &mut *self.gateway;
-        let Some(download) = gateway.download.take() else {
-            return Ok(());
-        };
-        if let Err(error) = gateway.ota.end(download.handle) {
-            return self.fail(INSTALL_FAILED, format_args!("Update.end() failed: {error}"));
-        }
-        let Some(active) = gateway.saved.active.take() else {
-            return Ok(());
-        };
-        let order = &active.order;
-        let armed = gateway.arm_trial(order.version.clone(), &verified);
-        gateway.restart = Restart::AwaitsAck {
-            msg_id: order.msg_id.clone(),
-            until_ms: self.now.ms.saturating_add(COMPLETED_MS_MAX),
-        };
-        let armed = armed.map_err(Broken::from);
-        if let Err(broken) = armed.and_then(|()| self.finish(order, 100, None)) {
-            let saved = &mut self.gateway.saved;
-            saved.ended.retain(|end| end.msg_id != order.msg_id);
-            (saved.trial, saved.active) = (None, Some(active));
-            saved.release_on_trial = None;
-            self.gateway.restart = Restart::No;
-            return self.fail(INSTALL_FAILED, format_args!("{broken}"));
-        }
-        Ok(())
-    }
-
     /// Enters a phase: durable first, then told.
-    fn advance(&mut self, phase: Phase) -> Result<(), Broken> {
+    pub(crate) fn advance(&mut self, phase: Phase) -> Result<(), Broken> {
         let Some(active) = &mut self.gateway.saved.active else {
             return Ok(());
         };
@@ -362,9 +256,9 @@ impl<F: NorFlash> Turn<'_, F> {
         };
         self.stop_job();
         (self.gateway.authentication, self.gateway.release) = (None, None);
-        if let Some(download) = self.gateway.download.take() {
+        if let Some(slot) = self.gateway.download.take().and_then(|one| one.slot) {
             // Closed already if it was the session that failed.
-            let _ = self.gateway.ota.abort(download.handle);
+            let _ = self.gateway.ota.abort(slot.handle);
         }
         self.finish(&active.order, progress, Some(trouble))
     }
@@ -378,7 +272,7 @@ impl<F: NorFlash> Turn<'_, F> {
     /// The one way an upgrade ends: remembered first, then reported. That it is complete is not told
     /// unless it is remembered.
     #[inline(never)]
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         order: &Order,
         progress: u8,
@@ -412,31 +306,6 @@ impl<F: NorFlash> Turn<'_, F> {
     fn ignore(&mut self, reason: fmt::Arguments<'_>) {
         let reason: Text<160> = text(reason);
         (self.out)(Effect::Tell(Notice::Ignored { reason: &reason }));
-    }
-}
-
-impl<F: NorFlash> Gateway<F> {
-    /// Notes what lies in the new slot and that it must prove itself; saved by the caller.
-    pub(crate) fn arm_trial(
-        &mut self,
-        version: Text<VERSION_BYTES_MAX>,
-        verified: &Verified,
-    ) -> Result<(), EspError> {
-        let partition = self.ota.get_next_update_partition(None);
-        let slot = partition
-            .and_then(trial::slot_of)
-            .ok_or(EspError::NotFound)?;
-        self.saved.trial = Some(trial::arm(&mut self.ota, slot, version.clone())?);
-        self.saved.rolled_back = None;
-        let is_signed = !self.config.trusted_keys.is_empty();
-        let release = self.release.take().filter(|_| is_signed);
-        self.saved.release_on_trial = release.map(|release| release.release_counter);
-        self.saved.remember_installed(Installed {
-            slot,
-            version,
-            image: verified.image,
-        });
-        Ok(())
     }
 }
 

@@ -5,32 +5,29 @@ use embedded_storage::nor_flash::NorFlash;
 
 use crate::{
     Config, Images, VERSION_BYTES_MAX,
-    flash::descriptor,
+    flash::{descriptor, image, partition_table::Partition},
     ota::Ota,
-    saved::Saved,
+    saved::{Installed, Saved},
     text::{Text, text},
     trial,
 };
 
-/// The version in the running slot: as it was installed, unless another image came by cable.
+/// The number of the factory app, beside those of the slots.
+const FACTORY: u8 = u8::MAX;
+
+/// The version that runs: that of a new web part on trial, or the one in the running slot: as it was installed, unless another image came by cable.
 pub(crate) fn running_version<F: NorFlash>(
     ota: &mut Ota<F>,
     saved: &Saved,
     config: &Config,
 ) -> Text<VERSION_BYTES_MAX> {
-    let running = ota.get_running_partition().clone();
-    let slot = trial::slot_of(&running);
-    let installed = saved.installed.iter().find(|one| Some(one.slot) == slot);
-    if let Some(installed) = installed {
-        let is_same = installed.image.is_none_or(|(size, sha256)| {
-            let mut found = [0; 32];
-            let at = (running.offset + size).saturating_sub(32);
-            ota.flash().read(at, &mut found).is_ok() && found == sha256
-        });
-        if is_same {
-            return installed.version.clone();
-        }
+    if let Some(web) = &saved.web {
+        return web.version.clone();
     }
+    if let Some(installed) = installed(ota, saved) {
+        return installed.version.clone();
+    }
+    let running = ota.get_running_partition().clone();
     let described = match config.images {
         Images::Any => None,
         Images::App(_) => descriptor::read_version(ota.flash(), running.offset),
@@ -39,4 +36,39 @@ pub(crate) fn running_version<F: NorFlash>(
         || config.first_version.clone(),
         |version| text(format_args!("{version}")),
     )
+}
+
+/// What was installed into the running partition, unless another image came by cable.
+fn installed<'s, F: NorFlash>(ota: &mut Ota<F>, saved: &'s Saved) -> Option<&'s Installed> {
+    let running = ota.get_running_partition().clone();
+    let slot = slot_number(&running);
+    let installed = saved.installed.iter().find(|one| one.slot == slot)?;
+    let is_same = installed.image.is_none_or(|(size, sha256)| {
+        let mut found = [0; 32];
+        let at = (running.offset + size).saturating_sub(32);
+        ota.flash().read(at, &mut found).is_ok() && found == sha256
+    });
+    is_same.then_some(installed)
+}
+
+/// Size and own SHA-256 of the running image, for [`Installed`].
+pub(crate) fn running_image<F: NorFlash>(
+    ota: &mut Ota<F>,
+    saved: &Saved,
+    config: &Config,
+) -> Option<(u32, [u8; 32])> {
+    let known = installed(ota, saved).map(|installed| installed.image);
+    let Images::App(chip) = config.images else {
+        return None;
+    };
+    known.unwrap_or_else(|| {
+        let running = ota.get_running_partition().clone();
+        let image = image::verify(ota.flash(), running.offset, running.size, chip).ok()?;
+        Some((image.size, image.sha256))
+    })
+}
+
+/// The number under which [`Installed`] knows a partition.
+pub(crate) fn slot_number(partition: &Partition) -> u8 {
+    trial::slot_of(partition).unwrap_or(FACTORY)
 }

@@ -48,7 +48,8 @@ impl NorFlashError for ChipError {
 ///
 /// A sector is a page of the system's cache, which goes to the disk as a whole: within one sector
 /// the order keeps itself. It has to be forced where writing moves on to another sector and one of
-/// the two holds records (NVS, otadata), and before anything recorded is told to the world.
+/// the two holds records (NVS, otadata), or it is not the next one, as when web parts change places;
+/// and before anything recorded is told to the world.
 #[derive(Clone, Debug, Default)]
 pub struct Durability {
     /// Where records lie, bytes. Empty: nothing is ever forced.
@@ -65,9 +66,21 @@ impl Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unsynced {
     Nothing,
-    Slots,
+    /// Sectors up to this one, in their order.
+    Slots(u32),
     /// This sector of records.
     Record(u32),
+}
+
+impl Unsynced {
+    /// Whether this must be on the disk before `next` is written.
+    fn is_before(self, next: Unsynced) -> bool {
+        match (self, next) {
+            (Unsynced::Nothing, _) => false,
+            (Unsynced::Slots(last), Unsynced::Slots(next)) => !(last..=last + 1).contains(&next),
+            (last, next) => last != next,
+        }
+    }
 }
 
 /// The one handle to a gateway's flash; clones are the same chip.
@@ -116,7 +129,7 @@ impl Chip {
         let mut state = self.state();
         match state.unsynced {
             Unsynced::Record(_) => state.sync(),
-            Unsynced::Nothing | Unsynced::Slots => Ok(()),
+            Unsynced::Nothing | Unsynced::Slots(_) => Ok(()),
         }
     }
 
@@ -157,12 +170,13 @@ impl State {
         if self.durability.records.is_empty() {
             return Ok(());
         }
+        let sector = address / SECTOR_BYTES;
         let next = if self.durability.holds_records(address) {
-            Unsynced::Record(address / SECTOR_BYTES)
+            Unsynced::Record(sector)
         } else {
-            Unsynced::Slots
+            Unsynced::Slots(sector)
         };
-        if self.unsynced != Unsynced::Nothing && self.unsynced != next {
+        if self.unsynced.is_before(next) {
             let synced = self.sync();
             self.done(synced)?;
         }

@@ -152,7 +152,7 @@ fn power_is_cut(hands: &Hands<'_>) -> BootReason {
 impl Life<'_> {
     /// Decides what the image on trial is worth.
     fn try_out(&mut self) {
-        let Some(trial) = &self.gateway.saved().trial else {
+        let Some(attempts) = self.gateway.saved().on_trial() else {
             return;
         };
         if self.hands.flaw == Some(Flaw::RollBack) {
@@ -164,7 +164,7 @@ impl Life<'_> {
             return;
         };
         let self_test_ms = self.hands.shared.self_test.as_millis() as u64;
-        if faults.trial(trial.attempts, self_test_ms, &mut self.plan) {
+        if faults.trial(attempts, self_test_ms, &mut self.plan) {
             let text = "the new image is bad: it does not reach the broker in this boot";
             self.hands.fault(Kind::BadBoot, text);
         }
@@ -362,7 +362,7 @@ impl Life<'_> {
             return None;
         }
         let saved = self.gateway.saved();
-        if saved.active.is_some() || saved.next.is_some() || saved.trial.is_some() {
+        if saved.active.is_some() || saved.next.is_some() || saved.on_trial().is_some() {
             return None;
         }
         if self.hands.confirmed {

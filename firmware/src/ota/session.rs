@@ -36,6 +36,8 @@ pub(super) struct Session {
     head: [u8; HEAD_BYTES],
     /// The page being filled.
     page: [u8; PAGE_BYTES],
+    /// It has bytes that are not in the flash yet.
+    is_page_begun: bool,
     stage: Stage,
 }
 
@@ -89,13 +91,15 @@ impl<F: NorFlash> Ota<F> {
             erased: 0,
             head: [0xFF; HEAD_BYTES],
             page: [0xFF; PAGE_BYTES],
+            is_page_begun: false,
             stage: Stage::Writing,
         });
         Ok(handle)
     }
 
-    /// Opens a session that goes on at `offset`, whole sectors, with the `head` that
-    /// [`Self::head`] told then: ESP-IDF's `esp_ota_resume`.
+    /// Opens a session that goes on at `offset`, whole sectors or a whole image that was
+    /// [settled](Self::settle), with the `head` that [`Self::head`] told then: ESP-IDF's
+    /// `esp_ota_resume`.
     pub fn resume(
         &mut self,
         partition: &Partition,
@@ -103,7 +107,7 @@ impl<F: NorFlash> Ota<F> {
         offset: u32,
         head: [u8; HEAD_BYTES],
     ) -> Result<Handle, EspError> {
-        if !offset.is_multiple_of(SECTOR_BYTES) {
+        if !offset.is_multiple_of(SECTOR_BYTES) && size != ImageSize::Bytes(offset) {
             return Err(EspError::InvalidArg);
         }
         let handle = self.begin(partition, size)?;
@@ -112,8 +116,22 @@ impl<F: NorFlash> Ota<F> {
             self.session = None;
             return Err(EspError::InvalidSize);
         }
-        (session.written, session.erased, session.head) = (offset, offset, head);
+        (session.written, session.head) = (offset, head);
+        session.erased = offset.next_multiple_of(SECTOR_BYTES);
         Ok(handle)
+    }
+
+    /// Puts the end of an image that is whole into the flash, all but its first bytes, so that a
+    /// session can be resumed there.
+    pub fn settle(&mut self, handle: Handle) -> Result<(), EspError> {
+        let session = self.session(handle)?;
+        if session.written < session.limit {
+            return Err(EspError::InvalidState);
+        }
+        match session.is_page_begun {
+            true => self.flush(handle),
+            false => Ok(()),
+        }
     }
 
     /// The first bytes, which are not in the flash yet.
@@ -146,6 +164,7 @@ impl<F: NorFlash> Ota<F> {
                 session.page[at..end].fill(0xFF);
             }
             session.written += now.len() as u32;
+            session.is_page_begun = true;
             if at + now.len() == PAGE_BYTES {
                 self.flush(handle)?;
             }
@@ -172,6 +191,7 @@ impl<F: NorFlash> Ota<F> {
             .write(session.partition.offset + start, &session.page[..whole])
             .map_err(|_| EspError::FlashOpFail)?;
         session.page.fill(0xFF);
+        session.is_page_begun = false;
         Ok(())
     }
 
@@ -223,7 +243,7 @@ impl<F: NorFlash> Ota<F> {
             return Err(EspError::InvalidArg);
         }
         let size_max = session.partition.size;
-        let is_page_begun = !(session.written as usize).is_multiple_of(PAGE_BYTES);
+        let is_page_begun = session.is_page_begun;
         session.stage = Stage::Reading(Reading {
             offset: 0,
             sha256: Sha256::new(),

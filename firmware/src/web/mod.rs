@@ -9,11 +9,13 @@ mod record;
 mod room;
 mod stage;
 mod swap;
+mod trial;
 
 use core::fmt;
 
 use embedded_storage::nor_flash::NorFlash;
 
+pub use self::trial::WebTrial;
 pub(crate) use self::{
     changed::Changed,
     record::{Motion, Record},
@@ -99,6 +101,20 @@ fn copy<F: NorFlash>(flash: &mut F, from: u32, to: u32, bytes: u32) -> Result<()
     for at in (0..bytes).step_by(PAGE_BYTES) {
         read(flash, from + at, &mut page)?;
         write(flash, to + at, &page)?;
+    }
+    Ok(())
+}
+
+/// Fails unless two sectors begin with the same bytes, whole pages.
+fn are_equal<F: NorFlash>(flash: &mut F, one: u32, other: u32, bytes: u32) -> Result<(), WebError> {
+    let mut pages = [[0; PAGE_BYTES]; 2];
+    for at in (0..bytes).step_by(PAGE_BYTES) {
+        for (page, sector) in pages.iter_mut().zip([one, other]) {
+            read(flash, sector + at, page)?;
+        }
+        if pages[0] != pages[1] {
+            return Err(WebError::Flash);
+        }
     }
     Ok(())
 }

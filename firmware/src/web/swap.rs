@@ -27,7 +27,7 @@ use embedded_storage::nor_flash::NorFlash;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Motion, PAGE_BYTES, Record, Room, WebError, copy, erase, is_blank, read,
+    Motion, PAGE_BYTES, Record, Room, WebError, are_equal, copy, erase, is_blank, read,
     room::{STEPS_PER_SECTOR, WORD_BYTES},
 };
 use crate::{
@@ -75,8 +75,9 @@ impl<'s, F: NorFlash> Swap<'s, F> {
     }
 
     /// Brings the web part of that side into the partition, from wherever a power cut has left it.
-    /// Nothing is begun that would not end well: what is to come must be there in every byte.
-    pub(crate) fn go(&mut self, side: Side) -> Result<(), WebError> {
+    /// Nothing is begun that would not end well: what is to come must be there in every byte. False:
+    /// it was in the partition already.
+    pub(crate) fn go(&mut self, side: Side) -> Result<bool, WebError> {
         let (motion, end) = match side {
             Side::Old => (Motion::Down, 0),
             Side::New => (Motion::Up, STEPS_PER_SECTOR * self.record.changed.count()),
@@ -88,7 +89,7 @@ impl<'s, F: NorFlash> Swap<'s, F> {
                 self.note(Motion::Rest, at)?;
             }
             if at == end {
-                return Ok(());
+                return Ok(false);
             }
             self.check(side, at)?;
             self.erase_journal()?;
@@ -109,7 +110,7 @@ impl<'s, F: NorFlash> Swap<'s, F> {
         self.check(side, end)?;
         // If it fails, the next boot finds the pass at its end all the same.
         let _ = self.note(Motion::Rest, end);
-        Ok(())
+        Ok(true)
     }
 
     /// Steps from the old content to where it is.
@@ -207,9 +208,12 @@ impl<'s, F: NorFlash> Swap<'s, F> {
         Ok(self.room.web(sector.ok_or(WebError::Altered)?))
     }
 
+    /// A sector that takes nothing any more may hold the right bytes all the same: what did not let
+    /// the new web part in still holds the old one.
     fn replace(&mut self, to: u32, from: u32) -> Result<(), WebError> {
-        erase(self.flash, to)?;
-        copy(self.flash, from, to, SECTOR_BYTES)
+        erase(self.flash, to)
+            .and_then(|()| copy(self.flash, from, to, SECTOR_BYTES))
+            .or_else(|_| are_equal(self.flash, from, to, SECTOR_BYTES))
     }
 
     /// Whether all of that side's web part is there, where it has to be at this position.

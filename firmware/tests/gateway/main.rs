@@ -12,5 +12,8 @@ mod session;
 mod trial;
 mod upgrade;
 mod waits;
+mod web;
+mod web_cuts;
+mod web_worn;
 mod world;
 mod worn;

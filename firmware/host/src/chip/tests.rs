@@ -74,7 +74,7 @@ fn a_file_that_cannot_be_written_says_why() {
 }
 
 #[test]
-fn order_is_forced_only_where_records_begin_or_end() {
+fn order_is_forced_only_around_records() {
     let mut chip = chip();
     let records = 2 * SECTOR_BYTES..4 * SECTOR_BYTES;
     chip.keep(Durability {
@@ -83,9 +83,13 @@ fn order_is_forced_only_where_records_begin_or_end() {
     let unsynced = |chip: &Chip| chip.state().unsynced;
     chip.write(0, &[0; 4]).unwrap();
     chip.write(SECTOR_BYTES, &[0; 4]).unwrap();
-    assert_eq!(unsynced(&chip), Unsynced::Slots);
+    assert_eq!(unsynced(&chip), Unsynced::Slots(1));
     chip.settle().unwrap();
-    assert_eq!(unsynced(&chip), Unsynced::Slots, "nobody rests on it yet");
+    assert_eq!(
+        unsynced(&chip),
+        Unsynced::Slots(1),
+        "nobody rests on it yet"
+    );
     chip.write(records.start, &[0; 4]).unwrap();
     chip.write(records.start + 8, &[0; 4]).unwrap();
     assert_eq!(unsynced(&chip), Unsynced::Record(2));
@@ -93,6 +97,28 @@ fn order_is_forced_only_where_records_begin_or_end() {
     assert_eq!(unsynced(&chip), Unsynced::Record(3));
     chip.settle().unwrap();
     assert_eq!(unsynced(&chip), Unsynced::Nothing);
+}
+
+#[test]
+fn order_is_forced_where_writing_leaves_off_going_on() {
+    use Unsynced::{Nothing, Record, Slots};
+    for (last, next) in [
+        (Slots(5), Slots(5)),
+        (Slots(5), Slots(6)),
+        (Nothing, Slots(9)),
+    ] {
+        assert!(!last.is_before(next), "{last:?} {next:?}");
+    }
+    let forced = [
+        (Slots(5), Slots(4)),
+        (Slots(5), Slots(7)),
+        (Slots(5), Record(6)),
+        (Record(5), Slots(6)),
+        (Record(5), Record(6)),
+    ];
+    for (last, next) in forced {
+        assert!(last.is_before(next), "{last:?} {next:?}");
+    }
 }
 
 /// A chip of which sectors 0 and 1 are erased, with this cut to come.

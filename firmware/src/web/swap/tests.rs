@@ -56,7 +56,7 @@ impl Case {
     }
 
     /// As it comes.
-    fn new_part(&self) -> Vec<u8> {
+    fn part(&self) -> Vec<u8> {
         let mut new = self.old();
         for sector in self.changed {
             let from = random(2 + *sector as u64, SECTOR - 300);
@@ -67,8 +67,8 @@ impl Case {
     }
 
     /// As it lies in the partition's first four sectors.
-    fn new(&self) -> Vec<u8> {
-        let mut new = self.new_part();
+    fn after(&self) -> Vec<u8> {
+        let mut new = self.part();
         new.resize(self.bytes.next_multiple_of(SECTOR), 0xFF);
         let old = self.old();
         new.extend(&old[new.len()..]);
@@ -78,7 +78,7 @@ impl Case {
     fn side(&self, side: Side) -> Vec<u8> {
         match side {
             Side::Old => self.old(),
-            Side::New => self.new(),
+            Side::New => self.after(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Case {
     /// A flash with all staged and recorded.
     fn staged(&self) -> SimFlash {
         let mut flash = self.delivered();
-        let new = self.new_part();
+        let new = self.part();
         let mut stage = Stage::open(&table(), self.layout(), 0, Changed::default()).unwrap();
         for piece in new.chunks(413) {
             stage.write(&mut flash, piece).unwrap();
@@ -132,7 +132,9 @@ fn boot(flash: &mut SimFlash, side: Side) -> Result<(), WebError> {
         return Err(WebError::Memory);
     }
     let mut record = memory.load_web(flash).expect("it is never lost");
-    Swap::new(flash, &mut memory, &table(), &mut record)?.go(side)
+    Swap::new(flash, &mut memory, &table(), &mut record)?
+        .go(side)
+        .map(drop)
 }
 
 fn web(flash: &SimFlash) -> Vec<u8> {
@@ -249,7 +251,7 @@ fn nothing_is_begun_if_what_is_to_come_is_not_there() {
     boot(&mut flash, Side::New).unwrap();
     flash.flip_bit(0x2_F000, 2);
     assert_eq!(boot(&mut flash, Side::Old), Err(WebError::Altered));
-    assert!(web(&flash) == SCATTERED.new());
+    assert!(web(&flash) == SCATTERED.after());
 }
 
 #[test]
@@ -261,7 +263,7 @@ fn a_flash_that_wears_out_in_the_middle_goes_back() {
         let mut flash = staged.clone();
         flash.fail_writes(at);
         let failed = boot(&mut flash, Side::New);
-        assert!(failed.is_err() || web(&flash) == SCATTERED.new());
+        assert!(failed.is_err() || web(&flash) == SCATTERED.after());
         flash.stop_failing();
         boot(&mut flash, Side::Old).unwrap();
         assert!(web(&flash) == SCATTERED.old());
@@ -270,7 +272,7 @@ fn a_flash_that_wears_out_in_the_middle_goes_back() {
 
 #[test]
 fn staging_goes_on_at_any_sector() {
-    let new = SCATTERED.new_part();
+    let new = SCATTERED.part();
     for sectors in 1..4 {
         let mut flash = SCATTERED.delivered();
         let layout = SCATTERED.layout();
@@ -299,7 +301,7 @@ fn a_web_part_that_changes_more_than_there_is_room_for_is_refused_with_the_numbe
         ..SCATTERED.layout()
     };
     let mut stage = Stage::open(&table(), layout, 0, Changed::default()).unwrap();
-    let refused = stage.write(&mut flash, &SCATTERED.new_part());
+    let refused = stage.write(&mut flash, &SCATTERED.part());
     assert_eq!(
         refused,
         Err(WebError::NoRoom {

@@ -1,12 +1,16 @@
 //! One simulated flash that the gateway, the bootloader and the test hold together.
 
-use std::{cell::RefCell, ops::Range, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    rc::Rc,
+};
 
 use airlift_simflash::{SimError, SimFlash};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 /// What a part of the flash does to writes.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wear {
     /// They fail.
     Fails,
@@ -21,6 +25,8 @@ type Worn = (Range<u32>, Wear);
 pub struct Flash {
     pub sim: Rc<RefCell<SimFlash>>,
     worn: Rc<RefCell<Vec<Worn>>>,
+    /// Of a smaller chip, bytes.
+    capacity: Rc<Cell<Option<usize>>>,
 }
 
 impl Flash {
@@ -28,11 +34,17 @@ impl Flash {
         Flash {
             sim: Rc::new(RefCell::new(sim)),
             worn: Rc::default(),
+            capacity: Rc::default(),
         }
     }
 
     pub fn wear_out(&self, area: Range<u32>, how: Wear) {
         self.worn.borrow_mut().push((area, how));
+    }
+
+    /// The chip tells a smaller size.
+    pub fn shrink_to(&self, bytes: usize) {
+        self.capacity.set(Some(bytes));
     }
 
     fn wear(&self, offset: u32) -> Option<Wear> {
@@ -54,7 +66,8 @@ impl ReadNorFlash for Flash {
     }
 
     fn capacity(&self) -> usize {
-        self.sim.borrow().size()
+        let capacity = self.capacity.get();
+        capacity.unwrap_or_else(|| self.sim.borrow().size())
     }
 }
 

@@ -6,6 +6,7 @@ mod bundles;
 mod files;
 mod flash;
 mod peers;
+mod webs;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -20,6 +21,7 @@ use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 pub use bundles::*;
 pub use files::*;
 pub use flash::{Flash, Wear};
+pub use webs::*;
 
 pub const FIRST_VERSION: &str = "1.0.1";
 /// Stands in every event that comes too late.
@@ -107,6 +109,7 @@ pub struct World {
     pub trusted_keys: heapless::Vec<TrustedKey, TRUSTED_KEYS_MAX>,
     pub device_type: heapless::String<DEVICE_TYPE_BYTES_MAX>,
     pub target: heapless::String<TARGET_BYTES_MAX>,
+    pub webs: Webs,
     pub dies: HashMap<String, Death>,
     /// A good file cannot come out wrong.
     pub files_are_honest: bool,
@@ -140,11 +143,16 @@ impl World {
     }
 
     pub fn with(kind: Loader, factory: bool) -> Self {
-        let text = if factory { TABLE_WITH_FACTORY } else { TABLE };
-        let table = PartitionTable::from_csv(text).unwrap();
+        let table = if factory { TABLE_WITH_FACTORY } else { TABLE };
+        World::on(kind, table, FLASH_BYTES)
+    }
+
+    /// A board with this partition table.
+    fn on(kind: Loader, table: &str, flash_bytes: usize) -> Self {
+        let table = PartitionTable::from_csv(table).unwrap();
         let mut binary = [0; PARTITION_TABLE_BYTES];
         table.to_binary(&mut binary);
-        let mut flash = SimFlash::new(FLASH_BYTES);
+        let mut flash = SimFlash::new(flash_bytes);
         flash.load(PARTITION_TABLE_OFFSET, &binary);
         let first = table.factory().or(table.ota(0)).unwrap();
         flash.load(first.offset, &image_of(FIRST_VERSION, FIRST_BYTES));
@@ -167,6 +175,7 @@ impl World {
             trusted_keys: heapless::Vec::new(),
             device_type: heapless::String::new(),
             target: heapless::String::new(),
+            webs: Webs::default(),
             dies: HashMap::new(),
             files_are_honest: true,
             battery: 80,
@@ -260,7 +269,8 @@ impl World {
         match Gateway::boot(&mut self.gateway, flash, config, boot, now, out) {
             _ if self.is_cut() => self.was_cut(),
             Ok(Booted::Run) => {
-                if death == Some(Death::AfterBoot) {
+                self.check_state();
+                if [death, self.web_death()].contains(&Some(Death::AfterBoot)) {
                     self.reason = BootReason::Panic;
                     return false;
                 }
@@ -388,7 +398,7 @@ impl World {
             Sent::Status(status) => assert!(status.firmware_version.is_some()),
             Sent::Report(Report::Heartbeat(message)) => {
                 let version = &message.data.firmware_version;
-                assert_eq!(version, &self.running, "not what runs");
+                assert!(self.is_version(version), "{version} is not what runs");
                 self.heartbeats.push(message.data.clone());
             }
             Sent::Report(Report::Progress(message)) => {

@@ -45,7 +45,8 @@ impl World {
     }
 
     fn has_network(&self) -> bool {
-        self.dies.get(&self.running) != Some(&Death::NoNetwork)
+        let deaths = [self.dies.get(&self.running).copied(), self.web_death()];
+        !deaths.contains(&Some(Death::NoNetwork))
     }
 
     pub fn disconnect(&mut self) {
@@ -84,6 +85,12 @@ impl World {
             fetching.position = Some(0);
             return self.answer_document(job, &document);
         }
+        if self.answer_web(ranges) {
+            return;
+        }
+        let Some(fetching) = &mut self.fetching else {
+            return;
+        };
         let kind = self.files[&fetching.msg_id].kind;
         let etag = format!("\"{}\"", fetching.msg_id);
         let partial = ranges
@@ -133,6 +140,12 @@ impl World {
         if let Some(document) = self.documents.get(&fetching.msg_id).cloned() {
             return self.serve_document(position as usize, length, &document);
         }
+        if self.serve_web(position as usize, length) {
+            return;
+        }
+        let Some(fetching) = &mut self.fetching else {
+            return;
+        };
         let file = &self.files[&fetching.msg_id];
         let bytes = served(&file.version, file.kind, file.bytes);
         let end = match file.kind {
@@ -189,7 +202,8 @@ impl World {
             self.serve(PIECE_BYTES);
             self.work();
             let saved = self.saved();
-            let is_done = saved.active.is_none() && saved.next.is_none() && saved.trial.is_none();
+            let is_done =
+                saved.active.is_none() && saved.next.is_none() && saved.on_trial().is_none();
             if self.is_idle() && is_done && self.connected && self.unacked.is_empty() {
                 return;
             }
