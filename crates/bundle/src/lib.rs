@@ -11,6 +11,9 @@
 //! and `docs/bundles.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "std")]
+mod error;
+mod field;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
@@ -19,6 +22,8 @@ mod release;
 mod signature;
 mod trust;
 
+#[cfg(feature = "std")]
+pub use error::{Error, ReadError};
 pub use kind::{Kind, PartName};
 #[cfg(feature = "std")]
 pub use manifest::{Manifest, Part};
@@ -46,3 +51,8 @@ pub const SIGNATURE_BYTES_MAX: usize = 4096;
 pub const VERSION_BYTES_MAX: usize = 64;
 /// Longest device type, bytes.
 pub const DEVICE_TYPE_BYTES_MAX: usize = 64;
+/// Greatest release counter: JSON readers that keep numbers as doubles still tell it from its
+/// neighbours.
+pub const RELEASE_COUNTER_MAX: u64 = (1 << 53) - 1;
+/// Latest time, Unix seconds: the end of the year 9999, the last that RFC 3339 can write.
+pub const TIME_MAX: i64 = 253_402_300_799;

@@ -73,6 +73,17 @@ impl Target {
         }
     }
 
+    /// Largest firmware, bytes: the size of each OTA slot of the table.
+    #[must_use]
+    pub const fn slot_bytes(self) -> u32 {
+        match self {
+            Target::Raw => 1024 * MIB,
+            Target::Esp32Wroom => 0x13_0000,
+            Target::Esp32Wrover => 2 * MIB,
+            Target::Esp32c3 => 0x1E_0000,
+        }
+    }
+
     /// Largest web part, bytes: the size of the SPIFFS file system that the firmware mounts at the
     /// beginning of the partition `spiffs_web`. On the WROOM that is less than the partition: what is
     /// behind it is room to change the web part in.
