@@ -14,6 +14,8 @@
 #[cfg(feature = "std")]
 mod error;
 mod field;
+#[cfg(feature = "std")]
+pub mod keys;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
