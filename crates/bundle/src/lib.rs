@@ -16,6 +16,8 @@ mod error;
 mod field;
 #[cfg(feature = "std")]
 pub mod image;
+#[cfg(feature = "std")]
+pub mod keys;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
