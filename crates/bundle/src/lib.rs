@@ -12,6 +12,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
+pub mod archive;
+#[cfg(feature = "std")]
 mod error;
 mod field;
 mod kind;
@@ -21,6 +23,8 @@ mod refusal;
 mod release;
 mod trust;
 
+#[cfg(feature = "std")]
+pub use archive::{Archive, PartReader, Parts};
 #[cfg(feature = "std")]
 pub use error::{Error, ReadError};
 pub use kind::{Kind, PartName};
