@@ -8,7 +8,9 @@
 
 #[macro_use]
 mod db;
+mod announcements;
 mod blobs;
+mod bundles;
 mod commands;
 mod enrolment;
 mod error;
@@ -28,7 +30,7 @@ mod tasks;
 mod webhooks;
 
 pub use blobs::BlobRow;
-pub use db::{Db, Tx};
+pub use db::{Connections, Db, Tx};
 pub use enrolment::{Enrolment, VersionCount, Wanted};
 pub use error::{Error, Result};
 pub use events::{EventBounds, EventFilter, StoredEvent};

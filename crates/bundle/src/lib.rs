@@ -16,12 +16,19 @@ pub mod archive;
 #[cfg(feature = "std")]
 mod error;
 mod field;
+#[cfg(feature = "std")]
+pub mod image;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
 mod refusal;
 mod release;
+mod signature;
+#[cfg(feature = "std")]
+pub mod spiffs;
 mod trust;
+#[cfg(feature = "std")]
+pub mod web;
 
 #[cfg(feature = "std")]
 pub use archive::{Archive, PartReader, Parts};
@@ -32,6 +39,7 @@ pub use kind::{Kind, PartName};
 pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
+pub use signature::{Signed, Verification};
 pub use trust::{KEY_NAME_BYTES_MAX, TrustedKey};
 
 /// Name of the manifest in a bundle.

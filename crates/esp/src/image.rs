@@ -13,7 +13,7 @@ use heapless::String;
 
 pub use self::{
     error::{ImageError, VerifyError},
-    merged::{MERGED_BYTES_MIN, MergedDetector, looks_merged},
+    merged::{Looks, MergedDetector},
     verifier::Verifier,
 };
 
@@ -44,6 +44,23 @@ impl ChipId {
     pub const ESP32_P4: Self = Self(18);
     /// QEMU's RISC-V machine `virt`; a number of ours that no chip has.
     pub const VIRT: Self = Self(0xF001);
+
+    /// As Espressif writes it; `None` for chips that are not listed here.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ESP32 => "ESP32",
+            Self::ESP32_S2 => "ESP32-S2",
+            Self::ESP32_C3 => "ESP32-C3",
+            Self::ESP32_S3 => "ESP32-S3",
+            Self::ESP32_C2 => "ESP32-C2",
+            Self::ESP32_C6 => "ESP32-C6",
+            Self::ESP32_H2 => "ESP32-H2",
+            Self::ESP32_P4 => "ESP32-P4",
+            Self::VIRT => "QEMU's virt",
+            _ => return None,
+        })
+    }
 }
 
 /// What an app says about itself in `esp_app_desc_t`.

@@ -9,7 +9,7 @@ mod error;
 
 use heapless::{String, Vec};
 
-pub(crate) use self::binary::begins_table;
+pub(crate) use self::binary::{TABLE_BEGIN_BYTES, begins_table};
 pub use self::{
     binary::PARTITION_TABLE_BYTES,
     error::{LineFault, TableError},

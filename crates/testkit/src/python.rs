@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 
 /// Espressif's tool for images; another version may word its output in another way.
 pub const ESPTOOL_VERSION: &str = "5.6.0";
+/// Carries ESP-IDF's generator of SPIFFS images, and a reader of them.
+pub const IDFTOOL_VERSION: &str = "1.3.0";
 
 /// The Python of a virtual environment with `package` in exactly this `version`; its programs are
 /// beside it. It is made under the build's `target` folder if it is not there yet, so it needs a way

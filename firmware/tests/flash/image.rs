@@ -3,8 +3,7 @@
 use std::mem::size_of;
 
 use airlift_firmware::flash::image::{
-    ChipId, ImageError, ImageInfo, MERGED_BYTES_MIN, MergedDetector, Verifier, VerifyError,
-    looks_merged, verify,
+    ChipId, ImageError, ImageInfo, Looks, MergedDetector, Verifier, VerifyError, verify,
 };
 use airlift_simflash::{ImageBuilder, SimFlash, image as build};
 use proptest::prelude::*;
@@ -243,6 +242,13 @@ fn merged(chip: ChipId, csv: &str) -> Vec<u8> {
     build::merged(&build::bootloader_like(chip.0), &binary(&parse(csv)), &app)
 }
 
+fn looks(bytes: &[u8]) -> Looks {
+    MergedDetector::default().update(bytes)
+}
+
+/// So much of a file tells: up to the table's first entry and the magic of the next.
+const TOLD_BYTES: usize = 0x8000 + 34;
+
 #[test]
 fn merged_images_are_recognised_and_applications_are_not() {
     for (chip, csv) in [
@@ -252,13 +258,20 @@ fn merged_images_are_recognised_and_applications_are_not() {
         (ChipId::ESP32_C6, DEFAULT_OTA),
     ] {
         let file = merged(chip, csv);
-        assert!(looks_merged(&file), "{chip:?}");
-        assert!(looks_merged(&file[..MERGED_BYTES_MIN]), "{chip:?}");
-        assert!(!looks_merged(&file[..MERGED_BYTES_MIN - 1]), "{chip:?}");
+        assert_eq!(looks(&file), Looks::Merged, "{chip:?}");
+        assert_eq!(looks(&file[..TOLD_BYTES]), Looks::Merged, "{chip:?}");
     }
-    assert!(!looks_merged(&image(100_000)));
-    assert!(!looks_merged(&[0xFF; 0x1_0000]));
-    assert!(!looks_merged(&[]));
+    // The ESP32's shows itself at its bootloader, the others' at the table.
+    let file = merged(ChipId::ESP32, DEFAULT_OTA);
+    assert_eq!(looks(&file[..0x1000]), Looks::Padding);
+    assert_eq!(looks(&file[..0x1001]), Looks::Merged);
+    // Merged without the padding, its table is 0x1000 lower.
+    assert_eq!(looks(&file[0x1000..]), Looks::Merged);
+    let file = merged(C3, ESP32C3);
+    assert_eq!(looks(&file[..TOLD_BYTES - 1]), Looks::App);
+    assert_eq!(looks(&image(100_000)), Looks::App);
+    assert_eq!(looks(&[0xFF; 0x1_0000]), Looks::Other(0xFF));
+    assert_eq!(looks(&[]), Looks::Padding);
 }
 
 #[test]
@@ -266,17 +279,17 @@ fn an_application_that_has_a_tables_first_bytes_at_that_place_is_still_one() {
     let mut bytes = image(100_000);
     bytes[0x8000..0x8002].copy_from_slice(&[0xAA, 0x50]);
     build::seal(&mut bytes).unwrap();
-    assert!(!looks_merged(&bytes));
+    assert_eq!(looks(&bytes), Looks::App);
 }
 
 #[test]
 fn a_table_without_a_bootloader_where_one_belongs_is_no_merged_image() {
     let mut file = merged(C3, ESP32C3);
     file[0] = 0;
-    assert!(!looks_merged(&file));
+    assert_eq!(looks(&file), Looks::Other(0));
     let mut file = merged(ChipId::ESP32, DEFAULT_OTA);
     file[0x800] = 0xE9;
-    assert!(!looks_merged(&file));
+    assert_eq!(looks(&file), Looks::Other(0xFF));
 }
 
 /// Why the upload page has to ask: on a chip whose bootloader begins at 0 nothing else would notice.
@@ -289,16 +302,23 @@ fn a_merged_image_verifies_as_the_bootloader_in_front_of_it() {
 }
 
 #[test]
-fn the_detector_has_decided_no_later_than_behind_the_tables_first_entry() {
+fn the_detector_has_decided_no_later_than_behind_the_tables_begin() {
     let file = merged(C3, ESP32C3);
     let mut detector = MergedDetector::default();
-    detector.update(&file[..MERGED_BYTES_MIN - 1]);
-    assert!(!detector.is_decided() && !detector.is_merged());
-    detector.update(&file[MERGED_BYTES_MIN - 1..MERGED_BYTES_MIN]);
-    assert!(detector.is_decided() && detector.is_merged());
+    detector.update(&file[..TOLD_BYTES - 1]);
+    assert!(!detector.is_decided() && detector.looks() == Looks::App);
+    detector.update(&file[TOLD_BYTES - 1..TOLD_BYTES]);
+    assert!(detector.is_decided() && detector.looks() == Looks::Merged);
     let mut detector = MergedDetector::default();
     detector.update(b"no image");
-    assert!(detector.is_decided() && !detector.is_merged());
+    assert!(detector.is_decided() && detector.looks() == Looks::Other(b'n'));
+    // A table may lie as high as 0x10000.
+    let app = image(100_000);
+    let mut detector = MergedDetector::default();
+    detector.update(&app[..0x1_0021]);
+    assert!(!detector.is_decided());
+    detector.update(&app[0x1_0021..0x1_0022]);
+    assert!(detector.is_decided() && detector.looks() == Looks::App);
 }
 
 /// Cuts `bytes` at these places.
@@ -371,7 +391,7 @@ proptest! {
         for piece in pieces(&file, &cuts) {
             detector.update(piece);
         }
-        prop_assert!(detector.is_merged());
+        prop_assert_eq!(detector.looks(), Looks::Merged);
     }
 
     #[test]
@@ -380,6 +400,6 @@ proptest! {
         for _ in 0..times {
             detector.update(&bytes);
         }
-        let _ = (detector.is_merged(), detector.is_decided());
+        let _ = detector.is_decided();
     }
 }

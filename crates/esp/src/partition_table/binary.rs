@@ -5,13 +5,21 @@ use heapless::Vec;
 use md5::{Digest as _, Md5};
 
 use super::{
-    Kind, Label, PARTITION_TABLE_OFFSET, PARTITIONS_MAX, Partition, PartitionTable, TableError,
+    Kind, Label, PARTITION_TABLE_OFFSET, PARTITIONS_MAX, Partition, PartitionTable, SUBTYPE_TEST,
+    TYPE_APP, TYPE_DATA, TableError,
 };
+use crate::SECTOR_BYTES;
 
 /// Bytes that the table takes in the flash.
 pub const PARTITION_TABLE_BYTES: usize = 0xC00;
 
 const ENTRY_BYTES: usize = 32;
+/// A table's first entry, and the magic of what follows it.
+pub(crate) const TABLE_BEGIN_BYTES: usize = ENTRY_BYTES + 2;
+const LABEL_BYTES: usize = 16;
+const TYPE_BOOTLOADER: u8 = 2;
+const TYPE_TABLE: u8 = 3;
+const TYPES_OF_USERS: core::ops::RangeInclusive<u8> = 0x40..=0xFE;
 const ENTRIES_MAX: usize = PARTITION_TABLE_BYTES / ENTRY_BYTES;
 const MAGIC: [u8; 2] = [0xAA, 0x50];
 const DIGEST_MAGIC: [u8; 16] = {
@@ -174,9 +182,30 @@ fn from_entry(entry: &[u8; ENTRY_BYTES]) -> Option<Partition> {
     })
 }
 
-/// Whether these bytes look like the first entry of a table: what tells a merged image, which
-/// brings its own, from an application.
-pub(crate) fn begins_table(entry: &[u8; ENTRY_BYTES]) -> bool {
+/// Whether a table begins with these bytes: what tells a merged image, which brings its own, from an
+/// app. The magic alone stands in one of 65,536 apps by chance, so all of the entry must make sense.
+pub(crate) fn begins_table(window: &[u8; TABLE_BEGIN_BYTES]) -> bool {
+    let Some((entry, next)) = window.split_first_chunk::<ENTRY_BYTES>() else {
+        return false;
+    };
+    let [_, _, type_, subtype, _, _, _, _, _, _, _, _, rest @ ..] = entry;
+    let (type_, subtype) = (*type_, *subtype);
+    let is_known = match type_ {
+        TYPE_APP => subtype <= SUBTYPE_TEST,
+        TYPE_DATA | TYPE_BOOTLOADER | TYPE_TABLE => true,
+        _ => TYPES_OF_USERS.contains(&type_),
+    };
+    let label = rest.split_at(LABEL_BYTES).0;
+    let length = label.iter().position(|byte| *byte == 0);
+    let (text, zeros) = label.split_at(length.unwrap_or(LABEL_BYTES));
+    let is_label = !text.is_empty()
+        && text.iter().all(|byte| (b' '..=b'~').contains(byte))
+        && zeros.iter().all(|byte| *byte == 0);
     entry.starts_with(&MAGIC)
-        && from_entry(entry).is_some_and(|partition| partition.validate().is_ok())
+        && is_known
+        && is_label
+        && from_entry(entry).is_some_and(|it| {
+            it.offset != 0 && it.offset.is_multiple_of(SECTOR_BYTES) && it.size != 0
+        })
+        && [&MAGIC[..], &DIGEST_MAGIC[..2], &[ERASED; 2]].contains(&next)
 }
