@@ -4,6 +4,7 @@
 mod alone;
 mod announcements;
 mod boards;
+mod compose;
 mod flaws;
 mod fleet;
 mod gateway;
