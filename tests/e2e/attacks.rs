@@ -96,13 +96,9 @@ fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
         jota(&members)
     };
     let genuine_archive = genuine.jota();
-    let endless: Vec<u8> = {
-        let mut bytes = tar(&members[..2]);
-        bytes.truncate(bytes.len() - 1024);
-        let head = tar(&[("firmware.bin", &vec![0; 1 << 30])]);
-        bytes.extend(head);
-        compressed(&bytes)
-    };
+    let zeros = vec![0; 64 << 20];
+    let endless = compressed(&tar(&[("manifest.json", &zeros)]));
+    let longer = jota(&[members[0], members[1], ("firmware.bin", &zeros)]);
     vec![
         ("a plain image", vec![7; 1000], "unsigned", 400),
         (
@@ -157,6 +153,7 @@ fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
             400,
         ),
         ("endless data", endless, "bundle_too_large", 413),
+        ("a part larger than its manifest says", longer, "part_mismatch", 400),
         (
             "a truncated bundle",
             genuine_archive[..genuine_archive.len() - 20].to_vec(),
@@ -191,6 +188,7 @@ async fn every_attack_on_the_upload_is_refused_by_its_name_and_leaves_nothing() 
     let known = scene.api.list("/api/ota/firmware", "").await.unwrap();
     let blobs = || walk(&scene._folder.path().join("blobs"));
     let stored = blobs();
+    assert!(!stored.is_empty());
     for (attack, archive, code, expected) in uploads(&scene) {
         let (status, answer) = scene.upload(archive).await;
         assert_eq!(answer["code"], code, "{attack}: {answer}");
