@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blob::{BlobStore, BlobUrl},
-    config::{Broker, Config},
-    domain::{Clock, TaskDeadlines},
+    config::{Broker, Config, RequireSignature},
+    domain::{Clock, SignaturePolicy, TaskDeadlines},
     http, ingest, jobs,
     metrics::Metrics,
     mqtt::{
@@ -81,10 +81,20 @@ impl App {
                 history_kept: TimeDelta::days(config.history_days.into()),
                 events_kept: TimeDelta::days(config.event_days.into()),
                 topics: topics.clone(),
+                announce_interval: match config.announce_hours {
+                    0 => None,
+                    hours => Some(TimeDelta::hours(hours.into())),
+                trusted_keys: config.trusted_keys.clone(),
+                signatures: match config.require_signature {
+                    RequireSignature::Auto => SignaturePolicy::Auto,
+                    RequireSignature::Always => SignaturePolicy::Always,
+                    RequireSignature::Never => SignaturePolicy::Never,
+                },
                 built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
             },
         );
         let service = Arc::new(service);
+        service.check_trusted_keys().await?;
         service.expire_own_sessions().await?;
         let recovered = service.recover_inbox(TimeDelta::zero()).await?;
         if recovered > 0 {

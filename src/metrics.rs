@@ -30,9 +30,40 @@ pub struct OutcomeLabel {
     pub outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    pub method: &'static str,
+    /// The route's pattern.
+    pub route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StatusLabel {
+    pub status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabel {
+    pub state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlertLabels {
+    pub code: &'static str,
+    pub source: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
+type Histograms = Family<RouteLabels, Histogram, fn() -> Histogram>;
+
 pub struct Metrics {
     registry: Registry,
     pub http_requests: Family<HttpLabels, Counter>,
+    pub http_request_duration: Histograms,
     pub messages_stored: Family<KindLabel, Counter>,
     pub messages_refused: Family<ReasonLabel, Counter>,
     pub ingest_batch_messages: Histogram,
@@ -46,8 +77,17 @@ pub struct Metrics {
     pub download_sent_bytes: Counter,
     pub downloads_refused: Counter,
     pub upload_bytes: Counter,
+    pub bundles_refused: Family<ReasonLabel, Counter>,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
+    pub alerts: Family<AlertLabels, Counter>,
+    pub alerts_dropped: Family<ReasonLabel, Counter>,
+    pub announcements_sent: Family<KindLabel, Counter>,
+    pub announcements_waiting: Gauge,
+    pub tasks: Family<StatusLabel, Gauge>,
+    pub rollouts: Family<StateLabel, Gauge>,
+    pub database_connections: Family<StateLabel, Gauge>,
+    pub upgrade_duration: Histogram,
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
@@ -55,7 +95,7 @@ pub struct Metrics {
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 10] = [
+const FAILURE_REASONS: [&str; 23] = [
     airlift_proto::error_code::BATTERY_LOW,
     airlift_proto::error_code::BUSY,
     airlift_proto::error_code::CANCELLED,
@@ -66,7 +106,31 @@ const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::ROLLED_BACK,
     airlift_proto::error_code::UNCONFIRMED,
     airlift_proto::error_code::UNSPECIFIED,
+    airlift_proto::error_code::UNSIGNED,
+    airlift_proto::error_code::UNTRUSTED_KEY,
+    airlift_proto::error_code::BAD_SIGNATURE,
+    airlift_proto::error_code::INVALID_MANIFEST,
+    airlift_proto::error_code::PART_MISMATCH,
+    airlift_proto::error_code::RELEASE_ROLLBACK,
+    airlift_proto::error_code::BUNDLE_EXPIRED,
+    airlift_proto::error_code::BUNDLE_TOO_LARGE,
+    airlift_proto::error_code::BUNDLE_TRUNCATED,
+    airlift_proto::error_code::UNSAFE_PATH,
+    airlift_proto::error_code::BUNDLE_MALFORMED,
+    airlift_proto::error_code::WRONG_TARGET,
+    airlift_proto::error_code::MIN_VERSION,
 ];
+
+/// From a request that the database answers at once to one that waits for a connection, seconds.
+const REQUEST_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+/// From a small image on a good line to a gateway that was offline for a day, seconds.
+const UPGRADE_SECONDS: [f64; 9] = [
+    10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
+];
+
+fn request_durations() -> Histogram {
+    Histogram::new(REQUEST_SECONDS)
+}
 
 /// A metric that begins empty.
 fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
@@ -88,8 +152,17 @@ impl Metrics {
                 metric
             }};
         }
+        let build: Family<VersionLabel, Gauge> =
+            register!("airlift_build_info", "1, with the version that runs");
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&VersionLabel { version }).set(1);
         Metrics {
             http_requests: register!("airlift_http_requests", "HTTP requests answered"),
+            http_request_duration: register!(
+                "airlift_http_request_duration_seconds",
+                "Time until an HTTP request's answer began",
+                Histograms::new_with_constructor(request_durations)
+            ),
             messages_stored: register!("airlift_messages_stored", "Messages of gateways taken in"),
             messages_refused: register!("airlift_messages_refused", "Messages of gateways dropped"),
             ingest_batch_messages: register!(
@@ -122,6 +195,10 @@ impl Metrics {
                 "Downloads put off because the budget was used up"
             ),
             upload_bytes: register!("airlift_upload_bytes", "Bytes of firmware taken in"),
+            bundles_refused: register!(
+                "airlift_bundles_refused",
+                "Uploads refused by the rules of signed bundles"
+            ),
             download_bytes: register!(
                 "airlift_download_bytes",
                 "Bytes of firmware promised to gateways"
@@ -129,6 +206,30 @@ impl Metrics {
             history_deleted: register!(
                 "airlift_history_deleted",
                 "Old tasks, events and rollouts deleted"
+            ),
+            alerts: register!(
+                "airlift_alerts",
+                "Refused bundles and upgrades to them, whether or not an alert was sent"
+            ),
+            alerts_dropped: register!("airlift_alerts_dropped", "Alerts not sent"),
+            announcements_sent: register!(
+                "airlift_announcements_sent",
+                "Announcements and alerts that the broker has taken"
+            ),
+            announcements_waiting: register!(
+                "airlift_announcements_waiting",
+                "Announcements and alerts that the broker has not taken yet"
+            ),
+            tasks: register!("airlift_tasks", "Upgrades under way or not proven yet"),
+            rollouts: register!("airlift_rollouts", "Rollouts, by state"),
+            database_connections: register!(
+                "airlift_database_connections",
+                "Connections of this server to its database"
+            ),
+            upgrade_duration: register!(
+                "airlift_upgrade_duration_seconds",
+                "Time from the start of an upgrade to its end, of those that a heartbeat proved",
+                Histogram::new(UPGRADE_SECONDS)
             ),
             ota_success: register!("ota_success", "Upgrades proven by a heartbeat"),
             ota_rollback: register!(
@@ -151,7 +252,7 @@ impl Metrics {
             .inc();
     }
 
-    /// The text form that Prometheus scrapes.
+    /// As OpenMetrics, which Prometheus asks for.
     pub fn render(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
@@ -161,8 +262,62 @@ impl Metrics {
     }
 }
 
+/// What [`Metrics::render`] gives, in the text format of before OpenMetrics: a counter's description
+/// names its series, and nothing marks the end.
+pub fn without_openmetrics(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut help = None;
+    for line in text.lines() {
+        if let Some(described) = line.strip_prefix("# HELP ") {
+            help = described.split_once(' ');
+        } else if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|described| described.split_once(' '))
+        {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, help)) = help.take() {
+                out.extend(["# HELP ", name, suffix, " ", help, "\n"]);
+            }
+            out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
+        } else if !line.starts_with("# ") {
+            out.extend([line, "\n"]);
+        }
+    }
+    out
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_text_format_has_the_same_series() {
+        let metrics = Metrics::new();
+        metrics.ota_success.inc();
+        metrics.upgrade_duration.observe(40.0);
+        metrics.count_failure(Some("TIMEOUT"));
+        let new = metrics.render();
+        let old = without_openmetrics(&new);
+        let series = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(str::to_owned).collect()
+        };
+        assert_eq!(series(&old), series(&new));
+        assert!(series(&old).len() > 20);
+        for line in [
+            "# HELP ota_success_total Upgrades proven by a heartbeat.",
+            "# TYPE ota_success_total counter",
+            "# TYPE airlift_gateways gauge",
+            "# TYPE airlift_upgrade_duration_seconds histogram",
+        ] {
+            assert!(old.lines().any(|it| it == line), "{line}\n{old}");
+        }
+        assert!(!old.contains("# EOF") && !old.contains("# TYPE ota_success counter"));
     }
 }

@@ -23,6 +23,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// When firmwares must be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequireSignature {
+    /// As soon as a key is trusted.
+    Auto,
+    Always,
+    Never,
+}
+
 /// What can be set; `None` where it is not.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -63,6 +73,12 @@ pub struct Options {
     /// First level of every MQTT topic [default: hanqi]
     #[arg(long, env = "AIRLIFT_TOPIC_PREFIX", value_name = "TOPIC")]
     pub topic_prefix: Option<String>,
+    /// Folder of the OpenPGP public keys whose signed bundles are trusted, armored or binary
+    #[arg(long, env = "AIRLIFT_TRUSTED_KEYS", value_name = "DIR")]
+    pub trusted_keys: Option<PathBuf>,
+    /// When firmwares must be signed; auto: as soon as a key is trusted [default: auto]
+    #[arg(long, env = "AIRLIFT_REQUIRE_SIGNATURE", value_name = "WHEN")]
+    pub require_signature: Option<RequireSignature>,
     /// Serve a public address although anyone who reaches it may upload and release
     #[arg(
         long,
@@ -95,6 +111,10 @@ pub struct Options {
     /// Days for which events of rollouts, gateways and firmwares are kept [default: 30]
     #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
     pub event_days: Option<u32>,
+    /// Hours after which the newest release of each device type is announced again; 0: only at the
+    /// release [default: 24]
+    #[arg(long, env = "AIRLIFT_ANNOUNCE_HOURS", value_name = "HOURS")]
+    pub announce_hours: Option<u32>,
     /// How the log is written [default: text]
     #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -115,6 +135,8 @@ pub struct Config {
     pub blob_url: String,
     pub broker: Broker,
     pub topic_prefix: String,
+    pub trusted_keys: Option<PathBuf>,
+    pub require_signature: RequireSignature,
     pub upload_bytes_max: u64,
     pub download_bytes_per_second: Option<NonZeroU64>,
     pub task_timeout: Duration,
@@ -122,6 +144,8 @@ pub struct Config {
     pub confirm_timeout: Duration,
     pub history_days: u32,
     pub event_days: u32,
+    /// 0: not again.
+    pub announce_hours: u32,
     pub log_format: LogFormat,
     pub log: String,
 }
@@ -159,6 +183,8 @@ impl Options {
             mqtt_listen,
             mqtt_url,
             topic_prefix,
+            trusted_keys,
+            require_signature,
             insecure_open,
             upload_bytes_max,
             download_bytes_per_second,
@@ -167,6 +193,7 @@ impl Options {
             confirm_timeout_seconds,
             history_days,
             event_days,
+            announce_hours,
             log_format,
             log,
         ))
@@ -199,6 +226,8 @@ impl Options {
                 None => Broker::BuiltIn(self.mqtt_listen.unwrap_or(local(1885))),
             },
             topic_prefix: topic_prefix(self.topic_prefix)?,
+            trusted_keys: self.trusted_keys,
+            require_signature: self.require_signature.unwrap_or(RequireSignature::Auto),
             upload_bytes_max: self.upload_bytes_max.unwrap_or(2 << 30),
             download_bytes_per_second: self.download_bytes_per_second,
             task_timeout: seconds("task-timeout-seconds", self.task_timeout_seconds, 900)?,
@@ -214,10 +243,16 @@ impl Options {
             )?,
             history_days: days("history-days", self.history_days, 365)?,
             event_days: days("event-days", self.event_days, 30)?,
+            announce_hours: hours("announce-hours", self.announce_hours, 24)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
         };
+        ensure!(
+            config.trusted_keys.is_some() || config.require_signature != RequireSignature::Always,
+            "--require-signature always wants --trusted-keys DIR too: without a trusted key nothing \
+             could ever be uploaded"
+        );
         if !self.insecure_open.unwrap_or(false) {
             config.refuse_public_address()?;
         }
@@ -288,6 +323,18 @@ fn days(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
     Ok(value)
 }
 
+/// 0 is off.
+fn hours(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
+    /// A year.
+    const HOURS_MAX: u32 = 366 * 24;
+    let value = value.unwrap_or(default);
+    ensure!(
+        value <= HOURS_MAX,
+        "--{flag} {value} must be between 0 (off) and {HOURS_MAX}"
+    );
+    Ok(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,6 +369,8 @@ mod tests {
             mqtt_listen: Some(([127, 0, 0, 1], 1).into()),
             mqtt_url: Some(String::new()),
             topic_prefix: Some(String::new()),
+            trusted_keys: Some(PathBuf::new()),
+            require_signature: Some(RequireSignature::Auto),
             insecure_open: Some(false),
             upload_bytes_max: Some(1),
             download_bytes_per_second: Some(NonZeroU64::MIN),
@@ -330,6 +379,7 @@ mod tests {
             confirm_timeout_seconds: Some(1),
             history_days: Some(1),
             event_days: Some(1),
+            announce_hours: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
         }
@@ -375,11 +425,19 @@ mod tests {
                 ..Options::default()
             },
             Options {
+                require_signature: Some(RequireSignature::Always),
+                ..Options::default()
+            },
+            Options {
                 task_timeout_seconds: Some(0),
                 ..Options::default()
             },
             Options {
                 history_days: Some(0),
+                ..Options::default()
+            },
+            Options {
+                announce_hours: Some(8_785),
                 ..Options::default()
             },
             Options {

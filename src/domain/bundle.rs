@@ -25,6 +25,19 @@ pub struct Bundle {
     pub parts: Vec<BundlePart>,
 }
 
+impl Bundle {
+    /// `firmware`, `web` or `firmware+web`.
+    pub fn kind(&self) -> &'static str {
+        self.kind.as_str()
+    }
+
+    /// Its files beside the one that the firmware names.
+    pub fn files_beside(&self) -> impl Iterator<Item = &BundleFile> {
+        let parts = self.parts.iter().skip(1).map(|part| &part.file);
+        [&self.manifest, &self.signature].into_iter().chain(parts)
+    }
+}
+
 /// A trusted key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,6 +3,7 @@ use std::cmp::Ordering;
 use semver::Version;
 
 use super::{
+    admission::Barred,
     firmware::{Firmware, FirmwareStatus, parse_version},
     gateway::Gateway,
 };
@@ -14,16 +15,8 @@ pub struct Candidate {
     /// The lowest version from which it may be installed.
     pub min_version: Option<String>,
     pub status: FirmwareStatus,
-}
-
-impl From<&Firmware> for Candidate {
-    fn from(firmware: &Firmware) -> Self {
-        Candidate {
-            version: firmware.version.clone(),
-            min_version: firmware.min_version.clone(),
-            status: firmware.status,
-        }
-    }
+    /// Why it must not be sent although its status allows it.
+    pub barred: Option<Barred>,
 }
 
 /// Why a gateway does not get a version.
@@ -49,6 +42,8 @@ pub enum VersionRefusal {
     NoFirmware,
     #[error("the firmware is for another device type")]
     OtherDeviceType,
+    #[error(transparent)]
+    Barred(#[from] Barred),
 }
 
 impl VersionRefusal {
@@ -62,6 +57,7 @@ impl VersionRefusal {
             VersionRefusal::NotInstallable { .. } => "firmware_not_installable",
             VersionRefusal::NoFirmware => "firmware_not_found",
             VersionRefusal::OtherDeviceType => "other_device_type",
+            VersionRefusal::Barred(barred) => barred.code(),
         }
     }
 }
@@ -73,6 +69,7 @@ struct Step<'c> {
     version: Version,
     min_version: Option<Version>,
     status: FirmwareStatus,
+    barred: Option<&'c Barred>,
 }
 
 impl<'c> Step<'c> {
@@ -87,6 +84,7 @@ impl<'c> Step<'c> {
             version: parse_version(&candidate.version)?,
             min_version,
             status: candidate.status,
+            barred: candidate.barred.as_ref(),
         })
     }
 
@@ -97,7 +95,7 @@ impl<'c> Step<'c> {
     }
 }
 
-/// The target, and the firmwares that may be stepped on before it: released and lower.
+/// The target, and the firmwares that may be stepped on before it: released, not barred and lower.
 fn steps<'c>(
     target: &str,
     firmwares: &'c [Candidate],
@@ -110,6 +108,7 @@ fn steps<'c>(
     let stones = firmwares
         .iter()
         .filter(|candidate| candidate.status == FirmwareStatus::Released)
+        .filter(|candidate| candidate.barred.is_none())
         .filter_map(Step::read)
         .filter(|step| !is_at_least(&step.version, &target.version))
         .collect();
@@ -133,6 +132,9 @@ pub fn plan_path(
         return Err(VersionRefusal::NotInstallable {
             status: target.status,
         });
+    }
+    if let Some(barred) = target.barred {
+        return Err(barred.clone().into());
     }
     let Some(mut current) = current.and_then(parse_version) else {
         return match target.min_version {
@@ -245,6 +247,7 @@ mod tests {
             version: version.into(),
             min_version: min_version.map(Into::into),
             status,
+            barred: None,
         }
     }
 
@@ -301,6 +304,27 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_barred_is_neither_reached_nor_stepped_on() {
+        let barred = |version: &str, min_version| Candidate {
+            barred: Some(Barred::Unsigned),
+            ..released(version, min_version)
+        };
+        let firmwares = [
+            released("1.3.0", None),
+            barred("1.4.0", None),
+            released("2.0.0", Some("1.3.0")),
+            barred("3.0.0", None),
+        ];
+        assert_eq!(
+            plan_path(Some("1.0.0"), "2.0.0", &firmwares),
+            path(&["1.3.0", "2.0.0"])
+        );
+        let refusal = plan_path(Some("2.0.0"), "3.0.0", &firmwares).unwrap_err();
+        assert_eq!(refusal, Barred::Unsigned.into());
+        assert_eq!(refusal.code(), "unsigned");
+    }
+
     fn gateway(version: Option<&str>) -> Gateway {
         let mut gateway = Gateway::new("g", "gateway", chrono::DateTime::UNIX_EPOCH);
         gateway.current_version = version.map(Into::into);
@@ -331,7 +355,7 @@ mod tests {
     #[test]
     fn force_goes_back_but_over_no_gap() {
         let target = firmware("2.0.0", Some("1.4.0"));
-        let firmwares = [Candidate::from(&target)];
+        let firmwares = [released("2.0.0", Some("1.4.0"))];
         let lowest = "1.4.0".to_owned();
         for (current, forced, expected) in [
             (Some("2.1.0"), false, Err(VersionRefusal::NewerRuns)),
@@ -442,6 +466,7 @@ mod tests {
                     version: version(*rank),
                     min_version: min.map(version),
                     status: *status,
+                    barred: None,
                 })
                 .collect();
             let lowest = lowest_start(&version(target), &candidates);

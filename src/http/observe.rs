@@ -6,7 +6,10 @@ use axum::{
     response::Response,
 };
 
-use crate::{metrics::HttpLabels, service::Service};
+use crate::{
+    metrics::{HttpLabels, RouteLabels},
+    service::Service,
+};
 
 /// Counts and logs each request.
 pub async fn observe(
@@ -19,25 +22,35 @@ pub async fn observe(
         .get::<MatchedPath>()
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
-    let method = request.method().clone();
+    let method = known_method(request.method().as_str());
     let path = request.uri().path().to_owned();
     let began = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    tracing::debug!(%method, path, status, elapsed = ?began.elapsed(), "request");
+    let elapsed = began.elapsed();
+    tracing::debug!(method, path, status, ?elapsed, "request");
+    let metrics = service.metrics();
+    let labels = RouteLabels {
+        method,
+        route: route.clone(),
+    };
+    metrics
+        .http_request_duration
+        .get_or_create(&labels)
+        .observe(elapsed.as_secs_f64());
     let labels = HttpLabels {
-        method: known_method(method.as_str()).to_owned(),
+        method: method.to_owned(),
         route,
         status,
     };
-    service.metrics().http_requests.get_or_create(&labels).inc();
+    metrics.http_requests.get_or_create(&labels).inc();
     response
 }
 
 /// A client may invent methods; a label must not.
-fn known_method(method: &str) -> &str {
-    match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
-        _ => "OTHER",
-    }
+fn known_method(method: &str) -> &'static str {
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("OTHER")
 }

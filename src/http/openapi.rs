@@ -1,6 +1,8 @@
 use utoipa::OpenApi;
 
-use super::{event, firmware, gateway, rollout, statistics, system, task, upgrade, webhook};
+use super::{
+    changelog, event, firmware, gateway, rollout, statistics, system, task, upgrade, webhook,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +34,7 @@ use super::{event, firmware, gateway, rollout, statistics, system, task, upgrade
         firmware::get::get,
         firmware::delete::delete,
         firmware::download::download,
+        changelog::get::get,
         upgrade::trigger::trigger,
         task::newest::newest,
         task::list::list,

@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
+    changelog,
     error::ApiError,
     event,
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
@@ -72,6 +73,7 @@ pub fn router(service: Arc<Service>) -> Router {
         )
         .route("/api/ota/events", get(event::stream::stream))
         .route("/firmware/{file_name}", get(firmware::download::download))
+        .route("/ota/changelog", get(changelog::get::get))
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))
         .route("/metrics", get(system::metrics::metrics))

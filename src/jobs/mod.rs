@@ -1,5 +1,6 @@
 //! Time → service: what happens without anybody asking. To add a job: a line in [`run`].
 
+mod announce;
 mod deliver;
 
 use std::{sync::Arc, time::Duration};
@@ -34,6 +35,9 @@ pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
             watch_events(&service),
             fan_out(&service),
             deliver::deliver(&service),
+            announce::deliver(&service),
+            announce::releases(&service),
+            announce::drop_old(&service),
             roll_out(&service),
             sweep(&service),
             forget(&service),

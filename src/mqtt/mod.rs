@@ -10,9 +10,10 @@
 mod broker_url;
 pub mod embedded;
 mod publisher;
+mod receipts;
 mod relay;
 mod session;
 
 pub use broker_url::BrokerUrl;
-pub use publisher::{NotConnected, Publisher};
+pub use publisher::{ACKNOWLEDGE_TIMEOUT, NotAcknowledged, NotConnected, Publisher};
 pub use session::{Ack, INCOMING_QUEUE_MAX, Incoming, SessionIds, SessionOptions, run_session};

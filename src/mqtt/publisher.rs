@@ -7,17 +7,28 @@ use rumqttc::v5::{
     AsyncClient,
     mqttbytes::{QoS, v5::PublishProperties},
 };
-use tokio::sync::watch;
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::receipts::{Answer, Receipts};
+
+/// Wait for the broker to acknowledge a message.
+pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks for room in the connection's queue.
+const ROOM_POLL: Duration = Duration::from_millis(20);
 
 /// Sends to whichever connection is up.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    client: Arc<watch::Sender<Option<Connection>>>,
+    connection: Arc<watch::Sender<Option<Connection>>>,
 }
 
 #[derive(Clone, Debug)]
 struct Connection {
     client: AsyncClient,
+    receipts: Receipts,
     since: Instant,
 }
 
@@ -25,29 +36,49 @@ struct Connection {
 #[error("there is no connection to the broker")]
 pub struct NotConnected;
 
+/// Why the broker may not have a message.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAcknowledged {
+    #[error("there is no connection to the broker")]
+    NotConnected,
+    #[error("the connection to the broker ended before it acknowledged the message")]
+    ConnectionEnded,
+    #[error("the broker did not acknowledge the message within {ACKNOWLEDGE_TIMEOUT:?}")]
+    Silent,
+    #[error(
+        "the broker refused the message ({0}): look whether the server's user may write to this topic"
+    )]
+    Refused(String),
+}
+
 impl Default for Publisher {
     fn default() -> Self {
         Publisher {
-            client: Arc::new(watch::Sender::new(None)),
+            connection: Arc::new(watch::Sender::new(None)),
         }
     }
 }
 
 impl Publisher {
     pub fn is_connected(&self) -> bool {
-        self.client.borrow().is_some()
+        self.connection.borrow().is_some()
     }
 
     /// How long the connection has been up; `None` without one.
     pub fn connected_for(&self) -> Option<Duration> {
-        let connection = self.client.borrow();
+        let connection = self.connection.borrow();
         connection.as_ref().map(|it| it.since.elapsed())
     }
 
-    pub(super) fn set(&self, client: Option<AsyncClient>) {
+    /// The connection that is up, and where it keeps its receipts.
+    pub(super) fn set(&self, connection: Option<(AsyncClient, Receipts)>) {
         let since = Instant::now();
-        let connection = client.map(|client| Connection { client, since });
-        self.client.send_replace(connection);
+        let connection = connection.map(|(client, receipts)| Connection {
+            client,
+            receipts,
+            since,
+        });
+        self.connection.send_replace(connection);
     }
 
     /// Hands a message to the connection, QoS 1. The broker drops a copy that it could not
@@ -59,21 +90,64 @@ impl Publisher {
         payload: &str,
         expiry: Duration,
     ) -> Result<(), NotConnected> {
-        let connection = self.client.borrow().clone().ok_or(NotConnected)?;
+        self.send(topic, payload, expiry).await.map(drop)
+    }
+
+    /// The same, and waits until the broker has the message.
+    pub async fn publish_acknowledged(
+        &self,
+        topic: &str,
+        payload: &str,
+        expiry: Duration,
+    ) -> Result<(), NotAcknowledged> {
+        let acknowledged = async {
+            let answer = self
+                .send(topic, payload, expiry)
+                .await
+                .map_err(|NotConnected| NotAcknowledged::NotConnected)?;
+            match answer.await {
+                Ok(Answer::Taken) => Ok(()),
+                Ok(Answer::Refused(reason)) => Err(NotAcknowledged::Refused(reason)),
+                Err(_) => Err(NotAcknowledged::ConnectionEnded),
+            }
+        };
+        timeout(ACKNOWLEDGE_TIMEOUT, acknowledged)
+            .await
+            .unwrap_or(Err(NotAcknowledged::Silent))
+    }
+
+    /// Waits for room in the queue of the connection; gives where the broker's answer will come.
+    async fn send(
+        &self,
+        topic: &str,
+        payload: &str,
+        expiry: Duration,
+    ) -> Result<oneshot::Receiver<Answer>, NotConnected> {
         let properties = PublishProperties {
             message_expiry_interval: u32::try_from(expiry.as_secs()).ok(),
             ..PublishProperties::default()
         };
-        connection
-            .client
-            .publish_with_properties(
-                topic,
-                QoS::AtLeastOnce,
-                false,
-                payload.as_bytes().to_vec(),
-                properties,
-            )
-            .await
-            .map_err(|_| NotConnected)
+        loop {
+            {
+                let connection = self.connection.borrow();
+                let Connection {
+                    client, receipts, ..
+                } = connection.as_ref().ok_or(NotConnected)?;
+                let sent = receipts.expect(|| {
+                    client.try_publish_with_properties(
+                        topic,
+                        QoS::AtLeastOnce,
+                        false,
+                        payload.as_bytes().to_vec(),
+                        properties.clone(),
+                    )
+                });
+                if let Some(answer) = sent {
+                    return Ok(answer);
+                }
+            }
+            // The queue is full, or the connection has just ended, which the next turn sees.
+            sleep(ROOM_POLL).await;
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BrokerUrl, Publisher, relay};
+use super::{BrokerUrl, Publisher, receipts::Receipts, relay};
 
 /// Messages that the broker may send before the first of them is acknowledged: as many as MQTT
 /// has packet ids. What holds the broker back is the room in our queue.
@@ -167,6 +167,7 @@ async fn connection(
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectionError> {
     let (client, mut events) = open(options, client_id, false).await?;
+    let receipts = Receipts::default();
     let mut closing = false;
     loop {
         let event = tokio::select! {
@@ -179,12 +180,17 @@ async fn connection(
             }
             () = sleep(DISCONNECT_TIMEOUT), if closing => return Ok(()),
         };
+        if let Ok(event) = &event {
+            receipts.observe(event);
+        }
         match event {
             Ok(Event::Incoming(Packet::ConnAck(connack))) => {
                 for filter in filters(&options.topics) {
                     let _ = client.try_subscribe(filter, QoS::AtLeastOnce);
                 }
-                options.publisher.set(Some(client.clone()));
+                options
+                    .publisher
+                    .set(Some((client.clone(), receipts.clone())));
                 tracing::info!(
                     broker = %options.broker,
                     client_id,
@@ -200,6 +206,9 @@ async fn connection(
             Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return Ok(()),
             Ok(_) => {}
             Err(error) => {
+                for event in &events.state.events {
+                    receipts.observe(event);
+                }
                 take_read(options, &mut events.state.events, outstanding, false).await;
                 return if closing { Ok(()) } else { Err(error) };
             }

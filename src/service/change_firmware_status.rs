@@ -1,4 +1,4 @@
-use super::{Error, Result, Service, upload_firmware::check_device_type};
+use super::{Error, Result, Service, trust::admit, upload_firmware::check_device_type};
 use crate::domain::{Event, Firmware, FirmwareStatus, latest, needs_upgrade, parse_version};
 
 /// The latest release, seen from a device that may run an older one.
@@ -18,6 +18,10 @@ impl Service {
         to: FirmwareStatus,
     ) -> Result<Firmware> {
         check_device_type(device_type)?;
+        let admission = match to.is_installable() {
+            true => Some(self.admission().await?),
+            false => None,
+        };
         let mut tx = self.db.begin().await?;
         let mut firmware = tx
             .lock_firmware(device_type, version)
@@ -39,6 +43,9 @@ impl Service {
                 format!("firmware {version} is {from} and can't become {to}: {next}"),
             ));
         }
+        if let Some(admission) = &admission {
+            admit(&firmware, admission)?;
+        }
         let now = self.clock.now();
         firmware.status = to;
         firmware.updated_at = now;
@@ -47,7 +54,9 @@ impl Service {
         }
         tx.update_firmware_status(&firmware).await?;
         tx.record(Event::firmware("status", &firmware, now));
+        self.announce_status(&mut tx, &firmware, now).await?;
         tx.commit().await?;
+        self.announcements_queued.notify_one();
         tracing::info!(version, device_type, %from, %to, "firmware status changed");
         Ok(firmware)
     }

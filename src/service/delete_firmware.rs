@@ -1,8 +1,8 @@
 use super::{Error, Result, Service, upload_firmware::check_device_type};
-use crate::domain::{Event, Firmware, FirmwareStatus};
+use crate::domain::{Bundle, Event, Firmware, FirmwareStatus};
 
 impl Service {
-    /// Deletes a draft, and its file unless another firmware has the same bytes.
+    /// Deletes a draft, and its files unless another firmware has the same bytes.
     pub async fn delete_firmware(&self, device_type: &str, version: &str) -> Result<Firmware> {
         check_device_type(device_type)?;
         let mut tx = self.db.begin().await?;
@@ -24,6 +24,10 @@ impl Service {
         tx.record(Event::firmware("deleted", &firmware, self.clock.now()));
         tx.commit().await?;
         self.delete_blob_if_unused(&firmware.sha256).await?;
+        let beside = firmware.bundle.iter().flat_map(Bundle::files_beside);
+        for file in beside {
+            self.delete_blob_if_unused(&file.sha256).await?;
+        }
         tracing::info!(version, device_type, "firmware deleted");
         Ok(firmware)
     }

@@ -12,16 +12,26 @@ use crate::{
     metrics::Metrics,
 };
 
-/// A firmware's file, ready to be read.
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A plain image, or a part of a bundle.
+    Image,
+    Manifest,
+    Signature,
+}
+
+/// A firmware's file, or one of its bundle's, ready to be read.
 #[derive(Clone, Debug)]
 pub struct FirmwareFile {
+    pub name: String,
+    pub kind: FileKind,
     /// Lower-case hex.
     pub sha256: String,
     /// Bytes.
     pub size: u64,
     /// Whether this name will always mean these bytes: a draft may be deleted and uploaded anew.
     pub immutable: bool,
-    pub firmware: Firmware,
 }
 
 impl Service {
@@ -33,11 +43,13 @@ impl Service {
                 format!("there is no file {file_name:?}; names are <deviceType>_v<version>.bin"),
             )
         })?;
+        let (kind, sha256, size) = file_of(&firmware, file_name);
         Ok(FirmwareFile {
-            sha256: firmware.sha256.clone(),
-            size: firmware.file_size.unsigned_abs(),
+            name: file_name.to_owned(),
+            kind,
+            sha256: sha256.to_owned(),
+            size: size.unsigned_abs(),
             immutable: firmware.status != FirmwareStatus::Draft,
-            firmware,
         })
     }
 
@@ -70,6 +82,21 @@ impl Service {
             unsent: length,
         })
     }
+}
+
+/// Kind, SHA-256 and size of the firmware's file of this name.
+fn file_of<'f>(firmware: &'f Firmware, file_name: &str) -> (FileKind, &'f str, i64) {
+    if let Some(bundle) = &firmware.bundle
+        && let Some(file) = bundle.files_beside().find(|it| it.file_name == file_name)
+    {
+        let kind = match file {
+            file if *file == bundle.manifest => FileKind::Manifest,
+            file if *file == bundle.signature => FileKind::Signature,
+            _ => FileKind::Image,
+        };
+        return (kind, &file.sha256, file.size);
+    }
+    (FileKind::Image, &firmware.sha256, firmware.file_size)
 }
 
 /// What a download was charged for; what is not sent when it ends goes back.

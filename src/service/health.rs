@@ -1,4 +1,17 @@
+use std::time::{Duration, Instant};
+
 use super::Service;
+use crate::{
+    domain::{RolloutState, TaskStatus},
+    metrics::{StateLabel, StatusLabel},
+    store::Tx,
+};
+
+/// Age from which the counts of tasks and rollouts are taken anew: however many ask for the metrics,
+/// the database counts no more often.
+const COUNTS_AGE_MAX: Duration = Duration::from_secs(5);
+/// The word for completed upgrades that wait for their proof.
+const UNPROVEN: &str = "unproven";
 
 /// Whether each part that the server stands on answers; an error in words where not.
 #[derive(Clone, Debug)]
@@ -31,8 +44,58 @@ impl Service {
             .commands_waiting
             .set(tx.count_commands().await?);
         self.metrics
+            .announcements_waiting
+            .set(tx.count_announcements().await?);
+        self.metrics
             .broker_connected
             .set(i64::from(self.publisher.is_connected()));
+        if self.counts_are_old() {
+            let counted = Instant::now();
+            self.refresh_counts(&mut tx).await?;
+            self.counted_at.send_replace(Some(counted));
+        }
+        drop(tx);
+        let (open, idle) = self.db.connections();
+        for (state, connections) in [("busy", open.saturating_sub(idle)), ("idle", idle)] {
+            self.metrics
+                .database_connections
+                .get_or_create(&StateLabel { state })
+                .set(connections.into());
+        }
+        Ok(())
+    }
+
+    fn counts_are_old(&self) -> bool {
+        self.counted_at
+            .borrow()
+            .is_none_or(|at| at.elapsed() >= COUNTS_AGE_MAX)
+    }
+
+    async fn refresh_counts(&self, tx: &mut Tx) -> super::Result<()> {
+        let counted = |word: &str, counts: &[(String, i64)]| {
+            let found = counts.iter().find(|(counted, _)| counted == word);
+            found.map_or(0, |(_, count)| *count)
+        };
+        let tasks = tx.count_open_tasks().await?;
+        let open = TaskStatus::ALL.into_iter().filter(|it| it.is_active());
+        for status in open.chain([TaskStatus::Completed]) {
+            let label = match status {
+                TaskStatus::Completed => UNPROVEN,
+                active => active.as_str(),
+            };
+            self.metrics
+                .tasks
+                .get_or_create(&StatusLabel { status: label })
+                .set(counted(status.as_str(), &tasks));
+        }
+        let rollouts = tx.count_rollouts().await?;
+        for state in RolloutState::ALL {
+            let state = state.as_str();
+            self.metrics
+                .rollouts
+                .get_or_create(&StateLabel { state })
+                .set(counted(state, &rollouts));
+        }
         Ok(())
     }
 }

@@ -1,10 +1,13 @@
-use airlift_proto::{Command, Message, UpgradeData};
+use airlift_proto::{Command, Message, PartData, UpgradeData};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::Service;
 use crate::{
-    domain::{CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand, Task, TaskStatus},
+    domain::{
+        Bundle, BundleFile, CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand,
+        Task, TaskStatus,
+    },
     store::Tx,
 };
 
@@ -67,15 +70,58 @@ impl Service {
             updated_at: now,
         };
         task.wait_for_answer(&self.settings.deadlines);
-        let command = upgrade_command(self.clock.new_id(), &task);
+        let command = self.upgrade_command(&task, firmware.bundle.as_ref());
         (task, command)
     }
 
     /// Where devices download a firmware from.
     pub fn firmware_url(&self, firmware: &Firmware) -> String {
-        format!(
-            "{}/firmware/{}",
-            self.settings.public_url, firmware.file_name
+        self.file_url(&firmware.file_name)
+    }
+
+    /// Where devices download a file from.
+    pub fn file_url(&self, file_name: &str) -> String {
+        format!("{}/firmware/{file_name}", self.settings.public_url)
+    }
+
+    fn upgrade_command(&self, task: &Task, bundle: Option<&Bundle>) -> OutboundCommand {
+        let url = |file: &BundleFile| self.file_url(&file.file_name);
+        let parts = bundle.iter().flat_map(|bundle| &bundle.parts);
+        let command = Command::Upgrade(Message {
+            msg_id: Some(task.msg_id.clone()),
+            uuid: Some(task.gateway_id.clone()),
+            timestamp: Some(task.start_time.timestamp()),
+            data: UpgradeData {
+                version: task.to_version.clone(),
+                firmware_url: task.firmware_url.clone(),
+                md5: task.md5.clone(),
+                sha256: Some(task.sha256.clone()),
+                file_size: task.file_size.unsigned_abs(),
+                force_upgrade: task.force_upgrade,
+                not_before: task.not_before.map(|at| at.timestamp()),
+                msg_id: Some(task.msg_id.clone()),
+                manifest_url: bundle.map(|bundle| url(&bundle.manifest)),
+                signature_url: bundle.map(|bundle| url(&bundle.signature)),
+                kind: bundle.map(|bundle| bundle.kind.as_str().to_owned()),
+                parts: parts
+                    .map(|part| PartData {
+                        name: part.name.clone(),
+                        partition: part.partition.clone(),
+                        url: url(&part.file),
+                        size: part.file.size.unsigned_abs(),
+                        sha256: part.file.sha256.clone(),
+                        md5: part.md5.clone(),
+                    })
+                    .collect(),
+            },
+        });
+        let command_id = self.clock.new_id();
+        outbound(
+            command_id,
+            task,
+            CommandKind::Upgrade,
+            &command,
+            task.start_time,
         )
     }
 }
@@ -94,35 +140,6 @@ pub(super) fn record_task(tx: &mut Tx, before: Option<&Task>, task: &Task, now: 
         _ => EventKind::Task,
     };
     tx.record(Event::task(kind, task, now));
-}
-
-fn upgrade_command(command_id: Uuid, task: &Task) -> OutboundCommand {
-    let command = Command::Upgrade(Message {
-        msg_id: Some(task.msg_id.clone()),
-        uuid: Some(task.gateway_id.clone()),
-        timestamp: Some(task.start_time.timestamp()),
-        data: UpgradeData {
-            version: task.to_version.clone(),
-            firmware_url: task.firmware_url.clone(),
-            md5: task.md5.clone(),
-            sha256: Some(task.sha256.clone()),
-            file_size: task.file_size.unsigned_abs(),
-            force_upgrade: task.force_upgrade,
-            not_before: task.not_before.map(|at| at.timestamp()),
-            msg_id: Some(task.msg_id.clone()),
-            manifest_url: None,
-            signature_url: None,
-            kind: None,
-            parts: Vec::new(),
-        },
-    });
-    outbound(
-        command_id,
-        task,
-        CommandKind::Upgrade,
-        &command,
-        task.start_time,
-    )
 }
 
 pub(super) fn outbound(

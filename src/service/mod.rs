@@ -4,8 +4,11 @@
 //! To add one: a file with its input type and one public method, its errors from [`Error`], its
 //! test through the door that calls it.
 
+mod announce;
+mod announce_releases;
 mod cancel_upgrade;
 mod change_firmware_status;
+mod changelog;
 mod delete_firmware;
 mod delete_history;
 mod deliver_events;
@@ -27,22 +30,25 @@ mod statistics;
 mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
+mod trust;
 mod upload_firmware;
 mod webhooks;
 mod why;
 
 use std::{
     num::NonZeroU64,
+    path::PathBuf,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use airlift_proto::Topics;
 use chrono::TimeDelta;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
-pub use download_firmware::FirmwareFile;
+pub use download_firmware::{FileKind, FirmwareFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
@@ -65,7 +71,8 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{Clock, DownloadBudget, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, TaskDeadlines},
+    domain::{Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -87,6 +94,11 @@ pub struct Settings {
     /// How long events are kept.
     pub events_kept: TimeDelta,
     pub topics: Topics,
+    /// How often the newest releases are announced again; `None`: not at all.
+    pub announce_interval: Option<TimeDelta>,
+    /// Folder of the keys that are trusted.
+    pub trusted_keys: Option<PathBuf>,
+    pub signatures: SignaturePolicy,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
 }
@@ -105,6 +117,11 @@ pub struct Service {
     rollouts_changed: Notify,
     /// Rung when deliveries were queued, so that they leave at once.
     deliveries_queued: Notify,
+    /// Rung when something waits to be announced, so that it leaves at once.
+    announcements_queued: Notify,
+    alert_limit: Mutex<AlertLimit>,
+    /// When tasks and rollouts were last counted for the metrics.
+    counted_at: watch::Sender<Option<Instant>>,
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
@@ -137,6 +154,9 @@ impl Service {
             commands_queued: Notify::new(),
             rollouts_changed: Notify::new(),
             deliveries_queued: Notify::new(),
+            announcements_queued: Notify::new(),
+            alert_limit: Mutex::default(),
+            counted_at: watch::Sender::new(None),
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,

@@ -29,7 +29,21 @@ impl Service {
             return Ok(false);
         }
         let device_type = &gateway.device_type;
-        let firmwares = tx.candidates(device_type).await?;
+        let admission = match self.admission().await {
+            Ok(admission) => admission,
+            // What the gateway has said must be stored all the same.
+            Err(error) => {
+                tracing::warn!(
+                    gateway_id = gateway.gateway_id,
+                    task_id = %confirmed.task_id,
+                    target,
+                    "the upgrade ends at {}: {error}",
+                    confirmed.to_version
+                );
+                return Ok(false);
+            }
+        };
+        let firmwares = tx.candidates(device_type, &admission).await?;
         let planned = plan_path(Some(&confirmed.to_version), target, &firmwares);
         let planned = match planned {
             Ok(path) => match tx.firmware(device_type, &path[0]).await? {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Error, Result, Service, inbox::message_id, make_task::record_task};
 use crate::{
     domain::{
-        CommandKind, DEVICE_TYPE_DEFAULT, Event, Gateway, Heartbeat, Progress, ReportRefusal, Task,
-        TaskStatus, is_device_type,
+        Alert, CommandKind, DEVICE_TYPE_DEFAULT, Event, Gateway, Heartbeat, Progress,
+        ReportRefusal, Task, TaskStatus, is_device_type,
     },
     metrics::{KindLabel, ReasonLabel},
     store::Tx,
@@ -60,6 +60,7 @@ struct Tally {
     stored: Vec<&'static str>,
     refused: Vec<(String, ReportRefusal)>,
     changed: Vec<Task>,
+    alerts: Vec<Alert>,
     /// Whether a command waits to be sent.
     queued: bool,
 }
@@ -124,7 +125,13 @@ impl Service {
         }
         tx.put_task_reports(&reports, now).await?;
         self.forget_inbox(&mut tx, messages).await?;
+        for alert in &tally.alerts {
+            self.alert(&mut tx, alert).await?;
+        }
         tx.commit().await?;
+        if !tally.alerts.is_empty() {
+            self.announcements_queued.notify_one();
+        }
         if tally.queued {
             self.commands_queued.notify_one();
         }
@@ -279,6 +286,9 @@ impl Service {
                 tally.queued |= self.begin_next_step(tx, &gateway, &task, now).await?;
             }
             if (task.status, task.confirmed_at) != (before.status, before.confirmed_at) {
+                if before.status != TaskStatus::Failed {
+                    tally.alerts.extend(Alert::of_task(&task));
+                }
                 tally.changed.push(task);
             }
         }
@@ -301,6 +311,10 @@ impl Service {
         for task in tally.changed {
             if task.confirmed_at.is_some() {
                 self.metrics.ota_success.inc();
+                if let Some(duration_ms) = task.duration_ms {
+                    let seconds = duration_ms as f64 / 1000.0;
+                    self.metrics.upgrade_duration.observe(seconds);
+                }
             } else if task.status == TaskStatus::Failed {
                 let code = task.error_code.as_deref();
                 self.metrics.count_failure(code);

@@ -5,11 +5,13 @@ use uuid::Uuid;
 use super::{
     Error, Result, Service,
     make_task::{NewTask, record_task},
+    trust::admit,
 };
 use crate::{
     domain::{
-        DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task, TaskStatus, TriggerDecision,
-        VersionRefusal, decide_trigger, is_downgrade, latest, plan_path, too_far_ahead,
+        Admission, Candidate, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task,
+        TaskStatus, TriggerDecision, VersionRefusal, decide_trigger, is_downgrade, latest,
+        plan_path, too_far_ahead,
     },
     store::Tx,
 };
@@ -48,12 +50,14 @@ impl Service {
         if let Some(message) = scheduled_at.and_then(|at| too_far_ahead("scheduledAt", at, now)) {
             return Err(Error::invalid("time_too_far", message));
         }
+        let admission = self.admission().await?;
         let mut tx = self.db.begin().await?;
         let gateway = tx
             .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))
             .await?;
+        let version = trigger.version.as_deref();
         let firmware =
-            installable_firmware(&mut tx, &gateway.device_type, trigger.version.as_deref()).await?;
+            installable_firmware(&mut tx, &gateway.device_type, version, &admission).await?;
         let newest = tx.lock_newest_task(gateway_id).await?;
         let newest_task_id = newest.as_ref().map(|task| task.task_id);
         let under_way = newest.filter(Task::is_under_way);
@@ -78,8 +82,9 @@ impl Service {
             }
             _ => {}
         }
-        let (path, firmware) =
-            first_step(&mut tx, &gateway, firmware, trigger.force_upgrade).await?;
+        let firmwares = tx.candidates(&gateway.device_type, &admission).await?;
+        let forced = trigger.force_upgrade;
+        let (path, firmware) = first_step(&mut tx, &gateway, firmware, &firmwares, forced).await?;
         let new = NewTask {
             gateway: &gateway,
             firmware: &firmware,
@@ -133,6 +138,7 @@ async fn first_step(
     tx: &mut Tx,
     gateway: &Gateway,
     target: Firmware,
+    firmwares: &[Candidate],
     forced: bool,
 ) -> Result<(Vec<String>, Firmware)> {
     let current = gateway.current_version.as_deref();
@@ -148,8 +154,7 @@ async fn first_step(
     if !forced && is_downgrade(current, &target.version) {
         return Err(refused(VersionRefusal::NewerRuns));
     }
-    let firmwares = tx.candidates(&target.device_type).await?;
-    let path = plan_path(current, &target.version, &firmwares).map_err(refused)?;
+    let path = plan_path(current, &target.version, firmwares).map_err(refused)?;
     let first = match path.first() {
         Some(first) if *first != target.version => {
             tx.firmware(&target.device_type, first)
@@ -161,11 +166,12 @@ async fn first_step(
     Ok((path, first))
 }
 
-/// The named version, or the latest release.
+/// The named version, or the latest release; refuses one that must not be sent.
 pub(super) async fn installable_firmware(
     tx: &mut Tx,
     device_type: &str,
     version: Option<&str>,
+    admission: &Admission,
 ) -> Result<Firmware> {
     let released;
     let version = match version {
@@ -188,6 +194,7 @@ pub(super) async fn installable_firmware(
         .await?
         .ok_or_else(|| Error::no_firmware(device_type, version))?;
     if firmware.status.is_installable() {
+        admit(&firmware, admission)?;
         return Ok(firmware);
     }
     let advice = match firmware.status {

@@ -13,6 +13,7 @@ impl Service {
     /// rollouts of its device type, never at other gateways one by one.
     pub async fn why(&self, gateway_id: &str) -> Result<GatewayWhy> {
         check_gateway_id(gateway_id)?;
+        let admission = self.admission().await?;
         let mut tx = self.db.read().await?;
         let gateway = tx
             .gateway(gateway_id)
@@ -27,8 +28,8 @@ impl Service {
             }),
         };
         let facts = WhyFacts {
-            now: self.clock.now(),
-            candidates: tx.candidates(&gateway.device_type).await?,
+            now: admission.now,
+            candidates: tx.candidates(&gateway.device_type, &admission).await?,
             rollouts: rollouts_for(&mut tx, &gateway).await?,
             gateway,
             task,

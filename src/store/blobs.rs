@@ -35,7 +35,7 @@ impl Tx {
     /// The blobs that firmwares use.
     pub async fn used_blobs(&mut self) -> Result<HashSet<String>> {
         let used = on!(self, |conn| sqlx::query_scalar::<_, String>(
-            "SELECT DISTINCT sha256 FROM firmwares",
+            "SELECT sha256 FROM firmwares UNION SELECT sha256 FROM bundle_files",
         )
         .fetch_all(conn)
         .await)?;
@@ -61,7 +61,8 @@ impl Tx {
     pub async fn delete_unused_blob(&mut self, sha256: &str) -> Result<bool> {
         let gone = on!(self, |conn| sqlx::query(
             "DELETE FROM blobs WHERE sha256 = $1
-             AND NOT EXISTS (SELECT 1 FROM firmwares WHERE sha256 = $1)",
+             AND NOT EXISTS (SELECT 1 FROM firmwares WHERE sha256 = $1)
+             AND NOT EXISTS (SELECT 1 FROM bundle_files WHERE sha256 = $1)",
         )
         .bind(sha256)
         .execute(conn)

@@ -187,6 +187,18 @@ impl Db {
         matches!(self, Db::Sqlite { .. })
     }
 
+    /// The connections that are open, and how many of these are idle.
+    pub fn connections(&self) -> (u32, u32) {
+        let of = |size: u32, idle: usize| (size, u32::try_from(idle).unwrap_or(size));
+        match self {
+            Db::Postgres(pool) => of(pool.size(), pool.num_idle()),
+            Db::Sqlite { writer, readers } => of(
+                writer.size() + readers.size(),
+                writer.num_idle() + readers.num_idle(),
+            ),
+        }
+    }
+
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
         match self {

@@ -3,7 +3,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
-use crate::domain::{Bundle, Candidate, Firmware, FirmwareStatus};
+use crate::domain::{Admission, Bundle, Candidate, Firmware, FirmwareStatus};
 
 macro_rules! columns {
     () => {
@@ -144,11 +144,13 @@ impl Tx {
         .transpose()
     }
 
+    /// The firmware that this file belongs to: its own, or one beside it of its bundle.
     pub async fn firmware_by_file_name(&mut self, file_name: &str) -> Result<Option<Firmware>> {
         on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
             "SELECT ",
             columns!(),
-            " FROM firmwares WHERE file_name = $1"
+            " FROM firmwares WHERE file_name = $1 OR firmware_id =
+                (SELECT firmware_id FROM bundle_files WHERE file_name = $1)"
         ))
         .bind(file_name)
         .fetch_optional(conn)
@@ -189,19 +191,24 @@ impl Tx {
     }
 
     /// Every firmware of a device type, as far as the way to a version goes.
-    pub async fn candidates(&mut self, device_type: &str) -> Result<Vec<Candidate>> {
+    pub async fn candidates(
+        &mut self,
+        device_type: &str,
+        admission: &Admission,
+    ) -> Result<Vec<Candidate>> {
         let rows = on!(self, |conn| sqlx::query_as::<
             _,
-            (String, Option<String>, String),
+            (String, Option<String>, String, Option<Json<Bundle>>),
         >(
-            "SELECT version, min_version, status FROM firmwares WHERE device_type = $1",
+            "SELECT version, min_version, status, bundle FROM firmwares WHERE device_type = $1",
         )
         .bind(device_type)
         .fetch_all(conn)
         .await)?;
         rows.into_iter()
-            .map(|(version, min_version, status)| {
+            .map(|(version, min_version, status, bundle)| {
                 Ok(Candidate {
+                    barred: admission.bars(bundle.as_deref()),
                     status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
                         table: "firmwares",
                         column: "status",
@@ -230,6 +237,7 @@ impl Tx {
         Ok(())
     }
 
+    /// Its bundle's files go with it.
     pub async fn delete_firmware(&mut self, firmware_id: Uuid) -> Result<()> {
         on!(self, |conn| sqlx::query(
             "DELETE FROM firmwares WHERE firmware_id = $1"

@@ -8,7 +8,9 @@
 
 #[macro_use]
 mod db;
+mod announcements;
 mod blobs;
+mod bundles;
 mod commands;
 mod enrolment;
 mod error;

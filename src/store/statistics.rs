@@ -101,6 +101,25 @@ impl Tx {
         })?)
     }
 
+    /// How many tasks have not ended or are not proven yet, by status.
+    pub async fn count_open_tasks(&mut self) -> Result<Vec<(String, i64)>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, (String, i64)>(
+            "SELECT status, COUNT(*) FROM upgrade_tasks
+             WHERE deadline_at IS NOT NULL GROUP BY status",
+        )
+        .fetch_all(conn)
+        .await)?)
+    }
+
+    /// How many rollouts there are, by state.
+    pub async fn count_rollouts(&mut self) -> Result<Vec<(String, i64)>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, (String, i64)>(
+            "SELECT state, COUNT(*) FROM rollouts GROUP BY state",
+        )
+        .fetch_all(conn)
+        .await)?)
+    }
+
     /// Only buckets that have tasks.
     pub async fn timeline(
         &mut self,

@@ -21,6 +21,7 @@ mod kind;
 pub mod manifest;
 mod refusal;
 mod release;
+mod signature;
 #[cfg(feature = "std")]
 pub mod spiffs;
 mod trust;
@@ -34,6 +35,7 @@ pub use kind::{Kind, PartName};
 pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
+pub use signature::{Signed, Verification};
 pub use trust::{KEY_NAME_BYTES_MAX, TrustedKey};
 
 /// Name of the manifest in a bundle.

@@ -17,3 +17,10 @@ pub struct TrustedKey {
     /// It signs no longer, Unix seconds.
     pub valid_until: Option<i64>,
 }
+
+impl TrustedKey {
+    /// Whether what it signed at this time, Unix seconds, counts.
+    pub fn is_valid_at(&self, signed_at: i64) -> bool {
+        self.valid_from <= signed_at && self.valid_until.is_none_or(|until| signed_at < until)
+    }
+}

@@ -3,17 +3,19 @@
 //! `no_std`, generic over the type of its strings so that it needs no allocator, and free of any client library, so that the server, the gateway on a PC and
 //! the gateway on an ESP32 share one definition of every byte.
 //!
-//! To add a message: a variant in [`Command`] or [`Report`], its data struct, and a golden line in
+//! To add a message: a variant in [`Command`], [`Report`] or [`Alert`], its data struct, and a golden line in
 //! `tests/golden.rs`.
 #![no_std]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod announcement;
 pub mod error_code;
 mod message;
 mod topic;
 
+pub use announcement::{AVAILABLE_TOPIC, Alert, AlertSource, Available, SignatureFailure};
 pub use message::{
     CancelData, Command, HeartbeatData, Message, PartData, ProgressData, Report, ReportState,
     Status, Text, UpgradeData,

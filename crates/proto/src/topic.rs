@@ -73,6 +73,11 @@ impl Topics {
         self.topic("+", kind)
     }
 
+    /// Where the server tells operators what needs their eye: `{prefix}/alerts`.
+    pub fn alerts(&self) -> String {
+        [self.prefix.as_str(), "/alerts"].concat()
+    }
+
     /// Whose topic this is and which; `None` if it is not one of ours or the id is not valid.
     pub fn parse<'t>(&self, topic: &'t str) -> Option<(&'t str, TopicKind)> {
         let rest = topic

@@ -1,10 +1,12 @@
 //! The bytes on the wire, as phones and sketches in the field know them.
 
 use airlift_proto::{
-    CancelData, HeartbeatData, Message, ProgressData, ReportState, TopicKind, Topics, UpgradeData,
-    is_gateway_id,
+    AVAILABLE_TOPIC, AlertSource, CancelData, HeartbeatData, Message, PartData, ProgressData,
+    ReportState, SignatureFailure, TopicKind, Topics, UpgradeData, is_gateway_id,
 };
 
+type Alert = airlift_proto::Alert;
+type Available = airlift_proto::Available;
 type Command = airlift_proto::Command;
 type Report = airlift_proto::Report;
 type Status = airlift_proto::Status;
@@ -40,6 +42,44 @@ fn upgrade_command() {
             },
         }),
         r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1"}}"#,
+    );
+}
+
+#[test]
+fn upgrade_command_of_a_signed_bundle() {
+    let url = |name: &str| format!("http://localhost:8018/firmware/gateway_v1.0.2.{name}");
+    let part = |name: &str, partition: &str, url: String| PartData {
+        name: name.into(),
+        partition: partition.into(),
+        url,
+        size: 14,
+        sha256: "5d".into(),
+        md5: "0c".into(),
+    };
+    round_trip(
+        &Command::Upgrade(Message {
+            msg_id: Some("ota_1".into()),
+            uuid: Some("GW1".into()),
+            timestamp: Some(1_770_000_000),
+            data: UpgradeData {
+                version: "1.0.2".into(),
+                firmware_url: url("bin"),
+                md5: "0c".into(),
+                sha256: Some("5d".into()),
+                file_size: 14,
+                force_upgrade: false,
+                not_before: None,
+                msg_id: Some("ota_1".into()),
+                manifest_url: Some(url("manifest.json")),
+                signature_url: Some(url("manifest.json.asc")),
+                kind: Some("firmware+web".into()),
+                parts: vec![
+                    part("firmware.bin", "app", url("bin")),
+                    part("web_spiffs.bin", "spiffs_web", url("web_spiffs.bin")),
+                ],
+            },
+        }),
+        r#"{"msgType":"ota_upgrade","msgId":"ota_1","uuid":"GW1","timestamp":1770000000,"data":{"version":"1.0.2","firmwareUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","md5":"0c","sha256":"5d","fileSize":14,"forceUpgrade":false,"msgId":"ota_1","manifestUrl":"http://localhost:8018/firmware/gateway_v1.0.2.manifest.json","signatureUrl":"http://localhost:8018/firmware/gateway_v1.0.2.manifest.json.asc","kind":"firmware+web","parts":[{"name":"firmware.bin","partition":"app","url":"http://localhost:8018/firmware/gateway_v1.0.2.bin","size":14,"sha256":"5d","md5":"0c"},{"name":"web_spiffs.bin","partition":"spiffs_web","url":"http://localhost:8018/firmware/gateway_v1.0.2.web_spiffs.bin","size":14,"sha256":"5d","md5":"0c"}]}}"#,
     );
 }
 
@@ -127,6 +167,84 @@ fn status() {
             firmware_version: Some("1.0.2".into()),
         },
         r#"{"online":true,"firmwareVersion":"1.0.2"}"#,
+    );
+}
+
+#[test]
+fn the_announcement_of_a_plain_image() {
+    assert_eq!(AVAILABLE_TOPIC, "/jxct/ota/available");
+    round_trip(
+        &Available {
+            version: "1.0.2".into(),
+            device_type: "gateway".into(),
+            kind: "firmware".into(),
+            target: None,
+            release_counter: None,
+            min_version: None,
+            file_size: 14,
+            sha256: "5d".into(),
+            file_url: "http://localhost:8018/firmware/gateway_v1.0.2.bin".into(),
+            manifest_url: None,
+            signature_url: None,
+            changelog_url: "http://localhost:8018/ota/changelog?version=1.0.2&deviceType=gateway"
+                .into(),
+            release_date: "2026-01-01T00:00:00Z".into(),
+            timestamp: 1_767_225_600,
+        },
+        r#"{"version":"1.0.2","deviceType":"gateway","kind":"firmware","fileSize":14,"sha256":"5d","fileUrl":"http://localhost:8018/firmware/gateway_v1.0.2.bin","changelogUrl":"http://localhost:8018/ota/changelog?version=1.0.2&deviceType=gateway","releaseDate":"2026-01-01T00:00:00Z","timestamp":1767225600}"#,
+    );
+}
+
+#[test]
+fn the_announcement_of_a_bundle() {
+    round_trip(
+        &Available {
+            version: "2.7.0".into(),
+            device_type: "jxct".into(),
+            kind: "firmware+web".into(),
+            target: Some("esp32-wroom".into()),
+            release_counter: Some(42),
+            min_version: Some("2.6.0".into()),
+            file_size: 900_000,
+            sha256: "5d".into(),
+            file_url: "https://a/firmware/jxct_v2.7.0.bin".into(),
+            manifest_url: Some("https://a/firmware/jxct_v2.7.0.manifest.json".into()),
+            signature_url: Some("https://a/firmware/jxct_v2.7.0.manifest.json.asc".into()),
+            changelog_url: "https://a/ota/changelog?version=2.7.0&deviceType=jxct".into(),
+            release_date: "2026-01-01T00:00:00Z".into(),
+            timestamp: 1_767_225_600,
+        },
+        r#"{"version":"2.7.0","deviceType":"jxct","kind":"firmware+web","target":"esp32-wroom","releaseCounter":42,"minVersion":"2.6.0","fileSize":900000,"sha256":"5d","fileUrl":"https://a/firmware/jxct_v2.7.0.bin","manifestUrl":"https://a/firmware/jxct_v2.7.0.manifest.json","signatureUrl":"https://a/firmware/jxct_v2.7.0.manifest.json.asc","changelogUrl":"https://a/ota/changelog?version=2.7.0&deviceType=jxct","releaseDate":"2026-01-01T00:00:00Z","timestamp":1767225600}"#,
+    );
+}
+
+#[test]
+fn alerts() {
+    assert_eq!(Topics::new("hanqi").alerts(), "hanqi/alerts");
+    let of_a_gateway = SignatureFailure {
+        code: "UNTRUSTED_KEY".into(),
+        source: AlertSource::Gateway,
+        gateway_id: Some("GW1".into()),
+        device_type: Some("jxct".into()),
+        version: Some("2.7.0".into()),
+        message: "signed by nobody I know".into(),
+        suppressed: 3,
+        timestamp: 1,
+    };
+    round_trip(
+        &Alert::SignatureFailure(of_a_gateway.clone()),
+        r#"{"alert":"signature_failure","code":"UNTRUSTED_KEY","source":"gateway","gatewayId":"GW1","deviceType":"jxct","version":"2.7.0","message":"signed by nobody I know","suppressed":3,"timestamp":1}"#,
+    );
+    round_trip(
+        &Alert::SignatureFailure(SignatureFailure {
+            source: AlertSource::Server,
+            gateway_id: None,
+            device_type: None,
+            version: None,
+            suppressed: 0,
+            ..of_a_gateway
+        }),
+        r#"{"alert":"signature_failure","code":"UNTRUSTED_KEY","source":"server","message":"signed by nobody I know","timestamp":1}"#,
     );
 }
 

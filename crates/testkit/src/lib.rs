@@ -1,5 +1,5 @@
-//! Real servers for airlift's tests: PostgreSQL, Mosquitto, S3, our own binaries, and a proxy that
-//! breaks connections on purpose.
+//! Real servers for airlift's tests: PostgreSQL, Mosquitto, S3, our own binaries, a gpg with keys of
+//! its own, and a proxy that breaks connections on purpose.
 //!
 //! Every server listens on its own loopback port and keeps its files in its own [`Scratch`] folder.
 //! Dropping it stops the process and removes the folder, also while a test panics; if the test
@@ -21,6 +21,7 @@
 //!    matter kill it.
 //! 5. One quick test in `tests/` that kills it and finds its data again.
 
+mod gpg;
 mod launch;
 mod mosquitto;
 mod ports;
@@ -36,6 +37,7 @@ mod test_database;
 mod tree;
 mod user;
 
+pub use gpg::Gpg;
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use ports::free_port;
 pub use postgres::{Durability, Postgres};

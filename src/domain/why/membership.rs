@@ -82,9 +82,9 @@ fn waiting(facts: &WhyFacts, of: &RolloutFacts, member: &Membership) -> Finding 
     if let Some(refusal) = refused(facts, rollout) {
         let (bearing, rule) = rule_of(&refusal);
         let will = match refusal {
-            VersionRefusal::NotInstallable { .. } | VersionRefusal::NoFirmware => {
-                "halts when it comes to send"
-            }
+            VersionRefusal::NotInstallable { .. }
+            | VersionRefusal::NoFirmware
+            | VersionRefusal::Barred(_) => "halts when it comes to send",
             _ => "will skip it when its turn comes",
         };
         return Finding::new(bearing, rule, format!("{name} {will}: {refusal}"));

@@ -1,6 +1,7 @@
 use super::{Bearing, Finding, RolloutFacts, Rule, WhyFacts, membership};
 use crate::domain::{
-    Rollout, VersionRefusal, position, rollout::time, shuffle, version_rules::eligibility_for,
+    Barred, Rollout, VersionRefusal, position, rollout::time, shuffle,
+    version_rules::eligibility_for,
 };
 
 /// What a rollout means for the gateway.
@@ -45,6 +46,11 @@ pub(super) fn rule_of(refusal: &VersionRefusal) -> (Bearing, Rule) {
         VersionRefusal::NotInstallable { .. } => (Bearing::Barred, Rule::FirmwareNotInstallable),
         VersionRefusal::NoFirmware => (Bearing::Barred, Rule::FirmwareNotFound),
         VersionRefusal::OtherDeviceType => (Bearing::Barred, Rule::OtherDeviceType),
+        VersionRefusal::Barred(Barred::Unsigned) => (Bearing::Barred, Rule::Unsigned),
+        VersionRefusal::Barred(Barred::UntrustedKey { .. }) => {
+            (Bearing::Barred, Rule::UntrustedKey)
+        }
+        VersionRefusal::Barred(Barred::Expired { .. }) => (Bearing::Barred, Rule::BundleExpired),
     }
 }
 

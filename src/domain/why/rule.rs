@@ -69,6 +69,9 @@ rules! {
     FirmwareNotInstallable = "firmware_not_installable",
     FirmwareNotFound = "firmware_not_found",
     OtherDeviceType = "other_device_type",
+    Unsigned = "unsigned",
+    UntrustedKey = "untrusted_key",
+    BundleExpired = "bundle_expired",
     // What is released, and itself.
     RunsLatest = "runs_latest",
     RunsNewer = "runs_newer",

@@ -50,6 +50,7 @@ pub(super) fn candidate(version: &str, min_version: Option<&str>) -> Candidate {
         version: version.into(),
         min_version: min_version.map(Into::into),
         status: FirmwareStatus::Released,
+        barred: None,
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Bearing, Finding, Rule, WhyFacts, task::is_open};
+use super::{Bearing, Finding, Rule, WhyFacts, rollout::rule_of, task::is_open};
 use crate::domain::{
     DEVICE_TYPE_DEFAULT, FirmwareStatus, VersionRefusal, is_downgrade, latest, needs_upgrade,
     parse_version, plan_path,
@@ -47,11 +47,17 @@ pub(super) fn findings(facts: &WhyFacts) -> Vec<Finding> {
                     unknown(current)
                 ),
             ),
-            Err(refusal) => find(
-                Bearing::Barred,
-                Rule::NoUpgradePath,
-                format!("{runs}, and {latest} can't be sent: {refusal}"),
-            ),
+            Err(refusal) => {
+                let rule = match &refusal {
+                    VersionRefusal::Barred(_) => rule_of(&refusal).1,
+                    _ => Rule::NoUpgradePath,
+                };
+                find(
+                    Bearing::Barred,
+                    rule,
+                    format!("{runs}, and {latest} can't be sent: {refusal}"),
+                );
+            }
             Ok(_) if current.and_then(parse_version).is_none() => {
                 find(Bearing::Note, Rule::VersionUnknown, unknown(current));
             }

@@ -17,7 +17,7 @@ use http_range_header::{EndPosition, StartPosition, parse_range_header};
 
 use crate::{
     http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiPath},
-    service::{FirmwareFile, Service},
+    service::{FileKind, FirmwareFile, Service},
 };
 
 /// A name that will always mean these bytes.
@@ -37,7 +37,8 @@ enum Wanted {
 /// Download a firmware
 ///
 /// RFC 9110: one `Range`, `If-Range`, `If-None-Match`; the `ETag` is the SHA-256. A request for
-/// several ranges gets the whole file. Never chunked.
+/// several ranges gets the whole file. Never chunked. A signed bundle's manifest and signature lie
+/// beside its parts.
 #[utoipa::path(
     get,
     path = "/firmware/{fileName}",
@@ -49,8 +50,16 @@ enum Wanted {
         ("If-None-Match" = Option<String>, Header, description = "An `ETag`"),
     ),
     responses(
-        (status = 200, description = "The file", content_type = "application/octet-stream"),
-        (status = 206, description = "The part asked for", content_type = "application/octet-stream"),
+        (
+            status = 200,
+            description = "The file",
+            content(("application/octet-stream"), ("application/json"), ("application/pgp-signature")),
+        ),
+        (
+            status = 206,
+            description = "The part asked for",
+            content(("application/octet-stream"), ("application/json"), ("application/pgp-signature")),
+        ),
         (status = 304, description = "Not modified"),
         (status = 400, description = "A name that makes no sense", body = ErrorEnvelope),
         (status = 404, description = "No such file", body = ErrorEnvelope),
@@ -148,21 +157,26 @@ async fn body(
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
+        HeaderValue::from_static(media_type(file.kind)),
     );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(
         CONTENT_DISPOSITION,
-        header(format!(
-            "attachment; filename=\"{}\"",
-            file.firmware.file_name
-        ))?,
+        header(format!("attachment; filename=\"{}\"", file.name))?,
     );
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if status == StatusCode::PARTIAL_CONTENT {
         headers.insert(CONTENT_RANGE, header(content_range)?);
     }
     Ok(response)
+}
+
+fn media_type(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Image => "application/octet-stream",
+        FileKind::Manifest => "application/json",
+        FileKind::Signature => "application/pgp-signature",
+    }
 }
 
 fn header(value: String) -> Result<HeaderValue, ApiError> {

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    domain::{DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus},
+    domain::{
+        Bundle, BundleFile, BundlePart, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Signer,
+    },
     service::Service,
 };
 
@@ -44,9 +46,71 @@ pub struct FirmwareDto {
     pub force_upgrade: bool,
     /// The lowest version from which it may be installed.
     pub min_version: Option<String>,
+    /// Of a signed bundle, like all until `parts`; a plain image has none of them. `firmware`,
+    /// `web` or `firmware+web`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("firmware+web"))]
+    pub kind: Option<&'static str>,
+    /// The board it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("esp32-wroom"))]
+    pub target: Option<String>,
+    /// Grows with each release of the device type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_counter: Option<i64>,
+    /// Devices that run a later release take it all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_rollback: Option<bool>,
+    /// After it no device begins the update; null: it never expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<Option<DateTime<Utc>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub built_at: Option<DateTime<Utc>>,
+    /// The trusted key; null: it was taken in while none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SignerDto>)]
+    pub signed_by: Option<Option<SignerDto>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest_url: Option<String>,
+    /// The manifest's detached OpenPGP signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature_url: Option<String>,
+    /// The first is the file that the fields above describe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<PartDto>>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// A key of the folder of trusted keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Signer)]
+pub struct SignerDto {
+    /// The name of its file.
+    #[schema(examples("release-2026"))]
+    pub name: String,
+    /// Upper-case hex.
+    pub fingerprint: String,
+}
+
+/// A file of a bundle that goes into the flash.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Part)]
+pub struct PartDto {
+    #[schema(examples("firmware.bin"))]
+    pub name: String,
+    /// `app`, the slot that does not run, or a partition's label.
+    #[schema(examples("app"))]
+    pub partition: String,
+    pub url: String,
+    /// Bytes.
+    pub size: i64,
+    /// Lower-case hex.
+    pub sha256: String,
+    /// Lower-case hex.
+    pub md5: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -83,7 +147,24 @@ impl From<FirmwareStatusDto> for FirmwareStatus {
 
 impl FirmwareDto {
     pub fn new(service: &Service, firmware: Firmware) -> Self {
+        let bundle = firmware.bundle.as_ref();
+        let url = |file: &BundleFile| service.file_url(&file.file_name);
         FirmwareDto {
+            kind: bundle.map(Bundle::kind),
+            target: bundle.map(|it| it.target.clone()),
+            release_counter: bundle.map(|it| it.release_counter),
+            allow_rollback: bundle.map(|it| it.allow_rollback),
+            expires_at: bundle.map(|it| it.expires_at),
+            built_at: bundle.map(|it| it.built_at),
+            signed_by: bundle.map(|it| it.signed_by.clone().map(SignerDto::from)),
+            manifest_url: bundle.map(|it| url(&it.manifest)),
+            signature_url: bundle.map(|it| url(&it.signature)),
+            parts: bundle.map(|it| {
+                it.parts
+                    .iter()
+                    .map(|part| part_dto(service, part))
+                    .collect()
+            }),
             file_url: service.firmware_url(&firmware),
             version: firmware.version,
             file_name: firmware.file_name,
@@ -100,6 +181,26 @@ impl FirmwareDto {
             created_at: firmware.created_at,
             updated_at: firmware.updated_at,
         }
+    }
+}
+
+impl From<Signer> for SignerDto {
+    fn from(signer: Signer) -> Self {
+        SignerDto {
+            name: signer.name,
+            fingerprint: signer.fingerprint,
+        }
+    }
+}
+
+fn part_dto(service: &Service, part: &BundlePart) -> PartDto {
+    PartDto {
+        name: part.name.clone(),
+        partition: part.partition.clone(),
+        url: service.file_url(&part.file.file_name),
+        size: part.file.size,
+        sha256: part.file.sha256.clone(),
+        md5: part.md5.clone(),
     }
 }
 

@@ -5,7 +5,9 @@ use super::{
     target::target_query,
 };
 use crate::{
-    domain::{Firmware, ORDER_MODULUS, Rollout, RolloutPlan, RolloutState, RolloutTarget},
+    domain::{
+        Admission, Firmware, ORDER_MODULUS, Rollout, RolloutPlan, RolloutState, RolloutTarget,
+    },
     service::{
         Error, Result, Service, trigger_upgrade::installable_firmware,
         upload_firmware::check_device_type,
@@ -37,7 +39,12 @@ impl CreateRollout {
     }
 
     /// Refuses what can't be, and finds the firmware.
-    pub(super) async fn check(&self, service: &Service, tx: &mut Tx) -> Result<Firmware> {
+    pub(super) async fn check(
+        &self,
+        service: &Service,
+        tx: &mut Tx,
+        admission: &Admission,
+    ) -> Result<Firmware> {
         check_device_type(&self.device_type)?;
         if self.name.chars().count() > NAME_LENGTH_MAX {
             return Err(Error::invalid(
@@ -48,7 +55,8 @@ impl CreateRollout {
         self.plan
             .check(service.clock.now())
             .map_err(|refusal| Error::invalid(refusal.code, refusal.message))?;
-        let firmware = installable_firmware(tx, &self.device_type, Some(&self.version)).await?;
+        let version = Some(self.version.as_str());
+        let firmware = installable_firmware(tx, &self.device_type, version, admission).await?;
         target_query(&self.device_type, &self.target)?;
         if let Some(ids) = &self.target.gateway_ids {
             let unknown = tx.unknown_gateways(&ids.iter().cloned().collect()).await?;
@@ -75,9 +83,10 @@ fn no_gateways(ids: &[String]) -> Error {
 impl Service {
     /// Stores a rollout and begins to take its gateways in; the engine goes on.
     pub async fn create_rollout(&self, create: CreateRollout) -> Result<RolloutView> {
+        let admission = self.admission().await?;
         let mut tx = self.db.begin().await?;
-        let firmware = create.check(self, &mut tx).await?;
-        let survey = survey(&mut tx, &firmware, &create).await?;
+        let firmware = create.check(self, &mut tx, &admission).await?;
+        let survey = survey(&mut tx, &firmware, &create, &admission).await?;
         if survey.included == 0 {
             return Err(survey.nobody(&create));
         }

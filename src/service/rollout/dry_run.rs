@@ -4,8 +4,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Firmware, Gateway, ORDER_MODULUS, VersionRefusal, eligibility, order_coefficients,
-        position, shuffle, wave_end_ranks,
+        Admission, Firmware, Gateway, ORDER_MODULUS, VersionRefusal, eligibility,
+        order_coefficients, position, shuffle, wave_end_ranks,
     },
     service::{Error, Page, Result, Service},
     store::{GatewayFilter, Tx},
@@ -78,9 +78,10 @@ pub(super) async fn survey(
     tx: &mut Tx,
     firmware: &Firmware,
     create: &CreateRollout,
+    admission: &Admission,
 ) -> Result<Survey> {
     let target = target_query(&create.device_type, &create.target)?;
-    let candidates = tx.candidates(&firmware.device_type).await?;
+    let candidates = tx.candidates(&firmware.device_type, admission).await?;
     let mut survey = Survey {
         included: 0,
         exclusions: Vec::new(),
@@ -118,13 +119,15 @@ impl Service {
         after: String,
         limit: i64,
     ) -> Result<DryRun> {
+        let admission = self.admission().await?;
         let mut tx = self.db.read().await?;
-        let firmware = create.check(self, &mut tx).await?;
-        let survey = survey(&mut tx, &firmware, &create).await?;
+        let firmware = create.check(self, &mut tx, &admission).await?;
+        let survey = survey(&mut tx, &firmware, &create, &admission).await?;
         let seed = create.seed();
         let forced = create.plan.force_upgrade;
         let target = target_query(&create.device_type, &create.target)?;
-        let wanted = wanted(&mut tx, &firmware, target.clone(), forced).await?;
+        let candidates = tx.candidates(&firmware.device_type, &admission).await?;
+        let wanted = wanted(&firmware, &candidates, target.clone(), forced);
         let included = tx.count_wanted(&wanted).await?;
         let ranks = wave_end_ranks(included, &create.plan.waves);
         let mut ends = Vec::with_capacity(ranks.len());
@@ -143,7 +146,6 @@ impl Service {
             waves.push((*percent, rank - before));
             before = *rank;
         }
-        let candidates = tx.candidates(&firmware.device_type).await?;
         let filter = GatewayFilter {
             query: target,
             after,

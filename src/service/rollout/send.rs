@@ -108,17 +108,23 @@ impl Engine<'_> {
 
     /// Halts the rollout if its firmware must not be installed any more.
     async fn turns(&mut self) -> Result<Option<Turns>> {
+        let admission = self.service.admission().await?;
         let (device_type, version) = (&self.rollout.device_type, &self.rollout.version);
         let reason = match self.tx.firmware(device_type, version).await? {
-            Some(target) if target.status.is_installable() => {
-                return Ok(Some(Turns {
-                    candidates: self.tx.candidates(device_type).await?,
-                    target,
-                    steps: HashMap::new(),
-                }));
-            }
-            Some(target) => format!("firmware {version} is {} now", target.status),
             None => format!("firmware {version} is gone"),
+            Some(target) if !target.status.is_installable() => {
+                format!("firmware {version} is {} now", target.status)
+            }
+            Some(target) => match admission.bars(target.bundle.as_ref()) {
+                Some(barred) => format!("firmware {version}: {barred}"),
+                None => {
+                    return Ok(Some(Turns {
+                        candidates: self.tx.candidates(device_type, &admission).await?,
+                        target,
+                        steps: HashMap::new(),
+                    }));
+                }
+            },
         };
         self.halt(reason);
         Ok(None)

@@ -1,11 +1,11 @@
 use super::engine::Engine;
 use crate::{
     domain::{
-        Firmware, GatewayQuery, GatewayTerm, ORDER_MODULUS, RolloutTarget, lowest_start,
+        Candidate, Firmware, GatewayQuery, GatewayTerm, ORDER_MODULUS, RolloutTarget, lowest_start,
         order_coefficients, version_key,
     },
     service::{Error, Result},
-    store::{Enrolment, Tx, Wanted},
+    store::{Enrolment, Wanted},
 };
 
 /// Gateways that a target may name by id.
@@ -43,15 +43,14 @@ pub(super) fn target_query(device_type: &str, target: &RolloutTarget) -> Result<
 }
 
 /// The gateways of `target` that are eligible for `firmware`.
-pub(super) async fn wanted(
-    tx: &mut Tx,
+pub(super) fn wanted(
     firmware: &Firmware,
+    candidates: &[Candidate],
     target: GatewayQuery,
     forced: bool,
-) -> Result<Wanted> {
-    let candidates = tx.candidates(&firmware.device_type).await?;
-    let lowest = lowest_start(&firmware.version, &candidates);
-    Ok(Wanted {
+) -> Wanted {
+    let lowest = lowest_start(&firmware.version, candidates);
+    Wanted {
         target: target.and(GatewayTerm::DeviceType(firmware.device_type.clone())),
         version: firmware.version.clone(),
         version_key: version_key(&firmware.version).unwrap_or_default(),
@@ -61,7 +60,7 @@ pub(super) async fn wanted(
             (Some(_), lowest) => Some(lowest.as_deref().and_then(version_key).unwrap_or_default()),
         },
         forced,
-    })
+    }
 }
 
 impl Engine<'_> {
@@ -79,7 +78,12 @@ impl Engine<'_> {
         };
         let target = target_query(&rollout.device_type, &rollout.target)?;
         let forced = rollout.plan.force_upgrade;
-        let wanted = wanted(&mut self.tx, &firmware, target, forced).await?;
+        let admission = self.service.admission().await?;
+        let candidates = self
+            .tx
+            .candidates(&firmware.device_type, &admission)
+            .await?;
+        let wanted = wanted(&firmware, &candidates, target, forced);
         Ok(Some(Enrolment {
             rollout_id: self.rollout.rollout_id,
             wanted,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use airlift::{
     domain::{
-        Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm, OutboundCommand,
-        Progress, Task, TaskStatus,
+        Admission, Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm,
+        OutboundCommand, Progress, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+mod bundles;
 mod events;
 mod gateways;
 mod history;
@@ -26,6 +27,7 @@ mod rows;
 mod statistics;
 mod why;
 
+use bundles::*;
 use events::*;
 use gateways::*;
 use history::*;
@@ -107,6 +109,12 @@ contract![
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
     a_blob_in_use_is_not_deleted,
+    a_bundle_comes_back_and_each_of_its_files_finds_it,
+    what_a_bundle_uses_is_not_deleted_and_goes_with_it,
+    a_file_name_of_a_bundle_is_taken_once,
+    the_highest_release_counter_is_the_device_types_own,
+    a_release_counter_is_in_one_hand,
+    who_must_not_be_sent_is_marked_among_the_candidates,
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,
     statistics_count_by_version_status_and_code,

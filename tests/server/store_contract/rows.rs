@@ -69,6 +69,14 @@ pub(super) async fn a_version_is_unique_within_its_device_type(f: Fixture) {
     assert!(matches!(again, Err(Error::Duplicate)), "{again:?}");
 }
 
+/// No signature is required.
+pub(super) fn open() -> Admission {
+    Admission {
+        now: at(0),
+        trusted: None,
+    }
+}
+
 pub(super) async fn firmwares_page_by_upload_and_filter(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     put_blob(&mut tx).await;
@@ -103,16 +111,17 @@ pub(super) async fn firmwares_page_by_upload_and_filter(f: Fixture) {
     );
     filter.device_type = Some("linux".into());
     assert_eq!(tx.firmwares(&filter).await.unwrap(), []);
-    let mut candidates = tx.candidates("gateway").await.unwrap();
+    let mut candidates = tx.candidates("gateway", &open()).await.unwrap();
     candidates.sort_by(|a, b| a.version.cmp(&b.version));
     assert_eq!(candidates.len(), 5);
     let expected = Candidate {
         version: "1.0.2".into(),
         min_version: Some("1.0.0".into()),
         status: FirmwareStatus::Released,
+        barred: None,
     };
     assert_eq!(candidates[1], expected);
-    assert_eq!(tx.candidates("linux").await.unwrap(), []);
+    assert_eq!(tx.candidates("linux", &open()).await.unwrap(), []);
 }
 
 pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {

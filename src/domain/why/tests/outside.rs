@@ -2,7 +2,7 @@ use super::{
     rollouts::{rollout, waiting},
     *,
 };
-use crate::domain::{RolloutState, position, shuffle};
+use crate::domain::{Barred, RolloutState, position, shuffle};
 
 /// A rollout in which the gateway is not.
 pub(super) fn outside(change: impl FnOnce(&mut WhyFacts, &mut RolloutFacts)) -> WhyFacts {
@@ -108,6 +108,9 @@ fn version_cases() -> Vec<Case> {
     };
     let mut gone = waiting(1, |_, _| {});
     deprecated(&mut gone);
+    let mut unsigned = waiting(1, |_, _| {});
+    unsigned.candidates[1].barred = Some(Barred::Unsigned);
+    unsigned.candidates.push(candidate("1.0.3", None));
     let mut behind = waiting(1, |_, _| {});
     behind.candidates.push(candidate("1.0.3", None));
     vec![
@@ -116,6 +119,12 @@ fn version_cases() -> Vec<Case> {
             FirmwareNotInstallable,
             Blocked,
             &["halts when it comes to send", "deprecated"],
+        ),
+        case(
+            unsigned,
+            Unsigned,
+            Blocked,
+            &["halts when it comes to send", "not signed"],
         ),
         case(
             behind,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::Barred;
 
 fn with_unreleased(version: &str, status: FirmwareStatus) -> WhyFacts {
     facts_with(|facts| {
@@ -23,6 +24,15 @@ fn with_minimum(version: Option<&str>) -> WhyFacts {
 fn over_a_stone() -> WhyFacts {
     let mut facts = with_minimum(Some("1.0.1"));
     facts.candidates.push(candidate("1.4.0", None));
+    facts
+}
+
+fn barred(barred: Barred) -> WhyFacts {
+    let mut facts = runs(Some("1.0.1"));
+    facts.candidates.push(Candidate {
+        barred: Some(barred),
+        ..candidate("1.1.0", None)
+    });
     facts
 }
 
@@ -117,6 +127,27 @@ fn version_cases() -> Vec<Case> {
             &["2 steps", "1.4.0, 2.0.0"],
         ),
         case(over_a_stone(), NotTriggered, NotTargeted, &["2.0.0"]),
+        case(
+            barred(Barred::Unsigned),
+            Unsigned,
+            Blocked,
+            &["1.1.0 can't be sent", "not signed"],
+        ),
+        case(
+            barred(Barred::UntrustedKey {
+                name: "old".into(),
+                fingerprint: "AB12".into(),
+            }),
+            UntrustedKey,
+            Blocked,
+            &["1.1.0 can't be sent", "key old (AB12)"],
+        ),
+        case(
+            barred(Barred::Expired { at: at("07:00:00") }),
+            BundleExpired,
+            Blocked,
+            &["1.1.0 can't be sent", "expired at 2026-03-01T07:00:00Z"],
+        ),
     ]
 }
 

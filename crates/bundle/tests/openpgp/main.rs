@@ -1,0 +1,4 @@
+//! Signatures and keys, against the real gpg.
+
+mod device;
+mod parts;

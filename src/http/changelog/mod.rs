@@ -1,0 +1,3 @@
+//! `/ota/changelog`.
+
+pub mod get;
