@@ -84,6 +84,7 @@ impl App {
                 announce_interval: match config.announce_hours {
                     0 => None,
                     hours => Some(TimeDelta::hours(hours.into())),
+                },
                 trusted_keys: config.trusted_keys.clone(),
                 signatures: match config.require_signature {
                     RequireSignature::Auto => SignaturePolicy::Auto,

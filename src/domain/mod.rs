@@ -3,9 +3,9 @@
 //!
 //! To add a rule: write it here with its tests, then let a service apply it inside its transaction.
 
+mod admission;
 mod alert_limit;
 mod announcement;
-mod admission;
 mod bundle;
 mod clock;
 mod dispatch;
@@ -24,6 +24,7 @@ mod version_rules;
 mod webhook;
 mod why;
 
+pub use admission::{Admission, Barred, SignaturePolicy};
 pub use alert_limit::{
     ALERT_KINDS_MAX, ALERTS_PER_MINUTE_MAX, ALERTS_PER_MINUTE_OF_A_KIND_MAX, AlertLimit,
 };
@@ -32,7 +33,6 @@ pub use announcement::{
     Announcement, RefusedBy, ReleaseUrls, announcement_retry_delay, is_available,
     next_announcement_at, release_announcement, release_announcement_id,
 };
-pub use admission::{Admission, Barred, SignaturePolicy};
 pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
 pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{

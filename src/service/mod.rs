@@ -71,8 +71,7 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{AlertLimit, Clock, DownloadBudget, TaskDeadlines},
-    domain::{Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
