@@ -69,30 +69,7 @@ impl App {
             WebhookClient::default(),
             clock.clone(),
             Arc::new(Metrics::new()),
-            Settings {
-                public_url: config.public_url.clone(),
-                upload_bytes_max: config.upload_bytes_max,
-                download_bytes_per_second: config.download_bytes_per_second,
-                deadlines: TaskDeadlines {
-                    pending: config.pending_timeout,
-                    silence: config.task_timeout,
-                    confirm: config.confirm_timeout,
-                },
-                history_kept: TimeDelta::days(config.history_days.into()),
-                events_kept: TimeDelta::days(config.event_days.into()),
-                topics: topics.clone(),
-                announce_interval: match config.announce_hours {
-                    0 => None,
-                    hours => Some(TimeDelta::hours(hours.into())),
-                },
-                trusted_keys: config.trusted_keys.clone(),
-                signatures: match config.require_signature {
-                    RequireSignature::Auto => SignaturePolicy::Auto,
-                    RequireSignature::Always => SignaturePolicy::Always,
-                    RequireSignature::Never => SignaturePolicy::Never,
-                },
-                built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
-            },
+            settings(config, topics.clone()),
         );
         let service = Arc::new(service);
         service.check_trusted_keys().await?;
@@ -159,6 +136,34 @@ impl App {
             broker.shutdown().await;
         }
         self.db.close().await;
+    }
+}
+
+/// What the services are told of the configuration.
+fn settings(config: &Config, topics: Topics) -> Settings {
+    Settings {
+        public_url: config.public_url.clone(),
+        upload_bytes_max: config.upload_bytes_max,
+        download_bytes_per_second: config.download_bytes_per_second,
+        deadlines: TaskDeadlines {
+            pending: config.pending_timeout,
+            silence: config.task_timeout,
+            confirm: config.confirm_timeout,
+        },
+        history_kept: TimeDelta::days(config.history_days.into()),
+        events_kept: TimeDelta::days(config.event_days.into()),
+        topics,
+        announce_interval: match config.announce_hours {
+            0 => None,
+            hours => Some(TimeDelta::hours(hours.into())),
+        },
+        trusted_keys: config.trusted_keys.clone(),
+        signatures: match config.require_signature {
+            RequireSignature::Auto => SignaturePolicy::Auto,
+            RequireSignature::Always => SignaturePolicy::Always,
+            RequireSignature::Never => SignaturePolicy::Never,
+        },
+        built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
     }
 }
 

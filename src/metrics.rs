@@ -74,6 +74,7 @@ pub struct Metrics {
     pub broker_connected: Gauge,
     pub event_streams: Gauge,
     pub webhook_deliveries: Family<OutcomeLabel, Counter>,
+    pub uploads: Family<KindLabel, Counter>,
     pub download_sent_bytes: Counter,
     pub downloads_refused: Counter,
     pub upload_bytes: Counter,
@@ -86,7 +87,9 @@ pub struct Metrics {
     pub announcements_waiting: Gauge,
     pub tasks: Family<StatusLabel, Gauge>,
     pub rollouts: Family<StateLabel, Gauge>,
+    pub database_connected: Gauge,
     pub database_connections: Family<StateLabel, Gauge>,
+    pub database_connections_max: Gauge,
     pub upgrade_duration: Histogram,
     pub ota_success: Counter,
     pub ota_rollback: Counter,
@@ -95,7 +98,7 @@ pub struct Metrics {
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 23] = [
+const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::BATTERY_LOW,
     airlift_proto::error_code::BUSY,
     airlift_proto::error_code::CANCELLED,
@@ -106,6 +109,10 @@ const FAILURE_REASONS: [&str; 23] = [
     airlift_proto::error_code::ROLLED_BACK,
     airlift_proto::error_code::UNCONFIRMED,
     airlift_proto::error_code::UNSPECIFIED,
+];
+
+/// The same of signed bundles, which are refused with them.
+const REFUSALS: [&str; 13] = [
     airlift_proto::error_code::UNSIGNED,
     airlift_proto::error_code::UNTRUSTED_KEY,
     airlift_proto::error_code::BAD_SIGNATURE,
@@ -120,6 +127,15 @@ const FAILURE_REASONS: [&str; 23] = [
     airlift_proto::error_code::WRONG_TARGET,
     airlift_proto::error_code::MIN_VERSION,
 ];
+
+/// Why an alert is not sent: too many like it within a minute.
+pub const ALERT_LIMIT: &str = "limit";
+/// Why an alert is not sent: too many wait for the broker.
+pub const ALERT_FULL: &str = "full";
+/// Why an alert is not sent: it waited for the broker too long.
+pub const ALERT_EXPIRED: &str = "expired";
+/// Why an alert is not sent: the database is away.
+pub const ALERT_UNSTORED: &str = "unstored";
 
 /// From a request that the database answers at once to one that waits for a connection, seconds.
 const REQUEST_SECONDS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -156,7 +172,7 @@ impl Metrics {
             register!("airlift_build_info", "1, with the version that runs");
         let version = env!("CARGO_PKG_VERSION");
         build.get_or_create(&VersionLabel { version }).set(1);
-        Metrics {
+        let metrics = Metrics {
             http_requests: register!("airlift_http_requests", "HTTP requests answered"),
             http_request_duration: register!(
                 "airlift_http_request_duration_seconds",
@@ -186,6 +202,7 @@ impl Metrics {
                 "airlift_webhook_deliveries",
                 "Attempts to deliver events to webhooks"
             ),
+            uploads: register!("airlift_uploads", "Firmwares taken in"),
             download_sent_bytes: register!(
                 "airlift_download_sent_bytes",
                 "Bytes of firmware given to the connections of downloads"
@@ -222,9 +239,17 @@ impl Metrics {
             ),
             tasks: register!("airlift_tasks", "Upgrades under way or not proven yet"),
             rollouts: register!("airlift_rollouts", "Rollouts, by state"),
+            database_connected: register!(
+                "airlift_database_connected",
+                "1 if the database answered when the metrics were asked for"
+            ),
             database_connections: register!(
                 "airlift_database_connections",
                 "Connections of this server to its database"
+            ),
+            database_connections_max: register!(
+                "airlift_database_connections_max",
+                "Connections that this server may have to its database"
             ),
             upgrade_duration: register!(
                 "airlift_upgrade_duration_seconds",
@@ -238,6 +263,32 @@ impl Metrics {
             ),
             ota_failure: register!("ota_failure", "Upgrades that failed, by error code"),
             registry,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// The series of what is worth an alarm: to Prometheus a series that appears as 1 has not
+    /// increased.
+    fn begin_at_zero(&self) {
+        let codes = FAILURE_REASONS.into_iter().chain(REFUSALS);
+        for reason in codes.chain(["OTHER"]) {
+            drop(self.ota_failure.get_or_create(&ReasonLabel { reason }));
+        }
+        for code in REFUSALS {
+            for source in ["server", "gateway"] {
+                drop(self.alerts.get_or_create(&AlertLabels { code, source }));
+            }
+        }
+        for reason in [ALERT_LIMIT, ALERT_FULL, ALERT_EXPIRED, ALERT_UNSTORED] {
+            drop(self.alerts_dropped.get_or_create(&ReasonLabel { reason }));
+        }
+        for outcome in ["delivered", "failed", "dead"] {
+            let label = OutcomeLabel { outcome };
+            drop(self.webhook_deliveries.get_or_create(&label));
+        }
+        for kind in ["alert", "available"] {
+            drop(self.announcements_sent.get_or_create(&KindLabel { kind }));
         }
     }
 
@@ -245,6 +296,7 @@ impl Metrics {
     pub fn count_failure(&self, error_code: Option<&str>) {
         let reason = FAILURE_REASONS
             .into_iter()
+            .chain(REFUSALS)
             .find(|known| Some(*known) == error_code)
             .unwrap_or("OTHER");
         self.ota_failure

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Firmware, FirmwareStatus, Task, TaskStatus};
+use super::{Firmware, Task, TaskStatus};
 
 /// Wait before an announcement that failed is tried again.
 pub const ANNOUNCEMENT_RETRY_MIN: Duration = Duration::from_secs(5);
@@ -169,15 +169,6 @@ pub fn release_announcement_id(firmware_id: Uuid) -> Uuid {
     uuid::Builder::from_custom_bytes(id).into_uuid()
 }
 
-/// Whether a device would take this firmware now: who is told of one that is refused is misled.
-pub fn is_available(firmware: &Firmware, now: DateTime<Utc>) -> bool {
-    let expires_at = firmware
-        .bundle
-        .as_ref()
-        .and_then(|bundle| bundle.expires_at);
-    firmware.status == FirmwareStatus::Released && expires_at.is_none_or(|at| now < at)
-}
-
 /// How long until the announcement is tried again that has waited for `age`: as long again, from
 /// [`ANNOUNCEMENT_RETRY_MIN`] to [`ANNOUNCEMENT_RETRY_MAX`], less up to a quarter by `jitter` (0 to
 /// 1).
@@ -192,4 +183,106 @@ pub fn announcement_retry_delay(age: TimeDelta, jitter: f64) -> Duration {
 pub fn next_announcement_at(now: DateTime<Utc>, interval: TimeDelta, jitter: f64) -> DateTime<Utc> {
     let seconds = interval.num_seconds() as f64 * (1.0 - 0.1 * jitter.clamp(0.0, 1.0));
     now + TimeDelta::seconds(seconds as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Bundle, BundleFile, BundlePart, FirmwareStatus};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_770_000_000 + seconds, 0).unwrap()
+    }
+
+    fn released() -> Firmware {
+        Firmware {
+            firmware_id: Uuid::from_u128(1),
+            device_type: "jxct".into(),
+            version: "2.7.0".into(),
+            file_name: "jxct_v2.7.0.bin".into(),
+            file_size: 9,
+            md5: "m".into(),
+            sha256: "s".into(),
+            description: String::new(),
+            changelog: String::new(),
+            status: FirmwareStatus::Released,
+            force_upgrade: false,
+            min_version: Some("2.6.0".into()),
+            bundle: None,
+            release_date: Some(at(0)),
+            created_at: at(0),
+            updated_at: at(0),
+        }
+    }
+
+    fn bundle() -> Bundle {
+        let file = BundleFile {
+            file_name: "f".into(),
+            size: 9,
+            sha256: "s".into(),
+        };
+        Bundle {
+            kind: Kind::FirmwareAndWeb,
+            target: "esp32-wroom".into(),
+            release_counter: 42,
+            allow_rollback: false,
+            built_at: at(0),
+            expires_at: None,
+            signed_by: None,
+            manifest: file.clone(),
+            signature: file.clone(),
+            parts: vec![BundlePart {
+                name: "firmware.bin".into(),
+                partition: "app".into(),
+                file,
+                md5: "m".into(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_bundle_is_announced_with_what_it_says_of_itself() {
+        let mut firmware = released();
+        firmware.bundle = Some(bundle());
+        let urls = ReleaseUrls {
+            file: "f".into(),
+            manifest: Some("m".into()),
+            signature: Some("s".into()),
+            changelog: "c".into(),
+        };
+        let announcement = release_announcement(&firmware, urls, at(5));
+        assert_eq!(announcement.topic, "/jxct/ota/available");
+        assert_eq!(
+            announcement.payload,
+            r#"{"version":"2.7.0","deviceType":"jxct","kind":"firmware+web","target":"esp32-wroom","releaseCounter":42,"minVersion":"2.6.0","fileSize":9,"sha256":"s","fileUrl":"f","manifestUrl":"m","signatureUrl":"s","changelogUrl":"c","releaseDate":"2026-02-02T02:40:00Z","timestamp":1770000005}"#
+        );
+    }
+
+    #[test]
+    fn a_firmware_is_announced_under_an_id_of_its_own() {
+        let id = |n| release_announcement_id(Uuid::from_u128(n));
+        assert_eq!(id(1), id(1));
+        assert_ne!(id(1), id(2));
+    }
+
+    #[test]
+    fn the_wait_doubles_with_the_age_and_is_capped() {
+        let delay = |seconds, jitter| {
+            let age = TimeDelta::seconds(seconds);
+            announcement_retry_delay(age, jitter).as_secs_f64()
+        };
+        assert_eq!(delay(0, 0.0), 5.0);
+        assert_eq!(delay(-100, 0.0), 5.0);
+        assert_eq!(delay(40, 0.0), 40.0);
+        assert_eq!(delay(40, 1.0), 30.0);
+        assert_eq!(delay(100_000, 0.0), 300.0);
+    }
+
+    #[test]
+    fn no_day_goes_without_an_announcement() {
+        let day = TimeDelta::hours(24);
+        assert_eq!(next_announcement_at(at(0), day, 0.0), at(86_400));
+        assert_eq!(next_announcement_at(at(0), day, 1.0), at(77_760));
+        assert_eq!(next_announcement_at(at(0), day, 7.0), at(77_760));
+    }
 }

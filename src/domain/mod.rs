@@ -30,8 +30,8 @@ pub use alert_limit::{
 };
 pub use announcement::{
     ALERT_LIFETIME, ALERTS_WAITING_MAX, ANNOUNCEMENT_RETRY_MAX, ANNOUNCEMENT_RETRY_MIN, Alert,
-    Announcement, RefusedBy, ReleaseUrls, announcement_retry_delay, is_available,
-    next_announcement_at, release_announcement, release_announcement_id,
+    Announcement, RefusedBy, ReleaseUrls, announcement_retry_delay, next_announcement_at,
+    release_announcement, release_announcement_id,
 };
 pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
 pub use clock::{Clock, last_id_at, too_far_ahead};

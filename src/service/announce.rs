@@ -7,7 +7,9 @@ use futures_util::future::join_all;
 use super::{Result, Service};
 use crate::{
     domain::{ALERT_LIFETIME, ALERTS_WAITING_MAX, Alert, Announcement, announcement_retry_delay},
-    metrics::{AlertLabels, KindLabel, ReasonLabel},
+    metrics::{
+        ALERT_EXPIRED, ALERT_FULL, ALERT_LIMIT, ALERT_UNSTORED, AlertLabels, KindLabel, ReasonLabel,
+    },
     mqtt::ACKNOWLEDGE_TIMEOUT,
     store::Tx,
 };
@@ -42,7 +44,7 @@ impl Service {
             })
             .inc();
         let Some(suppressed) = self.admit_alert(alert, now) else {
-            self.count_dropped_alerts("limit", 1);
+            self.count_dropped_alerts(ALERT_LIMIT, 1);
             return Ok(());
         };
         let topics = &self.settings.topics;
@@ -51,7 +53,7 @@ impl Service {
             .put_alert(&announcement, AVAILABLE_TOPIC, ALERTS_WAITING_MAX)
             .await?;
         if !put {
-            self.count_dropped_alerts("full", 1);
+            self.count_dropped_alerts(ALERT_FULL, 1);
         }
         Ok(())
     }
@@ -69,7 +71,7 @@ impl Service {
             Err(error) => {
                 let code = alert.refusal.code();
                 tracing::warn!(%error, code, "an alert could not be stored");
-                self.count_dropped_alerts("unstored", 1);
+                self.count_dropped_alerts(ALERT_UNSTORED, 1);
             }
         }
     }
@@ -154,7 +156,7 @@ impl Service {
         let dropped = tx.delete_old_alerts(AVAILABLE_TOPIC, before).await?;
         tx.commit().await?;
         if dropped > 0 {
-            self.count_dropped_alerts("expired", dropped);
+            self.count_dropped_alerts(ALERT_EXPIRED, dropped);
             tracing::warn!(
                 dropped,
                 "alerts that waited for the broker too long are dropped"

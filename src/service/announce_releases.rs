@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Result, Service};
 use crate::{
     domain::{
-        Firmware, FirmwareStatus, ReleaseUrls, is_available, next_announcement_at,
+        Admission, Firmware, FirmwareStatus, ReleaseUrls, next_announcement_at,
         release_announcement, release_announcement_id, version_key,
     },
     store::Tx,
@@ -43,6 +43,7 @@ impl Service {
         let Some(interval) = self.settings.announce_interval else {
             return Ok(0);
         };
+        let admission = self.admission().await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let unannounced = tx.unannounced_device_types(DEVICE_TYPES_BATCH_MAX).await?;
@@ -58,7 +59,9 @@ impl Service {
         let mut announced = false;
         for (device_type, at) in &due {
             if *at <= now {
-                announced |= self.announce_newest(&mut tx, device_type, now).await?;
+                announced |= self
+                    .announce_newest(&mut tx, device_type, &admission)
+                    .await?;
             } else {
                 // Set while the interval was longer.
                 self.schedule_announcement(&mut tx, device_type, now)
@@ -72,13 +75,14 @@ impl Service {
         Ok(unannounced.len() + due.len())
     }
 
-    /// Whether there is one.
+    /// Whether there is one that may be sent: who is told of another is misled.
     async fn announce_newest(
         &self,
         tx: &mut Tx,
         device_type: &str,
-        now: DateTime<Utc>,
+        admission: &Admission,
     ) -> Result<bool> {
+        let now = admission.now;
         let mut versions = tx.released_versions(device_type).await?;
         if versions.is_empty() {
             tx.delete_release_announcement(device_type).await?;
@@ -87,8 +91,9 @@ impl Service {
         self.schedule_announcement(tx, device_type, now).await?;
         versions.sort_by_cached_key(|version| Reverse(version_key(version)));
         for version in &versions {
-            let firmware = tx.firmware(device_type, version).await?;
-            if let Some(firmware) = firmware.filter(|firmware| is_available(firmware, now)) {
+            if let Some(firmware) = tx.firmware(device_type, version).await?
+                && admission.bars(firmware.bundle.as_ref()).is_none()
+            {
                 self.announce_firmware(tx, &firmware, now).await?;
                 return Ok(true);
             }
@@ -102,7 +107,6 @@ impl Service {
         firmware: &Firmware,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        let file = |name: &str| format!("{}/firmware/{name}", self.settings.public_url);
         let bundle = firmware.bundle.as_ref();
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("version", &firmware.version)
@@ -110,8 +114,8 @@ impl Service {
             .finish();
         let urls = ReleaseUrls {
             file: self.firmware_url(firmware),
-            manifest: bundle.map(|bundle| file(&bundle.manifest.file_name)),
-            signature: bundle.map(|bundle| file(&bundle.signature.file_name)),
+            manifest: bundle.map(|bundle| self.file_url(&bundle.manifest.file_name)),
+            signature: bundle.map(|bundle| self.file_url(&bundle.signature.file_name)),
             changelog: format!("{}/ota/changelog?{query}", self.settings.public_url),
         };
         let announcement = release_announcement(firmware, urls, now);

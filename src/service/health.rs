@@ -4,7 +4,7 @@ use super::Service;
 use crate::{
     domain::{RolloutState, TaskStatus},
     metrics::{StateLabel, StatusLabel},
-    store::Tx,
+    store::{Connections, Tx},
 };
 
 /// Age from which the counts of tasks and rollouts are taken anew: however many ask for the metrics,
@@ -34,8 +34,26 @@ impl Service {
         }
     }
 
-    /// Brings the gauges up to date that mirror the database.
+    /// Brings the gauges up to date. Those that mirror the database keep their values while it is away.
     pub async fn refresh_gauges(&self) -> super::Result<()> {
+        self.metrics
+            .broker_connected
+            .set(i64::from(self.publisher.is_connected()));
+        let Connections { busy, idle, max } = self.db.connections();
+        self.metrics.database_connections_max.set(max.into());
+        for (state, connections) in [("busy", busy), ("idle", idle)] {
+            self.metrics
+                .database_connections
+                .get_or_create(&StateLabel { state })
+                .set(connections.into());
+        }
+        let refreshed = self.refresh_from_database().await;
+        let answers = i64::from(refreshed.is_ok());
+        self.metrics.database_connected.set(answers);
+        refreshed
+    }
+
+    async fn refresh_from_database(&self) -> super::Result<()> {
         let mut tx = self.db.read().await?;
         let (gateways, online) = tx.count_gateways().await?;
         self.metrics.gateways.set(gateways);
@@ -46,21 +64,10 @@ impl Service {
         self.metrics
             .announcements_waiting
             .set(tx.count_announcements().await?);
-        self.metrics
-            .broker_connected
-            .set(i64::from(self.publisher.is_connected()));
         if self.counts_are_old() {
-            let counted = Instant::now();
+            let counted_at = Instant::now();
             self.refresh_counts(&mut tx).await?;
-            self.counted_at.send_replace(Some(counted));
-        }
-        drop(tx);
-        let (open, idle) = self.db.connections();
-        for (state, connections) in [("busy", open.saturating_sub(idle)), ("idle", idle)] {
-            self.metrics
-                .database_connections
-                .get_or_create(&StateLabel { state })
-                .set(connections.into());
+            self.counted_at.send_replace(Some(counted_at));
         }
         Ok(())
     }

@@ -1,3 +1,4 @@
+use airlift_bundle::Kind;
 use bytes::Bytes;
 
 use super::{Error, Result, Service};
@@ -7,6 +8,7 @@ use crate::{
         DEVICE_TYPE_LENGTH_MAX, Event, Firmware, FirmwareStatus, VERSION_LENGTH_MAX, file_name,
         is_device_type, parse_version,
     },
+    metrics::KindLabel,
     store::{self, BlobRow},
 };
 
@@ -148,6 +150,13 @@ impl Service {
         tx.record(Event::firmware("uploaded", &firmware, now));
         tx.commit().await?;
         self.metrics.upload_bytes.inc_by(firmware.file_size as u64);
+        let kind = firmware.bundle.as_ref().map(|bundle| bundle.kind);
+        self.metrics
+            .uploads
+            .get_or_create(&KindLabel {
+                kind: kind.map_or("image", Kind::as_str),
+            })
+            .inc();
         tracing::info!(
             version = firmware.version,
             device_type = firmware.device_type,

@@ -31,6 +31,14 @@ pub enum Db {
     },
 }
 
+/// How many connections this server has to its database, and may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub busy: u32,
+    pub idle: u32,
+    pub max: u32,
+}
+
 /// A unit of work. Dropped without [`Tx::commit`], it rolls back.
 pub struct Tx {
     pub(super) inner: TxInner,
@@ -187,14 +195,18 @@ impl Db {
         matches!(self, Db::Sqlite { .. })
     }
 
-    /// The connections that are open, and how many of these are idle.
-    pub fn connections(&self) -> (u32, u32) {
-        let of = |size: u32, idle: usize| (size, u32::try_from(idle).unwrap_or(size));
+    pub fn connections(&self) -> Connections {
+        let of = |open: u32, idle: usize, max| {
+            let idle = u32::try_from(idle).unwrap_or(open).min(open);
+            let busy = open - idle;
+            Connections { busy, idle, max }
+        };
         match self {
-            Db::Postgres(pool) => of(pool.size(), pool.num_idle()),
+            Db::Postgres(pool) => of(pool.size(), pool.num_idle(), POSTGRES_CONNECTIONS_MAX),
             Db::Sqlite { writer, readers } => of(
                 writer.size() + readers.size(),
                 writer.num_idle() + readers.num_idle(),
+                1 + SQLITE_READERS_MAX,
             ),
         }
     }

@@ -30,7 +30,7 @@ mod tasks;
 mod webhooks;
 
 pub use blobs::BlobRow;
-pub use db::{Db, Tx};
+pub use db::{Connections, Db, Tx};
 pub use enrolment::{Enrolment, VersionCount, Wanted};
 pub use error::{Error, Result};
 pub use events::{EventBounds, EventFilter, StoredEvent};

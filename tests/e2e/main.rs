@@ -2,6 +2,7 @@
 //! What is killed here is killed with SIGKILL.
 
 mod alone;
+mod announcements;
 mod boards;
 mod flaws;
 mod fleet;

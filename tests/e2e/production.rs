@@ -455,7 +455,15 @@ fn docker_compose_takes_the_file_with_all_settings_and_not_with_one_missing() {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}");
     let config = String::from_utf8(output.stdout).unwrap();
-    for service in ["proxy", "airlift", "postgres", "mosquitto", "s3"] {
+    for service in [
+        "proxy",
+        "airlift",
+        "postgres",
+        "mosquitto",
+        "s3",
+        "prometheus",
+        "grafana",
+    ] {
         assert!(
             config.contains(&format!("\n  {service}:\n")),
             "{service}\n{config}"

@@ -26,6 +26,7 @@ pub struct Pair {
     pub second: Server,
     pub api: Api,
     pub mosquitto: Mosquitto,
+    pub database_url: String,
     _postgres: Postgres,
     _folder: tempfile::TempDir,
 }
@@ -47,6 +48,7 @@ pub fn pair() -> Pair {
         first,
         second,
         mosquitto,
+        database_url: postgres.url(),
         _postgres: postgres,
         _folder: folder,
     }

@@ -55,6 +55,7 @@ pub struct Setup {
     pub mqtt_url: Option<String>,
     pub upload_bytes_max: Option<u64>,
     pub download_bytes_per_second: Option<NonZeroU64>,
+    pub announce_hours: Option<u32>,
 }
 
 /// A running server. A test ends it with [`TestApp::stop`], which also looks whether it leaves a
@@ -123,6 +124,7 @@ impl Setup {
             mqtt_url: self.mqtt_url,
             upload_bytes_max: self.upload_bytes_max,
             download_bytes_per_second: self.download_bytes_per_second,
+            announce_hours: self.announce_hours,
             ..Options::default()
         };
         TestApp {

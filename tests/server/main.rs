@@ -3,6 +3,7 @@
 //! To add a test: a sentence about behaviour in the `api_*` file of its subject, on a
 //! [`app::TestApp`].
 
+mod api_announcements;
 mod api_download;
 mod api_download_budget;
 mod api_errors;
@@ -30,8 +31,10 @@ mod crowd;
 mod embedded_broker;
 mod gateway;
 mod listener;
+mod monitoring;
 mod openapi;
 mod receiver;
 mod schemathesis;
 mod statements;
 mod store_contract;
+mod subscriber;

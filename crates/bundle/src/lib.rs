@@ -12,10 +12,14 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
+pub mod archive;
+#[cfg(feature = "std")]
 mod error;
 mod field;
 #[cfg(feature = "std")]
 pub mod image;
+#[cfg(feature = "std")]
+pub mod keys;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
@@ -28,6 +32,8 @@ mod trust;
 #[cfg(feature = "std")]
 pub mod web;
 
+#[cfg(feature = "std")]
+pub use archive::{Archive, PartReader, Parts};
 #[cfg(feature = "std")]
 pub use error::{Error, ReadError};
 pub use kind::{Kind, PartName};

@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+mod announcements;
 mod bundles;
 mod events;
 mod gateways;
@@ -27,6 +28,7 @@ mod rows;
 mod statistics;
 mod why;
 
+use announcements::*;
 use bundles::*;
 use events::*;
 use gateways::*;
@@ -108,6 +110,12 @@ contract![
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
+    announcements_are_due_in_order_and_leave_the_outbox,
+    what_took_an_announcements_place_is_not_touched,
+    alerts_have_room_for_so_many_and_grow_old,
+    concurrent_claims_share_announcements_without_overlap,
+    each_device_type_has_a_time_at_which_its_release_is_announced,
+    what_is_open_is_counted_by_status_and_state,
     a_blob_in_use_is_not_deleted,
     a_bundle_comes_back_and_each_of_its_files_finds_it,
     what_a_bundle_uses_is_not_deleted_and_goes_with_it,
