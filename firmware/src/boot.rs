@@ -5,6 +5,7 @@ use heapless::Vec;
 
 use crate::{
     BootError, Broken, Config, Effect, Gateway, Images, Notice, Now,
+    attempts::Attempts,
     flash::partition_table::{Partition, PartitionTable},
     gateway::{Job, Proof, Restart, Turn},
     local::Local,
@@ -119,6 +120,9 @@ impl<F: NorFlash> Gateway<F> {
             rollback_told_by: None,
             job: Job::None,
             job_last: 0,
+            attempts: Attempts::default(),
+            authentication: None,
+            release: None,
             download: None,
             local: Local::default(),
             restart: Restart::No,

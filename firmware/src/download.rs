@@ -12,8 +12,10 @@ use sha2::{
 };
 
 use crate::{
-    Answer, Broken, DOWNLOAD_MS_MAX, ETAG_BYTES_MAX, Effect, JobId, NOT_BEFORE_SECONDS_MAX, Notice,
-    RETRY_AFTER_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN, STALL_MS_MAX, backoff_ms,
+    Answer, Broken, ETAG_BYTES_MAX, Effect, JobId, NOT_BEFORE_SECONDS_MAX, Notice,
+    RETRY_AFTER_MS_MAX, RETRY_MS_MAX, RETRY_MS_MIN,
+    attempts::GivenUp,
+    backoff_ms,
     flash::SECTOR_BYTES,
     gateway::{Job, Turn},
     ota::{Handle, ImageSize},
@@ -43,12 +45,6 @@ pub(crate) struct Download {
     marked: u32,
     /// The NVS takes marks.
     marks: bool,
-    /// Attempts in a row that added nothing to `received_max`.
-    failures: u32,
-    /// When the first attempt since the start began.
-    begun_at_ms: Option<u64>,
-    /// When the last new byte came, or the server asked for patience.
-    grown_at_ms: u64,
     /// Highest progress reported, percent.
     pub(crate) progress: u8,
     etag: Option<Text<ETAG_BYTES_MAX>>,
@@ -110,9 +106,6 @@ impl<F: NorFlash> Turn<'_, F> {
             received_max: offset,
             marked: offset,
             marks: true,
-            failures: 0,
-            begun_at_ms: None,
-            grown_at_ms: self.now.ms,
             progress: percent_of(offset, bytes),
             etag,
             sha256,
@@ -139,15 +132,15 @@ impl<F: NorFlash> Turn<'_, F> {
 
     /// Begins the next attempt, or verifies if all is here.
     pub(crate) fn fetch(&mut self) -> Result<(), Broken> {
+        if self.gateway.authentication.is_some() {
+            return self.fetch_proof();
+        }
         let job = self.next_job();
         let gateway = &mut *self.gateway;
-        let (Some(active), Some(download)) = (&gateway.saved.active, &mut gateway.download) else {
+        let (Some(active), Some(download)) = (&gateway.saved.active, &gateway.download) else {
             return Ok(());
         };
-        if download.begun_at_ms.is_none() {
-            // What the server wanted to be waited for is over.
-            (download.begun_at_ms, download.grown_at_ms) = (Some(self.now.ms), self.now.ms);
-        }
+        gateway.attempts.begin(self.now.ms);
         if u64::from(download.received) >= active.order.file_size {
             return self.verify();
         }
@@ -276,8 +269,6 @@ impl<F: NorFlash> Turn<'_, F> {
         }
         if let Some(download) = &mut self.gateway.download {
             download.received_max = before.received_max;
-            download.failures = before.failures;
-            (download.begun_at_ms, download.grown_at_ms) = (before.begun_at_ms, before.grown_at_ms);
             download.progress = before.progress;
         }
         Ok(true)
@@ -311,8 +302,7 @@ impl<F: NorFlash> Turn<'_, F> {
             download.received += now.len() as u32;
             if download.received > download.received_max {
                 download.received_max = download.received;
-                download.grown_at_ms = self.now.ms;
-                download.failures = 0;
+                gateway.attempts.grow(self.now.ms);
             }
             let is_boundary = download.received.is_multiple_of(SECTOR_BYTES);
             let is_due = download.received - download.marked >= gateway.config.mark_step_bytes;
@@ -377,26 +367,31 @@ impl<F: NorFlash> Turn<'_, F> {
 
     /// Waits for the next attempt, or gives up.
     fn retry(&mut self, reason: &str, retry_after_ms: Option<u64>) -> Result<(), Broken> {
+        self.retry_or_fail(DOWNLOAD_FAILED, reason, retry_after_ms)
+    }
+
+    /// As [`Self::retry`]; `code` is what giving up is told as.
+    pub(crate) fn retry_or_fail(
+        &mut self,
+        code: &str,
+        reason: &str,
+        retry_after_ms: Option<u64>,
+    ) -> Result<(), Broken> {
         self.stop_job();
-        let Some(download) = &mut self.gateway.download else {
-            return Ok(());
+        let attempts = &mut self.gateway.attempts;
+        let failures = match attempts.fail(self.now.ms, retry_after_ms.is_some()) {
+            Ok(failures) => failures,
+            Err(GivenUp {
+                failures,
+                stalled_ms,
+            }) => {
+                let seconds = stalled_ms / 1_000;
+                let why = format_args!(
+                    "gave up after {failures} attempts and {seconds} s without a new byte: {reason}"
+                );
+                return self.fail(code, why);
+            }
         };
-        download.failures += 1;
-        let failures = download.failures;
-        let now_ms = self.now.ms;
-        if retry_after_ms.is_some() {
-            download.grown_at_ms = now_ms;
-        }
-        let stalled_ms = now_ms.saturating_sub(download.grown_at_ms);
-        if stalled_ms >= STALL_MS_MAX
-            || now_ms.saturating_sub(download.begun_at_ms.unwrap_or(now_ms)) >= DOWNLOAD_MS_MAX
-        {
-            let seconds = stalled_ms / 1_000;
-            let why = format_args!(
-                "gave up after {failures} attempts and {seconds} s without a new byte: {reason}"
-            );
-            return self.fail(DOWNLOAD_FAILED, why);
-        }
         let own = backoff_ms(failures, RETRY_MS_MIN, RETRY_MS_MAX, self.now.jitter);
         let asked = retry_after_ms.unwrap_or(0).min(RETRY_AFTER_MS_MAX);
         let delay_ms = own.max(asked);

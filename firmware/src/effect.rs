@@ -80,6 +80,18 @@ pub enum Notice<'a> {
         /// Bytes of the whole file.
         file_size: u64,
     },
+    /// A bundle's signature and manifest are looked at before anything of it is fetched.
+    Authenticates {
+        msg_id: &'a str,
+        version: &'a str,
+    },
+    /// The signature is good; whether the release is for this gateway is still to be judged.
+    Authentic {
+        version: &'a str,
+        release_counter: u64,
+        /// The name of the key; `None` where no key is trusted, so that nothing was checked.
+        key: Option<&'a str>,
+    },
     Progress {
         state: ReportState,
         /// Percent.
@@ -165,6 +177,25 @@ impl fmt::Display for Notice<'_> {
             } => write!(
                 f,
                 "goes on upgrading to {version}, {offset} of {file_size} bytes are here ({msg_id})"
+            ),
+            Notice::Authenticates { msg_id, version } => {
+                write!(f, "looks at the bundle of {version} ({msg_id})")
+            }
+            Notice::Authentic {
+                version,
+                release_counter,
+                key: Some(key),
+            } => write!(
+                f,
+                "the bundle of {version}, release {release_counter}, is signed by {key}"
+            ),
+            Notice::Authentic {
+                version,
+                release_counter,
+                key: None,
+            } => write!(
+                f,
+                "takes the bundle of {version}, release {release_counter}, unchecked: it trusts no keys"
             ),
             Notice::Progress { state, progress } => write!(f, "{} {progress} %", word(*state)),
             Notice::Waits { delay_ms } => {

@@ -1,12 +1,15 @@
 //! The gateway: what it is, how it boots, and which rule answers which event.
 
+use airlift_bundle::{DEVICE_TYPE_BYTES_MAX, Release, TARGET_BYTES_MAX, TrustedKey};
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, Status};
 use embedded_storage::nor_flash::NorFlash;
 use heapless::Vec;
 
 use crate::{
     BootReason, Broken, Effect, Event, Images, JobId, MSG_ID_BYTES_MAX, Notice, Now, PublishId,
-    VERSION_BYTES_MAX,
+    TRUSTED_KEYS_MAX, VERSION_BYTES_MAX,
+    attempts::Attempts,
+    authenticate::Authentication,
     download::Download,
     flash::partition_table::Partition,
     local::Local,
@@ -34,6 +37,12 @@ pub struct Config {
     /// The download's place is made durable each time so many bytes have come: what a power cut
     /// costs at most, against wear. [`crate::MARK_STEP_BYTES`] suits a board.
     pub mark_step_bytes: u32,
+    /// Whose bundles are taken; with none, anyone's, and plain images too.
+    pub trusted_keys: Vec<TrustedKey, TRUSTED_KEYS_MAX>,
+    /// What bundles must be for; empty: anything.
+    pub device_type: Text<DEVICE_TYPE_BYTES_MAX>,
+    /// The board that bundles must be for; empty: any.
+    pub target: Text<TARGET_BYTES_MAX>,
 }
 
 /// A running gateway. What counts after a crash lies in the flash.
@@ -64,6 +73,11 @@ pub struct Gateway<F> {
     pub(crate) rollback_told_by: Option<PublishId>,
     pub(crate) job: Job,
     pub(crate) job_last: u32,
+    pub(crate) attempts: Attempts,
+    /// A bundle is being looked at.
+    pub(crate) authentication: Option<Authentication>,
+    /// What the running upgrade installs, if it is a bundle: it has been looked at.
+    pub(crate) release: Option<Release>,
     pub(crate) download: Option<Download>,
     pub(crate) local: Local,
     pub(crate) restart: Restart,
@@ -214,11 +228,25 @@ impl<F: NorFlash> Turn<'_, F> {
                 (self.gateway.free_heap, self.gateway.rssi) = (free_heap, rssi);
                 Ok(())
             }
-            Event::Answer { job, answer } if self.is_fetching(job) => self.answer(job, answer),
-            Event::Chunk { job, bytes } if self.is_fetching(job) => self.chunk(job, bytes),
-            Event::FetchEnded { job, reason } if self.is_fetching(job) => self.fetch_ended(reason),
+            Event::Answer { job, answer } if self.is_fetching(job) => match self.is_authentic() {
+                false => self.proof_answer(job, answer),
+                true => self.answer(job, answer),
+            },
+            Event::Chunk { job, bytes } if self.is_fetching(job) => match self.is_authentic() {
+                false => self.proof_chunk(job, bytes),
+                true => self.chunk(job, bytes),
+            },
+            Event::FetchEnded { job, reason } if self.is_fetching(job) => {
+                match self.is_authentic() {
+                    false => self.proof_ended(reason),
+                    true => self.fetch_ended(reason),
+                }
+            }
             Event::FetchImpossible { job, reason } if self.is_fetching(job) => {
-                self.fetch_impossible(reason)
+                match self.is_authentic() {
+                    false => self.proof_impossible(reason),
+                    true => self.fetch_impossible(reason),
+                }
             }
             Event::Answer { .. }
             | Event::Chunk { .. }
@@ -337,6 +365,11 @@ impl<F: NorFlash> Turn<'_, F> {
             (self.out)(Effect::Stop(id));
         }
         self.gateway.job = Job::None;
+    }
+
+    /// What is fetched is a part, not what shows that it may be.
+    fn is_authentic(&self) -> bool {
+        self.gateway.authentication.is_none()
     }
 
     fn is_fetching(&self, job: JobId) -> bool {

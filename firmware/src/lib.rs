@@ -12,6 +12,8 @@
 //! every shell that lacks it.
 #![no_std]
 
+mod attempts;
+mod authenticate;
 mod backoff;
 mod boot;
 mod download;
@@ -21,10 +23,12 @@ mod esp_error;
 mod event;
 pub mod flash;
 mod gateway;
+mod judge;
 mod local;
 pub mod ota;
 mod outbox;
 pub mod page;
+mod precedence;
 mod saved;
 mod stored;
 mod text;
@@ -42,7 +46,7 @@ pub use esp_error::EspError;
 pub use event::{Answer, Event, Now, content_range};
 pub use gateway::{Config, Gateway};
 pub use ota::{ImageSize, Images, Ota};
-pub use saved::{Active, Ended, Failure, Installed, NAMESPACE, Order, Phase, Saved};
+pub use saved::{Active, Ended, Failure, Installed, Links, NAMESPACE, Order, Phase, Saved};
 pub use text::Text;
 pub use trial::{ATTEMPTS_MAX, POWER_CUTS_MAX, RolledBack, Trial};
 pub use wire::MESSAGE_BYTES_MAX;
@@ -53,6 +57,10 @@ pub const MSG_ID_BYTES_MAX: usize = 64;
 pub const VERSION_BYTES_MAX: usize = 64;
 /// Longest firmware URL, bytes.
 pub const URL_BYTES_MAX: usize = 512;
+/// Longest URLs of a bundle's manifest, signature and web part together, bytes.
+pub const LINKS_BYTES_MAX: usize = 1200;
+/// Keys that a gateway can trust.
+pub const TRUSTED_KEYS_MAX: usize = 8;
 /// Longest `ETag` that is kept, bytes; with a longer one a download cannot be resumed.
 pub const ETAG_BYTES_MAX: usize = 80;
 /// Longest error code, bytes.

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use crate::{
     Broken, ENDED_MAX, ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, ETAG_BYTES_MAX,
-    MSG_ID_BYTES_MAX, URL_BYTES_MAX, VERSION_BYTES_MAX,
+    LINKS_BYTES_MAX, MSG_ID_BYTES_MAX, URL_BYTES_MAX, VERSION_BYTES_MAX,
     flash::{crc32::crc32_le, nvs::Nvs, partition_table::Partition},
     stored::{self, Bytes, Stored, stored},
     text::Text,
@@ -25,8 +25,8 @@ const KEY_ATTEMPTS: &str = "attempts";
 pub(crate) const FORMAT: u8 = 1;
 /// Ids of ended upgrades that are recognized after their reports are forgotten.
 const KNOWN_MAX: usize = 48;
-/// Largest [`Saved`], bytes: what one NVS page holds.
-const SAVED_BYTES_MAX: usize = 3900;
+/// Largest [`Saved`], bytes. An NVS of 5 pages holds it twice, as it must to replace it.
+const SAVED_BYTES_MAX: usize = 6400;
 /// Largest [`Mark`], bytes.
 const MARK_BYTES_MAX: usize = 420;
 
@@ -52,6 +52,14 @@ pub struct Saved {
     /// What is known of ended upgrades that are remembered no more: checksums of their ids, oldest
     /// first.
     pub known: Vec<u32, KNOWN_MAX>,
+    /// The highest `releaseCounter` of a signed release that has proven itself here; it never goes
+    /// down.
+    pub release_counter: u64,
+    /// That of the signed release that is installed and has still to prove itself.
+    pub release_on_trial: Option<u64>,
+    /// The newest `createdAt` of a manifest that a trusted key signed, Unix seconds: it is not earlier
+    /// than that.
+    pub time_floor: i64,
 }
 
 /// An upgrade as it was ordered.
@@ -70,6 +78,40 @@ pub struct Order {
     pub not_before: Option<i64>,
     /// Unix seconds by the server's clock when it was ordered.
     pub sent_at: Option<i64>,
+    /// Of a bundle. Saved at the end of [`Saved`], for the form of this struct must stay.
+    pub links: Option<Links>,
+}
+
+/// Where a bundle's manifest is, its signature and its web part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Links {
+    /// One after the other: one text for all takes less room than three.
+    pub(crate) urls: Text<LINKS_BYTES_MAX>,
+    /// Where the manifest's URL ends in it, bytes.
+    pub(crate) manifest_end: u16,
+    /// Where the signature's URL ends, bytes.
+    pub(crate) signature_end: u16,
+}
+
+impl Links {
+    pub fn manifest(&self) -> &str {
+        let url = self.urls.get(..self.manifest_end.into());
+        url.unwrap_or_default()
+    }
+
+    /// Empty if the command names none.
+    pub fn signature(&self) -> &str {
+        let url = self
+            .urls
+            .get(self.manifest_end.into()..self.signature_end.into());
+        url.unwrap_or_default()
+    }
+
+    /// Empty if the command names none.
+    pub fn web(&self) -> &str {
+        let url = self.urls.get(self.signature_end.into()..);
+        url.unwrap_or_default()
+    }
 }
 
 /// The upgrade that runs.
@@ -184,6 +226,12 @@ impl Saved {
         let _ = self.ended.push(end);
     }
 
+    /// What was installed has proven itself.
+    pub(crate) fn confirm_release(&mut self) {
+        let proven = self.release_on_trial.take().unwrap_or_default();
+        self.release_counter = self.release_counter.max(proven);
+    }
+
     /// Remembers which version lies in a slot.
     pub(crate) fn remember_installed(&mut self, installed: Installed) {
         self.installed.retain(|other| other.slot != installed.slot);
@@ -199,13 +247,75 @@ fn checksum(msg_id: &str) -> u32 {
 }
 
 stored! {
-    Saved { active next ended installed trial rolled_back known }
-    Order { msg_id version url md5 sha256 file_size force not_before sent_at }
+    Links { urls manifest_end signature_end }
     Active { order phase crashes }
     Ended { msg_id version progress error delivered }
     Failure { code message }
     Installed { slot version image }
     Mark { msg_id slot offset etag head md5 sha256 }
+}
+
+impl Stored for Saved {
+    fn pass(&mut self, bytes: &mut Bytes<'_>) -> Option<()> {
+        let Self {
+            active,
+            next,
+            ended,
+            installed,
+            trial,
+            rolled_back,
+            known,
+            release_counter,
+            release_on_trial,
+            time_floor,
+        } = self;
+        active.pass(bytes)?;
+        next.pass(bytes)?;
+        ended.pass(bytes)?;
+        installed.pass(bytes)?;
+        trial.pass(bytes)?;
+        rolled_back.pass(bytes)?;
+        known.pass(bytes)?;
+        release_counter.pass(bytes)?;
+        release_on_trial.pass(bytes)?;
+        time_floor.pass(bytes)?;
+        pass_links(active.as_mut().map(|active| &mut active.order), bytes)?;
+        pass_links(next.as_mut(), bytes)
+    }
+}
+
+/// Passes what [`Order`] itself leaves out.
+fn pass_links(order: Option<&mut Order>, bytes: &mut Bytes<'_>) -> Option<()> {
+    match order {
+        Some(order) => order.links.pass(bytes),
+        None => None::<Links>.pass(bytes),
+    }
+}
+
+impl Stored for Order {
+    fn pass(&mut self, bytes: &mut Bytes<'_>) -> Option<()> {
+        let Self {
+            msg_id,
+            version,
+            url,
+            md5,
+            sha256,
+            file_size,
+            force,
+            not_before,
+            sent_at,
+            links: _,
+        } = self;
+        msg_id.pass(bytes)?;
+        version.pass(bytes)?;
+        url.pass(bytes)?;
+        md5.pass(bytes)?;
+        sha256.pass(bytes)?;
+        file_size.pass(bytes)?;
+        force.pass(bytes)?;
+        not_before.pass(bytes)?;
+        sent_at.pass(bytes)
+    }
 }
 
 impl Stored for Phase {

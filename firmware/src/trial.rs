@@ -110,6 +110,7 @@ pub(crate) fn at_boot<F: NorFlash>(
         (None, _) => return Ok(Verdict::Normal),
     }
     if ota.is_confirmed()? {
+        saved.confirm_release();
         saved.trial = None;
         keep(ota, memory, saved);
         return Ok(Verdict::Confirmed);
@@ -174,6 +175,7 @@ pub(crate) fn roll_back<F: NorFlash>(ota: &mut Ota<F>, memory: &mut Memory, save
         // If it fails, the next boot comes here again.
         let _ = ota.give_boot_to_running();
     }
+    saved.release_on_trial = None;
     if let Some(trial) = saved.trial.take() {
         saved.rolled_back = Some(RolledBack {
             version: trial.version,
@@ -244,6 +246,7 @@ pub(crate) fn confirm<F: NorFlash>(
     saved: &mut Saved,
 ) -> Result<(), EspError> {
     ota.mark_app_valid_cancel_rollback()?;
+    saved.confirm_release();
     saved.trial = None;
     saved.rolled_back = None;
     keep(ota, memory, saved);

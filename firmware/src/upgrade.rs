@@ -11,6 +11,7 @@ use sha2::Digest;
 
 use crate::{
     Broken, COMPLETED_MS_MAX, CRASHES_MAX, Effect, EspError, Gateway, Notice, VERSION_BYTES_MAX,
+    attempts::Attempts,
     gateway::{Job, Restart, Turn},
     ota::Verified,
     saved::{Active, Ended, Failure, Installed, Order, Phase},
@@ -59,8 +60,9 @@ impl<F: NorFlash> Turn<'_, F> {
             Ok(_) if self.repeat(&order.msg_id) => Ok(()),
             Ok(Command::Upgrade) => self.consider(&order),
             Ok(Command::Impossible(why)) => {
+                let code = why.code();
                 let why = format_args!("the command is wrong: {why}");
-                self.refuse(&order, INSTALL_FAILED, why)
+                self.refuse(&order, code, why)
             }
             Err(why) => {
                 self.ignore(format_args!("a command: {why}"));
@@ -103,6 +105,9 @@ impl<F: NorFlash> Turn<'_, F> {
                 "the battery is at {battery} %, an upgrade needs {BATTERY_PERCENT_MIN} %; charge it and retry"
             );
             return self.refuse(order, BATTERY_LOW, why);
+        }
+        if let Some(trouble) = gateway.unsigned(order) {
+            return self.finish(order, 0, Some(trouble));
         }
         if order.file_size == 0 {
             let why = format_args!("the command announces an empty file");
@@ -149,9 +154,36 @@ impl<F: NorFlash> Turn<'_, F> {
             let why = format_args!("the gateway crashed {CRASHES_MAX} times in its course");
             return self.fail(INSTALL_FAILED, why);
         }
+        // Saved by an image that knew of no keys, or before there was one.
+        if let Some(trouble) = active.and_then(|active| self.gateway.unsigned(&active.order)) {
+            return self.end_active(trouble);
+        }
+        self.gateway.attempts = Attempts::default();
+        if self.begin_authentication() {
+            self.report_active();
+            return self.fetch_in_time();
+        }
         if let Err(trouble) = self.open_download()? {
             return self.end_active(trouble);
         }
+        self.tell_accepted();
+        self.report_active();
+        self.fetch_in_time()
+    }
+
+    /// The bundle is what it must be: its parts come.
+    pub(crate) fn begin_download(&mut self) -> Result<(), Broken> {
+        if let Err(trouble) = self.open_download()? {
+            return self.end_active(trouble);
+        }
+        self.tell_accepted();
+        if self.gateway.progress() > 0 {
+            self.report_active();
+        }
+        self.fetch()
+    }
+
+    fn tell_accepted(&mut self) {
         let gateway = &*self.gateway;
         if let (Some(active), Some(download)) = (&gateway.saved.active, &gateway.download) {
             (self.out)(Effect::Tell(Notice::Accepted {
@@ -161,8 +193,6 @@ impl<F: NorFlash> Turn<'_, F> {
                 file_size: active.order.file_size,
             }));
         }
-        self.report_active();
-        self.fetch_in_time()
     }
 
     /// Keeps an upgrade until the one before it is proven; a newer one takes its place.
@@ -288,6 +318,7 @@ impl<F: NorFlash> Turn<'_, F> {
             let saved = &mut self.gateway.saved;
             saved.ended.retain(|end| end.msg_id != order.msg_id);
             (saved.trial, saved.active) = (None, Some(active));
+            saved.release_on_trial = None;
             self.gateway.restart = Restart::No;
             return self.fail(INSTALL_FAILED, format_args!("{broken}"));
         }
@@ -330,6 +361,7 @@ impl<F: NorFlash> Turn<'_, F> {
             return Ok(());
         };
         self.stop_job();
+        (self.gateway.authentication, self.gateway.release) = (None, None);
         if let Some(download) = self.gateway.download.take() {
             // Closed already if it was the session that failed.
             let _ = self.gateway.ota.abort(download.handle);
@@ -396,6 +428,9 @@ impl<F: NorFlash> Gateway<F> {
             .ok_or(EspError::NotFound)?;
         self.saved.trial = Some(trial::arm(&mut self.ota, slot, version.clone())?);
         self.saved.rolled_back = None;
+        let is_signed = !self.config.trusted_keys.is_empty();
+        let release = self.release.take().filter(|_| is_signed);
+        self.saved.release_on_trial = release.map(|release| release.release_counter);
         self.saved.remember_installed(Installed {
             slot,
             version,

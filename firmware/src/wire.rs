@@ -2,14 +2,19 @@
 
 use core::fmt;
 
-use airlift_proto::{Report, Status};
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use airlift_bundle::{PartName, Refusal};
+use airlift_proto::{Report, Status, error_code::INSTALL_FAILED};
+use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json_core::{
     de::{Deserializer, Error},
     str::{EscapedStr, EscapedStringFragment},
 };
 
-use crate::{saved::Order, text::TextView};
+use crate::{
+    URL_BYTES_MAX,
+    saved::{Links, Order},
+    text::TextView,
+};
 
 /// Largest message a gateway sends, bytes.
 pub const MESSAGE_BYTES_MAX: usize = 768;
@@ -32,6 +37,21 @@ pub(crate) enum Why {
         field: &'static str,
         digits: usize,
     },
+    /// A part whose name is no plain file name.
+    UnsafePath,
+    /// A kind of bundle, but no manifest.
+    NoManifest,
+}
+
+impl Why {
+    /// The word in the report of an upgrade that is refused for it.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Why::UnsafePath => Refusal::UnsafePath.code(),
+            Why::NoManifest => Refusal::Unsigned.code(),
+            _ => INSTALL_FAILED,
+        }
+    }
 }
 
 impl fmt::Display for Why {
@@ -59,6 +79,8 @@ impl fmt::Display for Why {
                 "its {field} has {bytes} bytes, this gateway takes {bytes_max}"
             ),
             Why::NotHex { field, digits } => write!(f, "its {field} is not {digits} hex digits"),
+            Why::UnsafePath => f.write_str("the name of a part is no plain file name"),
+            Why::NoManifest => f.write_str("it orders a bundle, but has no manifestUrl"),
         }
     }
 }
@@ -86,6 +108,13 @@ struct Fields<'p> {
     file_size: Option<i64>,
     force_upgrade: Option<bool>,
     not_before: Option<i64>,
+    manifest_url: Option<&'p str>,
+    signature_url: Option<&'p str>,
+    kind: Option<&'p str>,
+    /// Of the part for the web pages.
+    web_url: Option<&'p str>,
+    /// There is a part whose name is no plain file name.
+    is_unsafe: bool,
 }
 
 /// A command's object that is being read: derived code for every object is thrice as large.
@@ -134,6 +163,10 @@ impl<'p> Visitor<'p> for Object<'_, 'p> {
                     fields.force_upgrade = map.next_value()?;
                     continue;
                 }
+                (true, "parts") => {
+                    map.next_value_seed(Parts { fields })?;
+                    continue;
+                }
                 (false, "msgType") => &mut fields.msg_type,
                 (false, "msgId") => &mut fields.outer_msg_id,
                 (true, "msgId") => &mut fields.msg_id,
@@ -141,6 +174,9 @@ impl<'p> Visitor<'p> for Object<'_, 'p> {
                 (true, "firmwareUrl") => &mut fields.firmware_url,
                 (true, "md5") => &mut fields.md5,
                 (true, "sha256") => &mut fields.sha256,
+                (true, "manifestUrl") => &mut fields.manifest_url,
+                (true, "signatureUrl") => &mut fields.signature_url,
+                (true, "kind") => &mut fields.kind,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;
@@ -150,6 +186,88 @@ impl<'p> Visitor<'p> for Object<'_, 'p> {
         }
         Ok(())
     }
+}
+
+/// The parts of a bundle, or `null`. However many there are, no more is kept of them.
+struct Parts<'f, 'p> {
+    fields: &'f mut Fields<'p>,
+}
+
+impl<'p> DeserializeSeed<'p> for Parts<'_, 'p> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'p>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_option(self)
+    }
+}
+
+impl<'p> Visitor<'p> for Parts<'_, 'p> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: de::Deserializer<'p>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'p>>(self, mut list: A) -> Result<(), A::Error> {
+        let Parts { fields } = self;
+        while list.next_element_seed(Part { fields })?.is_some() {}
+        Ok(())
+    }
+}
+
+/// One part of a bundle.
+struct Part<'f, 'p> {
+    fields: &'f mut Fields<'p>,
+}
+
+impl<'p> DeserializeSeed<'p> for Part<'_, 'p> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'p>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'p> Visitor<'p> for Part<'_, 'p> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a part")
+    }
+
+    fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<(), A::Error> {
+        let (mut name, mut url) = (None, None);
+        while let Some(key) = map.next_key::<&str>()? {
+            match key {
+                "name" => name = map.next_value()?,
+                "url" => url = map.next_value()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let name: &str = name.unwrap_or_default();
+        self.fields.is_unsafe |= !is_plain(name);
+        if name == PartName::Web.file_name() {
+            self.fields.web_url = url;
+        }
+        Ok(())
+    }
+}
+
+/// Whether this can be nothing but a file's own name. The name is still escaped: a plain one needs no
+/// escapes.
+fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)
 }
 
 /// Reads the payload of a command; what it orders is put into `order`, of a cancel the id alone.
@@ -192,11 +310,52 @@ fn upgrade(fields: &Fields<'_>, order: &mut Order) -> Result<Command, Why> {
 
 /// Where the file is and how it is known.
 fn file(fields: &Fields<'_>, order: &mut Order) -> Result<(), Why> {
+    if fields.is_unsafe {
+        return Err(Why::UnsafePath);
+    }
+    if fields.manifest_url.is_some_and(|url| !url.is_empty()) {
+        links(fields, order.links.insert(Links::default()))?;
+    } else if fields.kind.is_some() {
+        return Err(Why::NoManifest);
+    }
     unescape(fields.firmware_url, "firmwareUrl", order.url.as_mut_view())?;
     digest(fields.md5, "md5", &mut order.md5)?;
     if fields.sha256.is_some_and(|hex| !hex.is_empty()) {
         digest(fields.sha256, "sha256", order.sha256.insert([0; 32]))?;
     }
+    Ok(())
+}
+
+/// Where the manifest, the signature and the web part of a bundle are.
+fn links(fields: &Fields<'_>, links: &mut Links) -> Result<(), Why> {
+    let mut link = |from: Option<&str>, field| {
+        let before = links.urls.len();
+        let room = links.urls.capacity() - before;
+        if from.is_some() {
+            unescape(from, field, links.urls.as_mut_view()).map_err(|why| match why {
+                Why::TooLong { field, bytes, .. } => Why::TooLong {
+                    field,
+                    bytes,
+                    bytes_max: room.min(URL_BYTES_MAX),
+                },
+                other => other,
+            })?;
+        }
+        let bytes = links.urls.len() - before;
+        if bytes > URL_BYTES_MAX {
+            let bytes_max = URL_BYTES_MAX;
+            return Err(Why::TooLong {
+                field,
+                bytes,
+                bytes_max,
+            });
+        }
+        Ok(links.urls.len() as u16)
+    };
+    let manifest_end = link(fields.manifest_url, "manifestUrl")?;
+    let signature_end = link(fields.signature_url, "signatureUrl")?;
+    link(fields.web_url, "web part's url")?;
+    (links.manifest_end, links.signature_end) = (manifest_end, signature_end);
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
 pub use signature::{Signed, Verification};
-pub use trust::{KEY_NAME_BYTES_MAX, TrustedKey};
+pub use trust::{KEY_NAME_BYTES_MAX, NoKey, TrustedKey};
 
 /// Name of the manifest in a bundle.
 pub const MANIFEST_NAME: &str = "manifest.json";

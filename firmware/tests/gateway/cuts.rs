@@ -13,6 +13,8 @@ const OLD_VERSION: &str = "1.0.1-b";
 #[derive(Clone, Copy, Debug)]
 enum Scenario {
     Update,
+    /// The same with a signed bundle.
+    Signed,
     /// The connection breaks in the middle, and the power goes: the download goes on from its mark.
     Resume,
     /// The new image never reaches the broker.
@@ -24,6 +26,11 @@ enum Scenario {
 fn world(scenario: Scenario, loader: Loader, factory: bool) -> World {
     let mut world = World::with(loader, factory);
     world.image_bytes = 9_008;
+    if let Scenario::Signed = scenario {
+        world.trust();
+        let manifest = manifest(NEW_VERSION, 5, &world.image(NEW_VERSION));
+        world.offer("m", &manifest);
+    }
     if let Scenario::Rollback = scenario {
         world.dies.insert(NEW_VERSION.into(), Death::NoNetwork);
     }
@@ -51,7 +58,7 @@ fn play(world: &mut World, scenario: Scenario, cuts: &[(u64, u64)]) {
     if let Scenario::Resume = scenario {
         // Ordered until the broker has a report: the server sends again until then.
         while world.bytes_served < 6_000 {
-            order_again(world);
+            order_again(world, scenario);
             world.connect();
             world.ack_all();
             world.answer(true);
@@ -61,7 +68,7 @@ fn play(world: &mut World, scenario: Scenario, cuts: &[(u64, u64)]) {
         world.start();
     }
     for _ in 0..10 {
-        order_again(world);
+        order_again(world, scenario);
         world.settle();
         if world.end_of("m").is_some() && world.saved().ended.iter().all(|end| end.delivered) {
             return;
@@ -71,10 +78,13 @@ fn play(world: &mut World, scenario: Scenario, cuts: &[(u64, u64)]) {
 }
 
 /// The server sends the command until it hears of it.
-fn order_again(world: &mut World) {
+fn order_again(world: &mut World, scenario: Scenario) {
     world.connect();
     if world.connected && world.end_of("m").is_none() && world.saved().active.is_none() {
-        world.order("m", NEW_VERSION, FileKind::Good);
+        match scenario {
+            Scenario::Signed => world.order_offered("m", NEW_VERSION),
+            _ => world.order("m", NEW_VERSION, FileKind::Good),
+        }
     }
 }
 
@@ -93,9 +103,14 @@ fn check(world: &World, scenario: Scenario, context: &str) {
         world.booted
     );
     match scenario {
-        Scenario::Update | Scenario::Resume | Scenario::SecondUpdate => {
+        Scenario::Update | Scenario::Signed | Scenario::Resume | Scenario::SecondUpdate => {
             assert_eq!(world.running, NEW_VERSION, "{context}");
             assert_eq!(last.firmware_version, NEW_VERSION, "{context}");
+            let counter = match scenario {
+                Scenario::Signed => 5,
+                _ => 0,
+            };
+            assert_eq!(world.saved().release_counter, counter, "{context}");
         }
         Scenario::Rollback => {
             assert_eq!(world.running, FIRST_VERSION, "{context}");
@@ -163,13 +178,17 @@ fn cut_from(
 
 /// Both bootloaders, with and without a factory app.
 fn cut_everywhere_twice(scenario: Scenario) {
+    cut_on_all_boards(scenario, 2);
+}
+
+fn cut_on_all_boards(scenario: Scenario, depth: usize) {
     for (loader, factory) in [
         (Loader::Stock, false),
         (Loader::Rollback, false),
         (Loader::Stock, true),
         (Loader::Rollback, true),
     ] {
-        let fired = cut_everywhere(scenario, loader, factory, 2);
+        let fired = cut_everywhere(scenario, loader, factory, depth);
         println!(
             "{scenario:?}, {loader:?} bootloader, factory {factory}: {fired} cuts fired, 0 bricks"
         );
@@ -179,6 +198,12 @@ fn cut_everywhere_twice(scenario: Scenario) {
 #[test]
 fn an_update_survives_every_power_cut_and_every_cut_of_the_recovery() {
     cut_everywhere_twice(Scenario::Update);
+}
+
+/// Once each: what recovers is the same as for a plain update. After each the release is remembered.
+#[test]
+fn a_signed_update_survives_every_power_cut() {
+    cut_on_all_boards(Scenario::Signed, 1);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //! what is under way when the power goes, a bootloader, a broker that loses what was not
 //! acknowledged, a server that lies. Whatever boots and whatever is told is held against the rules.
 
+mod bundles;
 mod files;
 mod flash;
 mod peers;
 
 use std::collections::{HashMap, VecDeque};
 
+use airlift_bundle::{DEVICE_TYPE_BYTES_MAX, TARGET_BYTES_MAX, TrustedKey};
 use airlift_firmware::{
     flash::{image::ChipId, partition_table::*},
     *,
@@ -15,6 +17,7 @@ use airlift_firmware::{
 use airlift_proto::{error_code::DIGEST_MISMATCH, *};
 use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 
+pub use bundles::*;
 pub use files::*;
 pub use flash::{Flash, Wear};
 
@@ -99,6 +102,11 @@ pub struct World {
     pub now_ms: u64,
     pub unix_seconds: i64,
     pub files: HashMap<String, File>,
+    /// Manifests and signatures, by name.
+    pub documents: HashMap<String, Document>,
+    pub trusted_keys: heapless::Vec<TrustedKey, TRUSTED_KEYS_MAX>,
+    pub device_type: heapless::String<DEVICE_TYPE_BYTES_MAX>,
+    pub target: heapless::String<TARGET_BYTES_MAX>,
     pub dies: HashMap<String, Death>,
     /// A good file cannot come out wrong.
     pub files_are_honest: bool,
@@ -120,6 +128,7 @@ pub struct World {
     reports_of_life: HashMap<String, Vec<ProgressData>>,
     pub heartbeats: Vec<HeartbeatData>,
     pub fetches: u32,
+    /// Of files, not of documents.
     pub bytes_served: u64,
     /// Versions whose `completed` the broker has.
     pub completed_acked: Vec<String>,
@@ -154,6 +163,10 @@ impl World {
             now_ms: 0,
             unix_seconds: SENT_AT,
             files: HashMap::new(),
+            documents: HashMap::new(),
+            trusted_keys: heapless::Vec::new(),
+            device_type: heapless::String::new(),
+            target: heapless::String::new(),
             dies: HashMap::new(),
             files_are_honest: true,
             battery: 80,
@@ -199,6 +212,9 @@ impl World {
             first_version: "0.0.0".try_into().unwrap(),
             battery: self.battery,
             mark_step_bytes: self.mark_step_bytes,
+            trusted_keys: self.trusted_keys.clone(),
+            device_type: self.device_type.clone(),
+            target: self.target.clone(),
         }
     }
 

@@ -79,7 +79,12 @@ impl World {
         let Some(fetching) = self.fetching.as_mut().filter(|one| one.position.is_none()) else {
             return;
         };
-        let (job, kind) = (fetching.job, self.files[&fetching.msg_id].kind);
+        let job = fetching.job;
+        if let Some(document) = self.documents.get(&fetching.msg_id).cloned() {
+            fetching.position = Some(0);
+            return self.answer_document(job, &document);
+        }
+        let kind = self.files[&fetching.msg_id].kind;
         let etag = format!("\"{}\"", fetching.msg_id);
         let partial = ranges
             && kind != FileKind::NeverWhole
@@ -125,6 +130,9 @@ impl World {
         let Some(position) = fetching.position else {
             return;
         };
+        if let Some(document) = self.documents.get(&fetching.msg_id).cloned() {
+            return self.serve_document(position as usize, length, &document);
+        }
         let file = &self.files[&fetching.msg_id];
         let bytes = served(&file.version, file.kind, file.bytes);
         let end = match file.kind {
