@@ -36,6 +36,10 @@ size:
 fault-test runs='1000000':
     AIRLIFT_RUNS={{ runs }} cargo nextest run -p airlift-firmware --profile kill -E 'test(random_fault_runs)'
 
+# Each fuzz target for so many minutes, one after the other; wants nightly Rust and `cargo install cargo-fuzz`.
+fuzz minutes='20':
+    ./fuzz/run.sh {{ minutes }}
+
 # Start-up time, idle memory and the memory of a 1 GB upload, printed beside their aims.
 bench:
     ./benches/footprint.sh

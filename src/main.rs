@@ -9,8 +9,10 @@ use std::{
 use airlift::{
     app::App,
     cli::{
-        Cli, Command, ServeArgs,
-        rollout::{self, Console, RolloutArgs},
+        Cli, Command, ServeArgs, bundle,
+        console::{Console, Outcome},
+        key,
+        rollout::{self, RolloutArgs},
     },
     config::{Config, LogFormat},
     domain::Clock,
@@ -24,13 +26,22 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 const QUIET: &str = ",rmqtt=error,rmqtt_net=error,rmqtt_codec=error";
 /// Longest wait for blocking work (a file being written) when the process ends.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
-/// As with a wrong flag; 1 says that the command could be carried out, and gateways failed.
+/// As with a wrong flag; 1 says that the command could be carried out, and gateways failed or the
+/// bundle is refused.
 const COMMAND_FAILED: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, failure) = match cli.command {
         Some(Command::Rollout(args)) => (ask(args), ExitCode::from(COMMAND_FAILED)),
+        Some(Command::Bundle(args)) => (
+            here(|console| bundle::run(args, &Clock::System, console)),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::Key(args)) => (
+            here(|console| key::run(args, &Clock::System, console)),
+            ExitCode::from(COMMAND_FAILED),
+        ),
         Some(Command::Serve(args)) => (run(*args), ExitCode::FAILURE),
         None => (run(cli.serve), ExitCode::FAILURE),
     };
@@ -42,16 +53,21 @@ fn main() -> ExitCode {
 
 /// Asks a running server.
 fn ask(args: RolloutArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    here(|console| runtime.block_on(rollout::run(args, console)))
+}
+
+/// Carries out a command on this process's own streams.
+fn here(command: impl FnOnce(Console<'_>) -> Result<Outcome>) -> Result<ExitCode> {
     let console = Console {
         input: &mut io::stdin(),
         out: &mut io::stdout(),
         notes: &mut io::stderr(),
         is_terminal: io::stdout().is_terminal(),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    Ok(runtime.block_on(rollout::run(args, console))?.into())
+    Ok(command(console)?.into())
 }
 
 fn run(args: ServeArgs) -> Result<ExitCode> {

@@ -6,6 +6,8 @@ use reqwest::{Method, StatusCode, Url, header::LOCATION, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::text::printable;
+
 const SERVER_DEFAULT: &str = "http://localhost:8018";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer that only reads.
@@ -223,12 +225,6 @@ fn bottom(error: reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// A text from elsewhere that can do nothing to a terminal.
-pub fn printable(text: &str) -> String {
-    let harmless = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(harmless).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! The command line. To add a command: a variant in [`Command`] and its file here.
 
+pub mod bundle;
 mod client;
+pub mod console;
+pub mod key;
+mod passphrase;
 pub mod rollout;
 mod table;
+mod text;
 
 use std::path::PathBuf;
 
@@ -22,7 +27,8 @@ use crate::config::Options;
         -F file=@firmware.bin -F version=1.0.2\n  \
         curl -X POST http://localhost:8018/api/ota/firmware/1.0.2/release\n  \
         curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n  \
-        airlift rollout create 1.0.2 --watch\n\
+        airlift rollout create 1.0.2 --watch\n  \
+        airlift bundle build --help\n\
         The API is described at http://localhost:8018/docs"
 )]
 pub struct Cli {
@@ -57,6 +63,24 @@ pub enum Command {
         cancelled, or gateways failed; with 2 when the command could not be carried out, its\n\
         error stream saying why; with 130 after Ctrl-C.")]
     Rollout(rollout::RolloutArgs),
+    /// Build signed bundles, look into them and check them
+    ///
+    /// A bundle (.jota) holds a firmware, a web part, or both, a manifest and its OpenPGP signature.
+    /// Asks no server.
+    #[command(after_help = "Examples:\n  \
+        airlift bundle build --target esp32-wroom --firmware firmware.bin --web dist \\\n      \
+        --version 2.7.0 --changelog CHANGES.md --sign gpg:releases@example.com\n  \
+        airlift bundle verify gateway_v2.7.0.jota --trusted-keys keys\n  \
+        curl -X POST http://localhost:8018/api/ota/firmware/upload -F file=@gateway_v2.7.0.jota\n\n\
+        Ends with 0 when all is done; with 1 when the bundle is refused; with 2 when the command\n\
+        could not be carried out, its error stream saying why.")]
+    Bundle(bundle::BundleArgs),
+    /// Make keys that sign bundles, and list those that are trusted
+    #[command(after_help = "Examples:\n  \
+        airlift key generate --name release-1 --out signing\n  \
+        cp signing/release-1.asc keys/\n  \
+        airlift key list --trusted-keys keys")]
+    Key(key::KeyArgs),
 }
 
 #[derive(Args, Debug, Default)]

@@ -133,16 +133,19 @@ impl Publisher {
                 let Connection {
                     client, receipts, ..
                 } = connection.as_ref().ok_or(NotConnected)?;
-                let sent = receipts.expect(|| {
-                    client.try_publish_with_properties(
+                let answer = receipts.expect(|| {
+                    let payload = payload.as_bytes().to_vec();
+                    let properties = properties.clone();
+                    let queued = client.try_publish_with_properties(
                         topic,
                         QoS::AtLeastOnce,
                         false,
-                        payload.as_bytes().to_vec(),
-                        properties.clone(),
-                    )
+                        payload,
+                        properties,
+                    );
+                    queued.is_ok()
                 });
-                if let Some(answer) = sent {
+                if let Some(answer) = answer {
                     return Ok(answer);
                 }
             }

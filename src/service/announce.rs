@@ -111,6 +111,7 @@ impl Service {
         .await;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
+        let mut first_failure = None;
         for (announcement, answer) in claimed.iter().zip(&answers) {
             match answer {
                 Ok(()) => tx.delete_announcement(announcement).await?,
@@ -118,12 +119,15 @@ impl Service {
                     let age = now - announcement.created_at;
                     let until = now + announcement_retry_delay(age, rand::random());
                     tx.postpone_announcement(announcement, until).await?;
-                    let topic = &announcement.topic;
-                    tracing::warn!(%error, topic, %until, "an announcement is tried again");
+                    first_failure.get_or_insert((error, &announcement.topic));
                 }
             }
         }
         tx.commit().await?;
+        if let Some((error, topic)) = first_failure {
+            let failed = answers.iter().filter(|answer| answer.is_err()).count();
+            tracing::warn!(%error, topic, failed, "announcements are tried again later");
+        }
         let mut delivered = 0;
         for (announcement, _) in claimed.iter().zip(&answers).filter(|(_, it)| it.is_ok()) {
             let sent = &self.metrics.announcements_sent;

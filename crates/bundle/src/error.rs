@@ -33,6 +33,10 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    pub(crate) fn refused(refusal: Refusal, message: impl Into<String>) -> Self {
+        Error::new(refusal, message).into()
+    }
+
     /// `None` if the bundle is not at fault.
     pub fn refusal(&self) -> Option<Refusal> {
         match self {

@@ -12,10 +12,14 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
+pub mod archive;
+#[cfg(feature = "std")]
 mod error;
 mod field;
 #[cfg(feature = "std")]
 pub mod image;
+#[cfg(feature = "std")]
+pub mod keys;
 mod kind;
 #[cfg(feature = "std")]
 pub mod manifest;
@@ -29,6 +33,8 @@ mod trust;
 pub mod web;
 
 #[cfg(feature = "std")]
+pub use archive::{Archive, PartReader, Parts};
+#[cfg(feature = "std")]
 pub use error::{Error, ReadError};
 pub use kind::{Kind, PartName};
 #[cfg(feature = "std")]
@@ -36,7 +42,7 @@ pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
 pub use signature::{Signed, Verification};
-pub use trust::{KEY_NAME_BYTES_MAX, TrustedKey};
+pub use trust::{KEY_NAME_BYTES_MAX, NoKey, TrustedKey};
 
 /// Name of the manifest in a bundle.
 pub const MANIFEST_NAME: &str = "manifest.json";

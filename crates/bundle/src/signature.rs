@@ -60,7 +60,7 @@ impl Verification {
     /// [`Refusal::Unsigned`] for a file without signatures, [`Refusal::UntrustedKey`] if none is by a
     /// trusted key valid at the time, [`Refusal::TooLarge`], else [`Refusal::BadSignature`].
     pub fn begin(signatures: &[u8], keys: &[TrustedKey]) -> Result<Self, Refusal> {
-        let (claim, signed) = choose(signatures, |claim| {
+        let chosen = choose(signatures, |claim| {
             for (at, key) in keys.iter().enumerate() {
                 if !claim.is_by(&key.fingerprint) {
                     continue;
@@ -72,7 +72,8 @@ impl Verification {
             }
             Ok(None)
         })?;
-        let public_key = keys[signed.key].public_key;
+        let claim = chosen.claim;
+        let public_key = keys[chosen.key.key].public_key;
         // With a weak key anybody's signature is good.
         match VerifyingKey::from_bytes(&public_key) {
             Ok(key) if !key.is_weak() => {}
@@ -97,7 +98,7 @@ impl Verification {
             digest_begins: claim.digest_begins,
             signature: claim.ed25519.ok_or(Refusal::BadSignature)?,
             public_key,
-            signed,
+            signed: chosen.key,
         })
     }
 
@@ -136,29 +137,62 @@ impl Verification {
     }
 }
 
-/// The first signature for which `pick` knows a key, with what it says of that. All others must be
-/// whole too.
+/// The signature that counts, of a file of them.
+pub(crate) struct Chosen<K> {
+    pub claim: Claim,
+    pub key: K,
+    /// Among all signatures of the file.
+    #[cfg(feature = "std")]
+    pub place: usize,
+}
+
+/// The first signature for which `pick` knows a key. All others must be whole too.
 pub(crate) fn choose<K>(
     signatures: &[u8],
     mut pick: impl FnMut(&Claim) -> Result<Option<K>, Refusal>,
-) -> Result<(Claim, K), Refusal> {
+) -> Result<Chosen<K>, Refusal> {
     if signatures.len() > SIGNATURE_BYTES_MAX {
         return Err(Refusal::TooLarge);
     }
-    let mut refusal = Refusal::Unsigned;
+    let mut count = 0;
     let mut chosen = None;
     let mut packets = Packets::new(signatures);
     while let Some(kind) = packets.next()? {
         if kind != SIGNATURE {
             continue;
         }
-        refusal = Refusal::UntrustedKey;
         let claim = Claim::read(&mut packets)?;
         if let Some(claim) = claim.filter(|_| chosen.is_none())
             && let Some(key) = pick(&claim)?
         {
-            chosen = Some((claim, key));
+            chosen = Some(Chosen {
+                claim,
+                key,
+                #[cfg(feature = "std")]
+                place: count,
+            });
+        }
+        count += 1;
+    }
+    chosen.ok_or(match count {
+        0 => Refusal::Unsigned,
+        _ => Refusal::UntrustedKey,
+    })
+}
+
+/// What is in the signature packets of a file, for another reader of them.
+#[cfg(feature = "std")]
+pub(crate) fn bodies(signatures: &[u8]) -> Result<std::vec::Vec<std::vec::Vec<u8>>, Refusal> {
+    let mut bodies = std::vec::Vec::new();
+    let mut packets = Packets::new(signatures);
+    while let Some(kind) = packets.next()? {
+        let mut body = std::vec::Vec::new();
+        while kind == SIGNATURE && !packets.is_at_end() {
+            body.push(packets.octet()?);
+        }
+        if kind == SIGNATURE {
+            bodies.push(body);
         }
     }
-    chosen.ok_or(refusal)
+    Ok(bodies)
 }

@@ -9,8 +9,8 @@ use heapless::Vec;
 
 use crate::outbox::Outbox;
 
-/// Largest packet taken from the broker: a command with the longest URL fits.
-pub(crate) const PACKET_BYTES_MAX: usize = 2048;
+/// Largest packet taken from the broker: a command of a bundle with the longest URLs fits.
+pub(crate) const PACKET_BYTES_MAX: usize = 4096;
 /// Largest piece of a download handed to the core at once.
 pub(crate) const CHUNK_BYTES_MAX: usize = 4096;
 /// Longest head of an answer to a download.
@@ -20,7 +20,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 6 * 1024;
 
 pub(crate) type Downloads = TcpClientState<1, 1024, 4096>;
 
-/// The shell's buffers; about 50 KB.
+/// The shell's buffers; about 52 KB.
 pub struct Memory {
     pub(crate) outbox: RefCell<Outbox>,
     pub(crate) broker: BrokerMemory,

@@ -24,6 +24,11 @@ pub trait Platform {
     /// to feed a watchdog.
     fn alive(&self) {}
 
+    /// The board's name, as bundles name what they are for; empty if it has none, then any is taken.
+    fn target(&self) -> &'static str {
+        ""
+    }
+
     /// Battery charge, percent; `None` on mains.
     fn battery(&self) -> Option<u8> {
         None

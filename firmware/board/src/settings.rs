@@ -2,18 +2,28 @@
 
 use core::{error::Error, fmt};
 
-use airlift_firmware::flash::{
-    nvs::{Nvs, NvsError},
-    partition_table::{PartitionTable, TableError},
+use airlift_bundle::{DEVICE_TYPE_BYTES_MAX, TrustedKey};
+use airlift_firmware::{
+    TRUSTED_KEYS_MAX,
+    flash::{
+        nvs::{Nvs, NvsError},
+        partition_table::{PartitionTable, TableError},
+    },
 };
 use airlift_proto::is_gateway_id;
 use embedded_storage::nor_flash::NorFlash;
-use heapless::String;
+use heapless::{String, Vec};
 
 const NAMESPACE: &str = "airlift";
 /// Registered at IANA for MQTT.
 const MQTT_PORT: u16 = 1883;
 const PREFIX: &str = "hanqi";
+/// Longest string that is read, bytes: that of a trusted key.
+const TEXT_BYTES_MAX: usize = 192;
+/// The NVS keys of trusted keys.
+const TRUSTED_KEYS: [&str; TRUSTED_KEYS_MAX] = [
+    "key0", "key1", "key2", "key3", "key4", "key5", "key6", "key7",
+];
 
 /// Everything a gateway must be told before it can reach its server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +44,10 @@ pub struct Settings {
     pub ssid: String<32>,
     /// Key `psk` of the Wi-Fi; may be empty.
     pub psk: String<64>,
+    /// Key `device_type`: what bundles must be for; any if it is missing.
+    pub device_type: String<DEVICE_TYPE_BYTES_MAX>,
+    /// Keys `key0` to `key7`, each a trusted key's line: whose bundles are taken. With none, anyone's.
+    pub trusted_keys: Vec<TrustedKey, TRUSTED_KEYS_MAX>,
     /// Why the broker cannot be reached with these. The gateway still boots with them: an image on
     /// trial must be able to fail its trial, whatever it makes of the settings.
     pub problem: Option<SettingsError>,
@@ -89,6 +103,10 @@ impl Settings {
             ..Settings::default()
         };
         settings.problem = settings.fill(flash, default_id).err();
+        if settings.problem == Some(SettingsError::Unreadable) && settings.trusted_keys.is_empty() {
+            // There may be keys.
+            let _ = settings.trusted_keys.push(nobody());
+        }
         if settings.id.is_empty() {
             settings.id = String::try_from(default_id).unwrap_or_default();
         }
@@ -114,6 +132,13 @@ impl Settings {
         self.page_pass = reader.text_or("page_pass", "");
         self.token = reader.text_or("token", "");
         self.prefix = reader.text_or("prefix", PREFIX);
+        self.device_type = reader.text_or("device_type", "");
+        for key in TRUSTED_KEYS {
+            if let Some(trusted) = reader.trusted_key(key) {
+                // There is room for all.
+                let _ = self.trusted_keys.push(trusted);
+            }
+        }
         self.mqtt_port = reader.number_or("mqtt_port", MQTT_PORT);
         self.mqtt_host = reader.text_or("mqtt_host", "");
         if self.mqtt_host.is_empty() {
@@ -137,8 +162,7 @@ impl<F: NorFlash> Reader<'_, F> {
         &mut self,
         key: &'static str,
     ) -> Result<Option<String<N>>, SettingsError> {
-        // One byte more: NVS keeps the zero at the end.
-        let mut buffer = [0; 160];
+        let mut buffer = [0; TEXT_BYTES_MAX];
         let found = self.nvs.get_str(self.flash, NAMESPACE, key, &mut buffer);
         match found.map_err(|error| unusable(&error, key))? {
             None => Ok(None),
@@ -158,6 +182,22 @@ impl<F: NorFlash> Reader<'_, F> {
             .unwrap_or_else(|| String::try_from(default).unwrap_or_default())
     }
 
+    /// For a key that cannot be read stands one that signs nothing: without any the gateway would take
+    /// everything.
+    fn trusted_key(&mut self, key: &'static str) -> Option<TrustedKey> {
+        let line = self.text::<TEXT_BYTES_MAX>(key);
+        let line = match line {
+            Ok(None) => return None,
+            Ok(Some(line)) if line.trim_ascii().is_empty() => return None,
+            other => other.ok().flatten(),
+        };
+        let parsed = line.and_then(|line| line.parse().ok());
+        if parsed.is_none() {
+            self.problem.get_or_insert(SettingsError::Unusable(key));
+        }
+        Some(parsed.unwrap_or_else(nobody))
+    }
+
     fn number_or(&mut self, key: &'static str, default: u16) -> u16 {
         match self.nvs.get_u16(self.flash, NAMESPACE, key) {
             Ok(found) => found.unwrap_or(default),
@@ -166,6 +206,17 @@ impl<F: NorFlash> Reader<'_, F> {
                 default
             }
         }
+    }
+}
+
+/// A key by which no signature is good, for it never begins to sign.
+fn nobody() -> TrustedKey {
+    TrustedKey {
+        name: String::new(),
+        public_key: [0; 32],
+        fingerprint: [0; 20],
+        valid_from: i64::MAX,
+        valid_until: Some(i64::MIN),
     }
 }
 

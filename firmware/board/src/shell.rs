@@ -49,6 +49,9 @@ pub fn boot<'p, F: NorFlash, P: Platform>(
         mark_step_bytes: MARK_STEP_BYTES,
         first_version: String::try_from("0.0.0").unwrap_or_default(),
         battery: platform.battery().unwrap_or(MAINS_PERCENT),
+        trusted_keys: settings.trusted_keys.clone(),
+        device_type: settings.device_type.clone(),
+        target: String::try_from(platform.target()).unwrap_or_default(),
     };
     let booted = Gateway::boot(place, flash, config, boot, now(platform), &mut |effect| {
         outbox.take(&effect);

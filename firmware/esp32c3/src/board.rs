@@ -25,6 +25,10 @@ impl Board {
 }
 
 impl Platform for Board {
+    fn target(&self) -> &'static str {
+        "esp32c3"
+    }
+
     fn say(&self, line: Arguments<'_>) {
         println!("airlift: {line}");
     }

@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf};
 
-use airlift_firmware::{Text, VERSION_BYTES_MAX};
+use airlift_bundle::{DEVICE_TYPE_BYTES_MAX, TrustedKey, keys::TrustedKeys};
+use airlift_firmware::{TRUSTED_KEYS_MAX, Text, VERSION_BYTES_MAX};
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 use anyhow::{Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
@@ -13,6 +14,9 @@ use crate::{
     flaws::{Flaw, Shares},
     local,
 };
+
+/// The keys that a gateway trusts.
+pub type TrustedKeyList = heapless::Vec<TrustedKey, TRUSTED_KEYS_MAX>;
 
 /// Largest `--fleet`.
 const FLEET_MAX: u32 = 100_000;
@@ -39,6 +43,9 @@ Examples:
 
   airlift-gateway --id LAB --fleet 1000 --flash fleet/lab.img
       A thousand gateways, LAB-0001 to LAB-1000, with fleet/lab-0001.img and so on.
+
+  airlift-gateway --board esp32-wroom --trusted-keys keys/ --device-type gateway
+      One that takes nothing but bundles for it that a key of the folder signed.
 
   airlift-gateway --fleet 50 --faults --self-test-seconds 10
       Fifty with bad luck, by a random seed; it is printed, to have the same again.
@@ -95,6 +102,14 @@ pub struct Args {
     /// What starts the gateway
     #[arg(long, value_enum, default_value_t = BootloaderKind::Stock)]
     pub bootloader: BootloaderKind,
+
+    /// Folder of OpenPGP public keys: only bundles that one of them signed are taken, no plain images
+    #[arg(long, value_name = "DIR")]
+    pub trusted_keys: Option<PathBuf>,
+
+    /// The device type that bundles must be for; without it, any
+    #[arg(long, value_name = "TYPE")]
+    pub device_type: Option<String>,
 
     /// Battery charge in percent; under 20 every upgrade is refused
     #[arg(long, value_name = "PERCENT", default_value_t = 80,
@@ -210,6 +225,43 @@ impl Args {
             "{id:?} is no gateway id: 1 to {GATEWAY_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : -; choose another --id"
         );
         Ok(members)
+    }
+
+    /// The keys of `--trusted-keys` that a gateway can check signatures by, and what to say of the
+    /// others.
+    pub fn trusted_keys(&self) -> Result<(TrustedKeyList, String)> {
+        let Some(folder) = &self.trusted_keys else {
+            return Ok((TrustedKeyList::new(), String::new()));
+        };
+        let keys = TrustedKeys::read(folder)?;
+        let usable = keys.for_devices();
+        ensure!(
+            !usable.is_empty(),
+            "--trusted-keys {}: no Ed25519 key is in it, and gateways can check no other; every \
+             update would be refused. Sign with an Ed25519 key too, and put its public key there",
+            folder.display()
+        );
+        ensure!(
+            usable.len() <= TRUSTED_KEYS_MAX,
+            "--trusted-keys {}: {} keys that sign are in it, a gateway takes {TRUSTED_KEYS_MAX}; \
+             take the old ones away",
+            folder.display(),
+            usable.len()
+        );
+        let is_used = |name: &str| usable.iter().any(|key| key.name == name);
+        let others = keys.keys().iter().filter(|key| !is_used(&key.name));
+        let others: Vec<String> = others
+            .map(|key| format!("{} ({})", key.name, key.algorithm))
+            .collect();
+        Ok((usable.into_iter().collect(), others.join(", ")))
+    }
+
+    /// What bundles must be for; empty: anything.
+    pub fn device_type(&self) -> Result<Text<DEVICE_TYPE_BYTES_MAX>> {
+        let device_type = self.device_type.as_deref().unwrap_or_default();
+        device_type.try_into().map_err(|_| {
+            anyhow!("--device-type must not have more than {DEVICE_TYPE_BYTES_MAX} bytes")
+        })
     }
 
     /// The version of a flash that does not tell one.

@@ -39,6 +39,9 @@ pub struct Hands<'g> {
     pub flaw: Option<Flaw>,
     pub link: Option<Link>,
     pub download: Option<Download>,
+    /// What is fetched is a bundle's signature or manifest. Its bits are not turned over: that would
+    /// be another fault.
+    pub fetches_proof: bool,
     /// A new version has proven itself.
     pub confirmed: bool,
     pub reboots: bool,
@@ -86,13 +89,14 @@ impl Hands<'_> {
                     token: self.shared.broker.token().map(str::to_owned),
                     bytes_per_second: self.shared.bytes_per_second,
                 };
+                let plan = match &mut self.faults {
+                    Some(faults) => faults.fetch(),
+                    None => FetchPlan::default(),
+                };
                 self.download = Some(Download {
                     job,
                     fetch: Fetch::start(&self.shared.client, request),
-                    plan: self
-                        .faults
-                        .as_mut()
-                        .map_or_else(FetchPlan::default, |faults| faults.fetch()),
+                    plan,
                     received: 0,
                 });
             }
@@ -114,8 +118,11 @@ impl Hands<'_> {
 
     fn tell(&mut self, notice: &Notice<'_>) {
         self.shared.say.notice(self.id, notice);
-        if let Notice::Confirmed { .. } = notice {
-            self.confirmed = true;
+        match notice {
+            Notice::Confirmed { .. } => self.confirmed = true,
+            Notice::Authenticates { .. } => self.fetches_proof = true,
+            Notice::Accepted { .. } => self.fetches_proof = false,
+            _ => {}
         }
     }
 
@@ -151,7 +158,8 @@ impl Hands<'_> {
         let came = download.received;
         download.received += bytes.len() as u64;
         let is_first = came == 0;
-        if is_first && self.flaw == Some(Flaw::WrongDigest) {
+        let is_part = !self.fetches_proof;
+        if is_first && is_part && self.flaw == Some(Flaw::WrongDigest) {
             return self.corrupt_end(bytes);
         }
         let reaches = |at: Option<u64>| at.filter(|at| *at < download.received);
@@ -160,7 +168,7 @@ impl Hands<'_> {
             self.fault(Kind::HttpDrop, &text);
             return Piece::End(Some("the connection was dropped by --faults".into()));
         }
-        let Some(at) = reaches(download.plan.corrupt_at) else {
+        let Some(at) = reaches(download.plan.corrupt_at).filter(|_| is_part) else {
             return Piece::Bytes(bytes);
         };
         download.plan.corrupt_at = None;

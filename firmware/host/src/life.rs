@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use airlift_bundle::DEVICE_TYPE_BYTES_MAX;
 use airlift_firmware::{
     BootReason, Effect, Event, Gateway, JobId, MESSAGE_BYTES_MAX, Notice, Now, Text,
     VERSION_BYTES_MAX,
@@ -23,7 +24,7 @@ use tokio::{
 
 use self::boot::{Past, boot};
 use crate::{
-    args::Member,
+    args::{Member, TrustedKeyList},
     board::{Board, BootloaderKind},
     broker::Broker,
     chip::Chip,
@@ -45,6 +46,8 @@ const FLUSH_SECONDS_MAX: u64 = 3;
 pub struct Shared {
     pub board: Board,
     pub bootloader: BootloaderKind,
+    pub trusted_keys: TrustedKeyList,
+    pub device_type: Text<DEVICE_TYPE_BYTES_MAX>,
     pub broker: Broker,
     pub topics: Topics,
     pub client: Client,

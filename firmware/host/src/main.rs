@@ -67,8 +67,11 @@ fn start(args: &Args) -> Result<ExitCode> {
     // Two connections and a file per gateway; where the limit cannot be raised, opening them says so.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let _lock = flash::lock(&members[0].flash)?;
+    let (trusted_keys, other_keys) = args.trusted_keys()?;
     let shared = Shared {
         board: args.board,
+        trusted_keys,
+        device_type: args.device_type()?,
         bootloader: args.bootloader,
         broker: Broker::new(&args.mqtt, args.token.clone())?,
         topics: Topics::new(&args.topic_prefix),
@@ -93,6 +96,13 @@ fn start(args: &Args) -> Result<ExitCode> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let page = page(args, &shared).await?;
+        if !other_keys.is_empty() {
+            let text = format!(
+                "cannot check signatures by {other_keys}: gateways know Ed25519 alone; what only they \
+                 signed is refused"
+            );
+            shared.say.event(&args.id, "keys_not_used", &text);
+        }
         if let Some(seed) = args.faults {
             shared.say.faults(&args.id, seed, None);
         }

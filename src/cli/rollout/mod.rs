@@ -7,19 +7,17 @@ mod screen;
 mod show;
 mod watch;
 
-use std::{
-    io::{self, Read, Write},
-    process::ExitCode,
-};
-
 use anyhow::Result;
 use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::Value;
 
 use self::{request::RequestArgs, show::Rollout};
+pub use super::console::{Console, Outcome};
 use super::{
     client::{Client, ServerArgs},
+    console::ended,
     table::Table,
+    text,
 };
 use crate::domain::{MemberState, RolloutState};
 
@@ -162,37 +160,6 @@ struct IdArgs {
     id: String,
 }
 
-/// What a command reads and writes.
-pub struct Console<'a> {
-    pub input: &'a mut (dyn Read + Send),
-    pub out: &'a mut (dyn Write + Send),
-    /// For what is no answer, where `out` is for programs.
-    pub notes: &'a mut (dyn Write + Send),
-    /// Whether `out` is the standard output and a person sits before it.
-    pub is_terminal: bool,
-}
-
-/// What a command that could be carried out came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Done,
-    /// The rollout that was watched halted, was cancelled, or gateways failed.
-    Failures,
-    /// By Ctrl-C.
-    Interrupted,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> ExitCode {
-        ExitCode::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::Failures => 1,
-            // As a shell has it: 128 and the signal's number.
-            Outcome::Interrupted => 130,
-        })
-    }
-}
-
 /// Carries out a command; an error is a sentence for the person who gave it.
 pub async fn run(args: RolloutArgs, mut console: Console<'_>) -> Result<Outcome> {
     let client = Client::new(&args.server)?;
@@ -201,16 +168,7 @@ pub async fn run(args: RolloutArgs, mut console: Console<'_>) -> Result<Outcome>
         json: args.json,
         console: &mut console,
     };
-    match ran.command(args.command).await {
-        // Who reads the output has seen enough of it.
-        Err(error) if is_broken_pipe(&error) => Ok(Outcome::Done),
-        result => result,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    ended(ran.command(args.command).await)
 }
 
 /// A command being carried out.
@@ -327,7 +285,7 @@ impl Run<'_, '_> {
                 rollout.counters.confirmed.to_string(),
                 rollout.counters.failed.to_string(),
                 rollout.counters.total.to_string(),
-                show::time(rollout.created_at),
+                text::time(rollout.created_at),
                 rollout.name,
             ])
         };

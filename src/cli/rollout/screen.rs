@@ -3,11 +3,8 @@ use std::io;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::{
-    Console,
-    show::{self, Rollout},
-};
-use crate::domain::Clock;
+use super::{Console, show::Rollout};
+use crate::{cli::text::time, domain::Clock};
 
 const BAR: &str = "{prefix}\n{bar:40} {percent:>3} %\n{msg}";
 /// Waves that the bar shows: a terminal has few lines.
@@ -145,5 +142,5 @@ fn below_the_bar(rollout: &Rollout) -> String {
 }
 
 fn now() -> String {
-    show::time(Clock::System.now())
+    time(Clock::System.now())
 }

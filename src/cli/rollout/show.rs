@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::cli::{client::printable, table::Table};
+use crate::cli::{
+    table::Table,
+    text::{printable, time},
+};
 
 /// As much of a rollout as is shown.
 #[derive(Debug, Deserialize)]
@@ -156,10 +159,6 @@ fn harmless(data: &Value) -> Value {
             .collect(),
         other => other.clone(),
     }
-}
-
-pub fn time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 fn time_or_none(at: Option<DateTime<Utc>>) -> String {

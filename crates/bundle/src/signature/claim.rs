@@ -120,6 +120,13 @@ impl Claim {
         }
     }
 
+    /// Whom it names as its maker: a fingerprint, or the end of one.
+    #[cfg(feature = "std")]
+    pub fn issuer(&self) -> Option<std::vec::Vec<u8>> {
+        let fingerprint = self.fingerprint.map(|octets| octets.to_vec());
+        fingerprint.or(self.key_id.map(|octets| octets.to_vec()))
+    }
+
     /// When it was made, Unix seconds, if it is of a kind that may count: of a document, understood,
     /// and without an expiry of its own, as devices may have no clock and a manifest has one.
     pub fn signed_at(&self) -> Result<i64, Refusal> {

@@ -1,4 +1,11 @@
 //! Bundles: what is read, what is refused, and by which word.
 
+mod archive;
+mod attacks;
+mod fuzzed;
 mod manifest;
-mod samples;
+mod stock;
+
+#[allow(dead_code)]
+#[path = "../../../../fuzz/src/lib.rs"]
+mod fuzz;

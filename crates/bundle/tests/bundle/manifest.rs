@@ -1,40 +1,11 @@
 use airlift_bundle::{
-    CHANGELOG_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_HEAD_BYTES_MAX, Manifest, PartDigests,
-    Refusal, Release,
+    CHANGELOG_BYTES_MAX, Kind, MANIFEST_BYTES_MAX, MANIFEST_HEAD_BYTES_MAX, Manifest, Refusal,
+    Release,
 };
 use airlift_esp::{Target, partition_table::PartitionTable};
 use proptest::prelude::*;
 
-use crate::samples;
-
-/// What the device is to read of a manifest.
-fn expected_release(manifest: &Manifest) -> Release {
-    let digests = |name: &str| {
-        let part = manifest.parts.iter().find(|part| part.name == name)?;
-        let [mut sha256, mut md5] = [[0; 32].to_vec(), [0; 16].to_vec()];
-        hex::decode_to_slice(&part.sha256, &mut sha256).expect("hex");
-        hex::decode_to_slice(&part.md5, &mut md5).expect("hex");
-        Some(PartDigests {
-            size: part.size,
-            sha256: sha256.try_into().expect("32 bytes"),
-            md5: md5.try_into().expect("16 bytes"),
-        })
-    };
-    let text = |text: &str| heapless::String::try_from(text).expect("a short text");
-    Release {
-        device_type: heapless::String::try_from(manifest.device_type.as_str()).expect("short"),
-        version: text(&manifest.version),
-        target: heapless::String::try_from(manifest.target.as_str()).expect("short"),
-        kind: manifest.kind(),
-        release_counter: manifest.release_counter,
-        allow_rollback: manifest.allow_rollback,
-        min_version: manifest.min_version.as_deref().map(text),
-        created_at: manifest.created_at,
-        expires_at: manifest.expires_at,
-        firmware: digests("firmware.bin"),
-        web: digests("web_spiffs.bin"),
-    }
-}
+use crate::fuzz::samples;
 
 #[test]
 fn the_canonical_form_is_pinned_byte_for_byte() {
@@ -240,7 +211,7 @@ fn the_longest_changelog_and_the_largest_parts_pass() {
         let bytes = manifest.to_json();
         assert_eq!(Manifest::parse(&bytes).as_ref(), Ok(&manifest));
         let head = &bytes[..MANIFEST_HEAD_BYTES_MAX];
-        assert_eq!(Release::read(head), Ok(expected_release(&manifest)));
+        assert_eq!(Release::read(head), Ok(samples::release(&manifest)));
     }
 }
 
@@ -333,7 +304,7 @@ fn the_device_reads_a_head_that_ends_anywhere_in_the_changelog_and_nothing_short
         for end in 0..=bytes.len() {
             let expected = match end < changelog {
                 true => Err(Refusal::InvalidManifest),
-                false => Ok(expected_release(&manifest)),
+                false => Ok(samples::release(&manifest)),
             };
             assert_eq!(
                 Release::read(&bytes[..end]),
@@ -430,6 +401,6 @@ proptest! {
     fn any_sound_manifest_comes_back_equal_on_both_sides(manifest in any_manifest()) {
         let bytes = manifest.to_json();
         prop_assert_eq!(Manifest::parse(&bytes), Ok(manifest.clone()));
-        prop_assert_eq!(Release::read(&bytes), Ok(expected_release(&manifest)));
+        prop_assert_eq!(Release::read(&bytes), Ok(samples::release(&manifest)));
     }
 }

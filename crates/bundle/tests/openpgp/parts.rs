@@ -1,7 +1,15 @@
 //! What the tests share: a manifest, what devices know of gpg's keys, and OpenPGP by hand.
 
-use airlift_bundle::{Refusal, Signed, TrustedKey, Verification};
-use airlift_testkit::Gpg;
+use std::{
+    fs,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use airlift_bundle::{
+    Error, Refusal, Signed, TrustedKey, Verification,
+    keys::{KeyError, Signer, TrustedKeys},
+};
+use airlift_testkit::{Gpg, Scratch};
 use base64ct::{Base64, Encoding as _};
 
 pub const MANIFEST: &[u8] =
@@ -64,4 +72,39 @@ pub fn armor(octets: &[u8]) -> Vec<u8> {
 pub fn body(packets: &[u8]) -> &[u8] {
     assert!(matches!(packets[0], 0x88 | 0xC2), "{:02x}", packets[0]);
     &packets[2..2 + usize::from(packets[1])]
+}
+
+/// A folder of trusted keys.
+pub struct Folder(pub Scratch);
+
+impl Folder {
+    pub fn new(files: &[(&str, &[u8])]) -> Self {
+        let scratch = Scratch::new("keys").expect("a folder");
+        let folder = Self(scratch);
+        for (name, bytes) in files {
+            folder.write(name, bytes);
+        }
+        folder
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.0.path().join(name), bytes).expect("written");
+    }
+
+    pub fn read(&self) -> Result<TrustedKeys, KeyError> {
+        TrustedKeys::read(self.0.path())
+    }
+
+    /// The server's answer.
+    pub fn verify(&self, signatures: &[u8], manifest: &[u8]) -> Result<Signer, Error> {
+        let keys = self.read().expect("trusted keys");
+        keys.verify(manifest, signatures, now())
+    }
+}
+
+/// Unix seconds.
+#[expect(clippy::disallowed_methods, reason = "gpg signs with the clock's time")]
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs() as i64
 }

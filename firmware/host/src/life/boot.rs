@@ -51,6 +51,7 @@ pub(super) fn boot<'g>(
         flaw: member.flaw,
         link: None,
         download: None,
+        fetches_proof: false,
         confirmed: false,
         reboots: false,
         failure: None,
@@ -65,6 +66,11 @@ pub(super) fn boot<'g>(
         heartbeat_ms: shared.heartbeat.as_millis() as u64,
         self_test_ms: shared.self_test.as_millis() as u64,
         mark_step_bytes: MARK_STEP_BYTES,
+        trusted_keys: shared.trusted_keys.clone(),
+        device_type: shared.device_type.clone(),
+        target: shared.board.target().name().try_into().map_err(|_| {
+            anyhow!("the board's name is too long") // All are shorter.
+        })?,
         images: shared.board.images(),
         first_version: shared.first_version.clone(),
         battery: shared.battery,

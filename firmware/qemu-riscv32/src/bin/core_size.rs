@@ -120,6 +120,9 @@ fn boot(gateway: &mut Option<Core>, slot: u8, wishes: &RefCell<Wishes>) {
         first_version: text("0.0.0"),
         battery: 100,
         mark_step_bytes: MARK_STEP_BYTES,
+        trusted_keys: heapless::Vec::new(),
+        device_type: text(""),
+        target: text(""),
     };
     let boot = Boot {
         running: Running::Ota(slot),
