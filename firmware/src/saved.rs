@@ -409,3 +409,6 @@ impl Memory {
         self.write(flash, KEY_MARK, mark, &mut [0; MARK_BYTES_MAX])
     }
 }
+
+#[cfg(test)]
+mod tests;
