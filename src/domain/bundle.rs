@@ -38,6 +38,12 @@ impl Bundle {
     }
 }
 
+/// The name under `/firmware/` of a bundle's file that is not its first part; `name` is the one it
+/// has in the bundle. Only SemVer stands before it, so it is no other firmware's.
+pub fn bundle_file_name(device_type: &str, version: &str, name: &str) -> String {
+    format!("{device_type}_v{version}.{name}")
+}
+
 /// A trusted key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

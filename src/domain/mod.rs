@@ -33,7 +33,7 @@ pub use announcement::{
     Announcement, RefusedBy, ReleaseUrls, announcement_retry_delay, next_announcement_at,
     release_announcement, release_announcement_id,
 };
-pub use bundle::{Bundle, BundleFile, BundlePart, Signer};
+pub use bundle::{Bundle, BundleFile, BundlePart, Signer, bundle_file_name};
 pub use clock::{Clock, last_id_at, too_far_ahead};
 pub use dispatch::{
     CANCEL_SENDS_MAX, CommandKind, OutboundCommand, RESEND_DELAY_MAX, RESEND_DELAY_MIN,

@@ -72,6 +72,9 @@ impl From<service::Error> for ApiError {
             Trouble::Busy(code) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
+            Trouble::Oversized(code) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, error.to_string())
+            }
             Trouble::TooLarge { limit } => Self::too_large("file", limit),
             Trouble::Full => {
                 tracing::error!(%error, "upload refused");

@@ -1,3 +1,5 @@
+use airlift_bundle::Refusal;
+
 use crate::{blob, domain::OverBudget, store};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -15,6 +17,9 @@ pub enum Error {
     /// The server has as much of this to do as it takes on.
     #[error("{message}")]
     Busy { code: &'static str, message: String },
+    /// An upload that the rules of signed bundles refuse.
+    #[error("{message}")]
+    Refused { refusal: Refusal, message: String },
     #[error("the server's downloads take all that --download-bytes-per-second grants")]
     OverBudget(OverBudget),
     #[error(transparent)]
@@ -31,6 +36,8 @@ pub enum Trouble {
     NotFound(&'static str),
     Conflict(&'static str),
     Busy(&'static str),
+    /// The caller's; more data than allowed.
+    Oversized(&'static str),
     /// The file has more bytes than `limit`.
     TooLarge {
         limit: u64,
@@ -52,6 +59,11 @@ impl Error {
             Error::NotFound { code, .. } => Trouble::NotFound(code),
             Error::Conflict { code, .. } => Trouble::Conflict(code),
             Error::Busy { code, .. } => Trouble::Busy(code),
+            Error::Refused { refusal, .. } => match refusal {
+                Refusal::ReleaseRollback => Trouble::Conflict(refusal.word()),
+                Refusal::TooLarge => Trouble::Oversized(refusal.word()),
+                _ => Trouble::Invalid(refusal.word()),
+            },
             Error::OverBudget(refusal) => Trouble::OverBudget(*refusal),
             Error::Store(error) if error.is_transient() => Trouble::Unavailable("database"),
             Error::Store(_) => Trouble::Internal,
@@ -86,6 +98,13 @@ impl Error {
     pub fn busy(code: &'static str, message: impl Into<String>) -> Error {
         Error::Busy {
             code,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn refused(refusal: Refusal, message: impl Into<String>) -> Error {
+        Error::Refused {
+            refusal,
             message: message.into(),
         }
     }

@@ -31,6 +31,8 @@ mod stream_events;
 mod sweep_blobs;
 mod trigger_upgrade;
 mod trust;
+mod unpack_bundle;
+mod upload_bundle;
 mod upload_firmware;
 mod webhooks;
 mod why;
@@ -44,7 +46,7 @@ use std::{
 
 use airlift_proto::Topics;
 use chrono::TimeDelta;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
@@ -59,6 +61,7 @@ pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGatewa
 pub use statistics::{Counts, Statistics, Timeline};
 pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use trigger_upgrade::TriggerUpgrade;
+pub use upload_bundle::BundleDetails;
 pub use upload_firmware::{FirmwareDetails, Upload};
 pub use webhooks::{Ping, WebhookDetails};
 pub use why::GatewayWhy;
@@ -124,6 +127,8 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
+    /// One for each bundle that may be unpacked at once.
+    bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
     download_budget: Option<Arc<Mutex<DownloadBudget>>>,
 }
@@ -159,6 +164,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };
         (service, InboxWriter { queue })

@@ -1,9 +1,15 @@
-use airlift_bundle::Kind;
+use std::sync::Arc;
+
+use airlift_bundle::Refusal;
 use bytes::Bytes;
 
-use super::{Error, Result, Service};
+use super::{
+    Error, Result, Service,
+    trust::blocking,
+    unpack_bundle::{Failed, Unpacking},
+};
 use crate::{
-    blob::Staging,
+    blob::{self, Staging},
     domain::{
         DEVICE_TYPE_LENGTH_MAX, Event, Firmware, FirmwareStatus, VERSION_LENGTH_MAX, file_name,
         is_device_type, parse_version,
@@ -24,9 +30,24 @@ pub struct FirmwareDetails {
     pub min_version: Option<String>,
 }
 
+/// A bundle is zstd; no image that a device boots begins so.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Bundles that are unpacked at once, each by a thread; more are told to come again.
+pub(super) const BUNDLE_UPLOADS_MAX: usize = 16;
+
 /// A firmware on its way in. Dropped, it leaves nothing behind.
 pub struct Upload {
-    staging: Staging,
+    service: Arc<Service>,
+    receiving: Receiving,
+    /// Bytes so far.
+    size: u64,
+}
+
+enum Receiving {
+    /// The first bytes, too few to tell what the file is.
+    Head(Vec<u8>),
+    Image(Staging),
+    Bundle(Unpacking),
 }
 
 impl FirmwareDetails {
@@ -75,18 +96,111 @@ pub(super) fn check_device_type(device_type: &str) -> Result<()> {
 
 impl Upload {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        Ok(self.staging.write(bytes).await?)
+        let limit = self.service.settings.upload_bytes_max;
+        self.size += bytes.len() as u64;
+        if self.size > limit {
+            return Err(blob::Error::TooLarge { limit }.into());
+        }
+        let Receiving::Head(head) = &mut self.receiving else {
+            return self.pass_on(bytes).await;
+        };
+        head.extend_from_slice(&bytes);
+        if head.len() < ZSTD_MAGIC.len() {
+            return Ok(());
+        }
+        let head = Bytes::from(std::mem::take(head));
+        self.receiving = match head.starts_with(&ZSTD_MAGIC) {
+            true => Receiving::Bundle(self.service.begin_unpacking()?),
+            false => Receiving::Image(self.service.begin_image().await?),
+        };
+        self.pass_on(head).await
+    }
+
+    async fn pass_on(&mut self, bytes: Bytes) -> Result<()> {
+        match &mut self.receiving {
+            Receiving::Head(_) => Ok(()),
+            Receiving::Image(staging) => Ok(staging.write(bytes).await?),
+            Receiving::Bundle(unpacking) => match unpacking.write(bytes).await {
+                Ok(()) => Ok(()),
+                Err(failed) => Err(self.service.note_refusal(failed).await),
+            },
+        }
+    }
+
+    /// Whether the file is a signed bundle, which says of itself what a form says of an image.
+    pub fn is_bundle(&self) -> bool {
+        matches!(self.receiving, Receiving::Bundle(_))
+    }
+
+    pub(super) fn into_unpacking(self) -> Option<Unpacking> {
+        match self.receiving {
+            Receiving::Bundle(unpacking) => Some(unpacking),
+            Receiving::Head(_) | Receiving::Image(_) => None,
+        }
+    }
+
+    /// The whole image.
+    async fn into_image(self) -> Result<Staging> {
+        match self.receiving {
+            Receiving::Image(staging) => Ok(staging),
+            Receiving::Head(head) if !head.is_empty() => {
+                let mut staging = self.service.begin_image().await?;
+                staging.write(head.into()).await?;
+                Ok(staging)
+            }
+            Receiving::Head(_) | Receiving::Bundle(_) => Err(no_image()),
+        }
     }
 }
 
+pub(super) fn no_image() -> Error {
+    Error::invalid(
+        "empty_file",
+        "the file is empty: choose the image that your build made",
+    )
+}
+
 impl Service {
-    /// Begins an upload; its digests are computed as the bytes arrive.
-    pub async fn begin_upload(&self) -> Result<Upload> {
-        let staging = self
-            .blobs
-            .stage(self.clock.new_id(), self.settings.upload_bytes_max)
-            .await?;
-        Ok(Upload { staging })
+    /// Begins an upload; its digests are computed, and a bundle is checked, as the bytes arrive.
+    pub fn begin_upload(self: &Arc<Self>) -> Upload {
+        Upload {
+            service: Arc::clone(self),
+            receiving: Receiving::Head(Vec::new()),
+            size: 0,
+        }
+    }
+
+    fn begin_unpacking(self: &Arc<Self>) -> Result<Unpacking> {
+        let permit = Arc::clone(&self.bundle_uploads).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            Error::busy(
+                "too_many_uploads",
+                format!(
+                    "the server takes in {BUNDLE_UPLOADS_MAX} bundles already: upload again when \
+                     one of them is done"
+                ),
+            )
+        })?;
+        Ok(Unpacking::begin(Arc::clone(self), permit))
+    }
+
+    /// Refuses a plain image where firmwares must be signed.
+    async fn begin_image(self: &Arc<Self>) -> Result<Staging> {
+        let service = Arc::clone(self);
+        let required = blocking(move || {
+            let keys = service.read_trusted_keys()?;
+            Ok::<_, Error>(service.requires_signatures(&keys))
+        });
+        if required.await? {
+            let error = Error::refused(
+                Refusal::Unsigned,
+                "the file is a plain image, and this server takes only what a trusted key has \
+                 signed: build a bundle of it (airlift bundle build --sign KEY)",
+            );
+            return Err(self.note_refusal(Failed::from(error)).await);
+        }
+        let (id, size_max) = (self.clock.new_id(), self.settings.upload_bytes_max);
+        Ok(self.blobs.stage(id, size_max).await?)
     }
 
     /// Refuses details that can't be stored, or that are stored already, before bytes are spent.
@@ -95,7 +209,7 @@ impl Service {
         let mut tx = self.db.read().await?;
         match tx.firmware(&details.device_type, &details.version).await? {
             None => Ok(()),
-            Some(_) => Err(version_exists(details)),
+            Some(_) => Err(version_exists(&details.device_type, &details.version)),
         }
     }
 
@@ -106,13 +220,7 @@ impl Service {
         details: FirmwareDetails,
     ) -> Result<Firmware> {
         details.check()?;
-        if upload.staging.size() == 0 {
-            return Err(Error::invalid(
-                "empty_file",
-                "the file is empty: choose the image that your build made",
-            ));
-        }
-        let staged = upload.staging.finish().await?;
+        let staged = upload.into_image().await?.finish().await?;
         let now = self.clock.now();
         let size = i64::try_from(staged.size).unwrap_or(i64::MAX);
         let firmware = Firmware {
@@ -143,20 +251,17 @@ impl Service {
         })
         .await?;
         match tx.insert_firmware(&firmware).await {
-            Err(store::Error::Duplicate) => return Err(version_exists(&details)),
+            Err(store::Error::Duplicate) => {
+                return Err(version_exists(&details.device_type, &details.version));
+            }
             other => other?,
         }
         self.blobs.promote(staged).await?;
         tx.record(Event::firmware("uploaded", &firmware, now));
         tx.commit().await?;
         self.metrics.upload_bytes.inc_by(firmware.file_size as u64);
-        let kind = firmware.bundle.as_ref().map(|bundle| bundle.kind);
-        self.metrics
-            .uploads
-            .get_or_create(&KindLabel {
-                kind: kind.map_or("image", Kind::as_str),
-            })
-            .inc();
+        let kind = KindLabel { kind: "image" };
+        self.metrics.uploads.get_or_create(&kind).inc();
         tracing::info!(
             version = firmware.version,
             device_type = firmware.device_type,
@@ -168,13 +273,12 @@ impl Service {
     }
 }
 
-fn version_exists(details: &FirmwareDetails) -> Error {
+pub(super) fn version_exists(device_type: &str, version: &str) -> Error {
     Error::conflict(
         "firmware_exists",
         format!(
-            "firmware {} for device type {} exists already: a version never changes its content, \
-             so upload it under a new version, or delete the draft first",
-            details.version, details.device_type
+            "firmware {version} for device type {device_type} exists already: a version never \
+             changes its content, so upload it under a new version, or delete the draft first"
         ),
     )
 }

@@ -6,7 +6,7 @@ use airlift::{
     domain::Announcement,
     store::{Db, Tx},
 };
-use airlift_testkit::{Durability, Mosquitto, MosquittoOptions, Postgres, Process, program};
+use airlift_testkit::{Mosquitto, MosquittoOptions, Process, program};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,18 +14,18 @@ use uuid::Uuid;
 use super::server::{Api, PATIENCE, Server, eventually};
 
 const AVAILABLE: &str = "/jxct/ota/available";
-const ALERTS: &str = "hanqi/alerts";
+pub const ALERTS: &str = "hanqi/alerts";
 /// More than the servers' jobs take to look again, twice over.
 const SEVERAL_LOOKS: std::time::Duration = std::time::Duration::from_secs(12);
 
 /// `mosquitto_sub`, with a session that the broker keeps.
-struct Listener(Process);
+pub struct Listener(Process);
 
 impl Listener {
     /// Subscribed when this returns.
-    fn start(broker: &Mosquitto) -> Listener {
+    pub fn start(mqtt_port: u16) -> Listener {
         let program = program("mosquitto_sub", "mosquitto-clients").unwrap();
-        let port = broker.port().to_string();
+        let port = mqtt_port.to_string();
         // `stdbuf`: else it writes when its buffer is full.
         let mut args = vec!["-oL", program.to_str().unwrap(), "-d", "-h", "127.0.0.1"];
         args.extend(["-p", &port, "-q", "1", "-i", "everyone", "-c"]);
@@ -36,7 +36,7 @@ impl Listener {
     }
 
     /// The payloads that came on a topic, not retained and at QoS 1.
-    fn heard(&self, topic: &str) -> Vec<String> {
+    pub fn heard(&self, topic: &str) -> Vec<String> {
         let head = format!("heard {topic} 0 1 ");
         let log = self.0.log();
         let lines = log.lines().filter_map(|line| line.strip_prefix(&head));
@@ -66,7 +66,7 @@ async fn a_subscriber_gets_the_announcement_and_the_alert_byte_for_byte() {
     let args = [format!("--mqtt-url={}", mosquitto.url())];
     let server = Server::start(folder.path(), &args, &[]);
     let api = Api::new(&[&server.url]);
-    let listener = Listener::start(&mosquitto);
+    let listener = Listener::start(mosquitto.port());
     api.release("1.0.2", b"image").await;
     let announced = listener.hears(AVAILABLE, 1).await.remove(0);
     let firmware = api.get("/api/ota/firmware/1.0.2").await.unwrap();
@@ -112,7 +112,7 @@ async fn a_release_is_announced_although_the_server_is_killed_before_it_could() 
     let mut server = Server::start(folder.path(), &args, &[]);
     let api = Api::new(&[&server.url]);
     // Without a broker it cannot have left; with one, it may or may not have.
-    let listener = Listener::start(&mosquitto);
+    let listener = Listener::start(mosquitto.port());
     for version in ["1.0.1", "1.0.2", "1.0.3"] {
         let broker_is_away = version == "1.0.1";
         if broker_is_away {
@@ -156,7 +156,7 @@ fn counted(messages: Vec<String>) -> HashMap<String, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_announce_a_release_once_and_each_waiting_message_once() {
     let pair = super::replicas::pair();
-    let listener = Listener::start(&pair.mosquitto);
+    let listener = Listener::start(pair.mosquitto.port());
     pair.api.release("1.0.2", b"image").await;
     listener.hears(AVAILABLE, 1).await;
 

@@ -3,10 +3,12 @@
 
 mod alone;
 mod announcements;
+mod attacks;
 mod boards;
 mod compose;
 mod flaws;
 mod fleet;
+mod forge;
 mod gateway;
 mod kill;
 mod pacing;

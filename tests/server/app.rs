@@ -5,14 +5,14 @@ use std::{
     env, fs,
     net::SocketAddr,
     num::NonZeroU64,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use airlift::{
     app::App,
-    config::{Config, Options},
-    domain::Clock,
+    config::{Config, Options, RequireSignature},
+    domain::{Bundle, Clock, Firmware},
     service::Service,
     store::{Db, FirmwareFilter},
 };
@@ -56,6 +56,8 @@ pub struct Setup {
     pub upload_bytes_max: Option<u64>,
     pub download_bytes_per_second: Option<NonZeroU64>,
     pub announce_hours: Option<u32>,
+    pub trusted_keys: Option<PathBuf>,
+    pub require_signature: Option<RequireSignature>,
 }
 
 /// A running server. A test ends it with [`TestApp::stop`], which also looks whether it leaves a
@@ -125,6 +127,8 @@ impl Setup {
             upload_bytes_max: self.upload_bytes_max,
             download_bytes_per_second: self.download_bytes_per_second,
             announce_hours: self.announce_hours,
+            trusted_keys: self.trusted_keys,
+            require_signature: self.require_signature,
             ..Options::default()
         };
         TestApp {
@@ -150,6 +154,15 @@ impl Setup {
 impl TestApp {
     pub async fn start() -> TestApp {
         Setup::default().start().await
+    }
+
+    /// Why the server does not start.
+    pub async fn refuses_to_start(self) -> String {
+        assert!(self.app.is_none(), "it runs already");
+        match App::start(&self.config, self.clock.clone()).await {
+            Ok(_) => panic!("it starts"),
+            Err(error) => format!("{error:#}"),
+        }
     }
 
     /// Starts the server; it may not be ready yet.
@@ -188,7 +201,7 @@ impl TestApp {
         let mut tx = db.read().await.unwrap();
         let firmwares = tx.firmwares(&every).await.unwrap();
         drop(tx);
-        let used: BTreeSet<String> = firmwares.into_iter().map(|f| f.sha256).collect();
+        let used: BTreeSet<String> = firmwares.into_iter().flat_map(digests).collect();
         let stored: BTreeSet<String> = self.blob_files().into_iter().collect();
         assert_eq!(stored, used, "files, and what the firmwares refer to");
         db.close().await;
@@ -197,6 +210,25 @@ impl TestApp {
     /// Ends the server; it can be run again.
     pub async fn end(&mut self) {
         self.app.take().expect("it runs").stop().await;
+    }
+
+    /// The flags of `airlift` for the same server as a process.
+    pub fn arguments(&self) -> Vec<String> {
+        let config = &self.config;
+        let mut flags = vec![
+            ("--listen", config.listen.to_string()),
+            ("--public-url", config.public_url.clone()),
+            ("--data-dir", config.data_dir.display().to_string()),
+            ("--database-url", config.database_url.clone()),
+            ("--mqtt-listen", format!("127.0.0.1:{}", self.mqtt_port)),
+        ];
+        if let Some(folder) = &config.trusted_keys {
+            flags.push(("--trusted-keys", folder.display().to_string()));
+        }
+        let flags = flags
+            .into_iter()
+            .map(|(flag, value)| format!("{flag}={value}"));
+        ["serve".to_owned()].into_iter().chain(flags).collect()
     }
 
     pub fn service(&self) -> &Service {
@@ -466,6 +498,14 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
+}
+
+/// Of all files of a firmware.
+fn digests(firmware: Firmware) -> Vec<String> {
+    let bundle = firmware.bundle.iter();
+    let beside = bundle.flat_map(Bundle::files_beside);
+    let beside: Vec<String> = beside.map(|file| file.sha256.clone()).collect();
+    [vec![firmware.sha256], beside].concat()
 }
 
 fn files_below(folder: &Path) -> Vec<String> {

@@ -4,6 +4,8 @@
 //! [`app::TestApp`].
 
 mod api_announcements;
+mod api_bundle_attacks;
+mod api_bundles;
 mod api_download;
 mod api_download_budget;
 mod api_errors;
@@ -16,6 +18,7 @@ mod api_reports;
 mod api_rollout_faults;
 mod api_rollout_targets;
 mod api_rollouts;
+mod api_signatures;
 mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
@@ -25,6 +28,7 @@ mod api_webhooks;
 mod api_why;
 mod app;
 mod blob_contract;
+mod bundles;
 mod cli_program;
 mod cli_rollouts;
 mod crowd;

@@ -114,10 +114,18 @@ impl Gpg {
     /// # Errors
     /// When gpg fails.
     pub fn generate(&self, user_id: &str, algorithm: &str, expires: &str) -> Result<String> {
+        self.generate_with(&[], [user_id, algorithm, "sign,cert", expires])
+    }
+
+    /// Makes a key, with more arguments: its user id, algorithm, usage and expiry as
+    /// `--quick-generate-key` takes them. Gives its fingerprint.
+    ///
+    /// # Errors
+    /// When gpg fails.
+    pub fn generate_with(&self, more: &[&str], key: [&str; 4]) -> Result<String> {
         let make = ["--passphrase", "", "--quick-generate-key"];
-        let key = [user_id, algorithm, "sign,cert", expires];
-        self.run(&[&make[..], &key].concat(), &[])?;
-        self.fingerprint(user_id, "pub")
+        self.run(&[more, &make, &key].concat(), &[])?;
+        self.fingerprint(key[0], "pub")
     }
 
     /// Adds a subkey that signs; gives its fingerprint.

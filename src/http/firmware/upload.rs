@@ -17,7 +17,7 @@ use crate::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
     },
-    service::{FirmwareDetails, Service, Upload},
+    service::{BundleDetails, FirmwareDetails, Service, Upload},
 };
 
 /// Longest value of a field other than `file` and `changelog`, in bytes.
@@ -32,6 +32,8 @@ const FIELDS_MAX: usize = 32;
 /// comes to hear the answer: bytes, and for how long.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest pause of a client within a bundle.
+const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 #[derive(ToSchema)]
 #[allow(
@@ -41,12 +43,14 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 #[schema(as = UploadForm)]
 #[schema(rename_all = "camelCase")]
 pub struct UploadForm {
-    /// The image.
+    /// The image, or a signed bundle (`.jota`, known by its first bytes), which says of itself what
+    /// `version`, `deviceType`, `minVersion` and `changelog` say of an image: they may then be left out,
+    /// else they must be the same.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     file: Vec<u8>,
-    /// SemVer 2.0; unique within the device type.
+    /// Required for an image. SemVer 2.0; unique within the device type.
     #[schema(examples("1.0.2"))]
-    version: String,
+    version: Option<String>,
     description: Option<String>,
     /// Markdown.
     changelog: Option<String>,
@@ -73,7 +77,8 @@ struct Form {
 /// Upload a firmware
 ///
 /// Streams the file, computing its digests as it arrives; it becomes a draft. Upload the same
-/// version again only after deleting the draft.
+/// version again only after deleting the draft. A signed bundle's signature is checked before a byte
+/// of its parts is stored; each refusal has its code.
 #[utoipa::path(
     post,
     path = "/api/ota/firmware/upload",
@@ -81,11 +86,25 @@ struct Form {
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 200, description = "The draft", body = Envelope<FirmwareDto>),
-        (status = 400, description = "No file, an empty file, or a field that makes no sense", body = ErrorEnvelope),
-        (status = 409, description = "The version exists", body = ErrorEnvelope),
+        (
+            status = 400,
+            description = "No file, an empty file, a field that makes no sense, an image or a bundle \
+                that is not signed as it must be, or a bundle that is none",
+            body = ErrorEnvelope,
+        ),
+        (
+            status = 409,
+            description = "The version exists, or the release is older than one that is there",
+            body = ErrorEnvelope,
+        ),
         (status = 413, description = "Larger than the limit that the message names", body = ErrorEnvelope),
         (status = 415, description = "Not multipart/form-data", body = ErrorEnvelope),
-        (status = 503, description = "Database or blob store away", body = ErrorEnvelope),
+        (
+            status = 503,
+            description = "Database or blob store away, the trusted keys can't be read, or too many \
+                bundles at once",
+            body = ErrorEnvelope,
+        ),
         (status = 507, description = "No space left", body = ErrorEnvelope),
     )
 )]
@@ -116,7 +135,7 @@ pub async fn upload(
 }
 
 async fn read_and_store(
-    service: &Service,
+    service: &Arc<Service>,
     multipart: &mut Multipart,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let mut form = Form::default();
@@ -131,6 +150,12 @@ async fn read_and_store(
         }
         form.take(service, field).await?;
     }
+    if let Some(bundle) = form.file.take_if(|file| file.is_bundle()) {
+        let firmware = service
+            .finish_bundle(bundle, form.bundle_details()?)
+            .await?;
+        return Ok(Envelope::of(FirmwareDto::new(service, firmware)));
+    }
     let details = form.details()?;
     let upload = form.file.ok_or_else(|| {
         ApiError::bad_request(
@@ -143,7 +168,7 @@ async fn read_and_store(
 }
 
 impl Form {
-    async fn take(&mut self, service: &Service, field: Field<'_>) -> Result<(), ApiError> {
+    async fn take(&mut self, service: &Arc<Service>, field: Field<'_>) -> Result<(), ApiError> {
         let name = field.name().unwrap_or_default().to_owned();
         let (value, bytes_max) = match name.as_str() {
             "file" => {
@@ -193,26 +218,59 @@ impl Form {
                 .min_version
                 .clone()
                 .filter(|version| !version.is_empty()),
-            force_upgrade: match self.force_upgrade.as_deref() {
-                Some("true" | "1") => true,
-                None | Some("" | "false" | "0") => false,
-                Some(other) => {
-                    return Err(ApiError::bad_request(
-                        "invalid_force_upgrade",
-                        format!("forceUpgrade {other:?} must be true or false"),
-                    ));
-                }
-            },
+            force_upgrade: self.force_upgrade()?,
         })
+    }
+
+    /// What is left empty is not said.
+    fn bundle_details(&self) -> Result<BundleDetails, ApiError> {
+        let said = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
+        Ok(BundleDetails {
+            version: said(&self.version),
+            device_type: said(&self.device_type),
+            changelog: said(&self.changelog),
+            min_version: said(&self.min_version),
+            description: self.description.clone().unwrap_or_default(),
+            force_upgrade: self.force_upgrade()?,
+        })
+    }
+
+    fn force_upgrade(&self) -> Result<bool, ApiError> {
+        match self.force_upgrade.as_deref() {
+            Some("true" | "1") => Ok(true),
+            None | Some("" | "false" | "0") => Ok(false),
+            Some(other) => Err(ApiError::bad_request(
+                "invalid_force_upgrade",
+                format!("forceUpgrade {other:?} must be true or false"),
+            )),
+        }
     }
 }
 
-async fn receive(service: &Service, mut file: Field<'_>) -> Result<Upload, ApiError> {
-    let mut upload = service.begin_upload().await?;
-    while let Some(bytes) = file.chunk().await.map_err(bad_form)? {
+async fn receive(service: &Arc<Service>, mut file: Field<'_>) -> Result<Upload, ApiError> {
+    let mut upload = service.begin_upload();
+    loop {
+        let chunk = match upload.is_bundle() {
+            false => file.chunk().await,
+            // It holds one of few places.
+            true => match tokio::time::timeout(STALL_TIME_MAX, file.chunk()).await {
+                Ok(chunk) => chunk,
+                Err(_) => return Err(stalled()),
+            },
+        };
+        let Some(bytes) = chunk.map_err(bad_form)? else {
+            return Ok(upload);
+        };
         upload.write(bytes).await?;
     }
-    Ok(upload)
+}
+
+fn stalled() -> ApiError {
+    let seconds = STALL_TIME_MAX.as_secs();
+    ApiError::bad_request(
+        "upload_stalled",
+        format!("nothing of the bundle has come for {seconds} s: upload it again"),
+    )
 }
 
 async fn text(mut field: Field<'_>, name: &str, bytes_max: u64) -> Result<String, ApiError> {

@@ -121,6 +121,15 @@ impl TrustedKeys {
         &self.keys
     }
 
+    /// Fingerprints, upper-case hex, of the keys and subkeys that sign, without those that are revoked
+    /// for good: of what they signed nothing counts any more.
+    pub fn fingerprints(&self) -> impl Iterator<Item = String> {
+        let parts = self.parts.iter().map(|(_, part)| part);
+        parts
+            .filter(|part| part.revoked_at != Some(i64::MIN))
+            .map(|part| hex_upper(&part.fingerprint))
+    }
+
     /// Checks a file of signatures, as devices do: the first by a key that is trusted and was valid
     /// when it signed counts, and must be good. Here RSA keys count too, and `now`, Unix seconds: what
     /// was signed in the future is refused. What a device that trusts the same Ed25519 key would

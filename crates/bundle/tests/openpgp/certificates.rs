@@ -4,6 +4,14 @@ use std::fs;
 
 use airlift_bundle::{Refusal, TrustedKey};
 use airlift_testkit::Gpg;
+use pgp::{
+    composed::{
+        ArmorOptions, KeyType, SecretKeyParamsBuilder, SignedPublicSubKey, SignedSecretKey,
+    },
+    packet::{KeyFlags, PubKeyInner, PublicSubkey, SecretSubkey, Signature},
+    types::{KeyDetails as _, KeyVersion, Password},
+};
+use rand::rngs::OsRng;
 
 use crate::parts::{Folder, MANIFEST, check, dearmor};
 
@@ -95,6 +103,119 @@ fn a_key_that_its_owner_revokes_signs_nothing_any_more() {
     assert_eq!(told(&revoked), []);
     let folder = Folder::new(&[("release.asc", &revoked)]);
     assert!(folder.read().expect("a key").keys()[0].is_revoked);
+}
+
+#[test]
+fn with_a_key_its_subkeys_are_revoked() {
+    let gpg = Gpg::new().expect("gpg");
+    let name = gpg.generate("release", "ed25519", "never").expect("a key");
+    gpg.add_subkey(&name, "ed25519", "never").expect("a subkey");
+    let signature = gpg.sign(&[&name], MANIFEST).expect("signed");
+    assert_eq!(
+        answer(&gpg.export(&name).expect("exported"), &signature),
+        Ok(())
+    );
+    let file = gpg.home().join(format!("openpgp-revocs.d/{name}.rev"));
+    let revocation = fs::read_to_string(file)
+        .expect("a revocation")
+        .replace(":---", "---");
+    gpg.run(&["--import"], revocation.as_bytes())
+        .expect("revoked");
+    let revoked = gpg.export(&name).expect("exported");
+    untrusted(&revoked, &signature, "revoked");
+    assert_eq!(told(&revoked), []);
+}
+
+#[test]
+fn a_key_that_only_certifies_signs_by_its_subkey_alone() {
+    let gpg = Gpg::new().expect("gpg");
+    let key = ["release", "ed25519", "cert", "never"];
+    let name = gpg.generate_with(&[], key).expect("a key");
+    let export = gpg.export(&name).expect("exported");
+    let error = Folder::new(&[("a.asc", &export)])
+        .read()
+        .expect_err("nothing signs")
+        .to_string();
+    assert!(
+        error.contains("a.asc") && error.contains("signs"),
+        "{error}"
+    );
+    let subkey = gpg.add_subkey(&name, "ed25519", "never").expect("a subkey");
+    let told = told(&gpg.export(&name).expect("exported"));
+    let told: Vec<_> = told
+        .iter()
+        .map(|key| hex::encode_upper(key.fingerprint))
+        .collect();
+    assert_eq!(told, [subkey]);
+}
+
+#[test]
+fn a_key_that_vouches_for_itself_over_sha1_is_not_trusted() {
+    let gpg = Gpg::new().expect("gpg");
+    let weak = ["--allow-weak-digest-algos", "--cert-digest-algo", "SHA1"];
+    let key = ["release", "ed25519", "sign,cert", "never"];
+    let name = gpg.generate_with(&weak, key).expect("a key");
+    let export = gpg.export(&name).expect("exported");
+    let error = Folder::new(&[("a.asc", &export)])
+        .read()
+        .expect_err("SHA-1")
+        .to_string();
+    assert!(error.contains("SHA-256 or better"), "{error}");
+}
+
+/// A new Ed25519 key, and what of it is public.
+fn make() -> SignedSecretKey {
+    let key = SecretKeyParamsBuilder::default()
+        .version(KeyVersion::V4)
+        .key_type(KeyType::Ed25519Legacy)
+        .can_sign(true)
+        .can_certify(true)
+        .primary_user_id("release".to_owned())
+        .build();
+    key.expect("parameters").generate(OsRng).expect("a key")
+}
+
+#[test]
+fn a_subkey_signs_if_key_and_subkey_both_say_so() {
+    let [mine, thief] = [make(), make()];
+    let (public, secret) = KeyType::Ed25519Legacy.generate(OsRng).expect("a subkey");
+    let algorithm = KeyType::Ed25519Legacy.to_alg();
+    let created = mine.primary_key.created_at();
+    let inner = PubKeyInner::new(KeyVersion::V4, algorithm, created, None, public);
+    let public = PublicSubkey::from_inner(inner.expect("a subkey")).expect("a subkey");
+    let subkey = SecretSubkey::new(public, secret).expect("a subkey");
+    let none = Password::empty();
+    let my_public = mine.primary_key.public_key();
+    let consent = |to: &SignedSecretKey| {
+        let to = to.primary_key.public_key();
+        subkey
+            .sign_primary_key_binding(OsRng, &to, &none)
+            .expect("signed")
+    };
+    // Signed by `by`, as a binding to my key.
+    let trusts = |by: &SignedSecretKey, signs: bool, consent: Option<Signature>| {
+        let mut flags = KeyFlags::default();
+        flags.set_sign(signs);
+        flags.set_authentication(!signs);
+        let by = &by.primary_key;
+        let binding = subkey
+            .sign(OsRng, by, my_public, &none, flags, consent)
+            .expect("signed");
+        let mut key = mine.to_public_key();
+        let public = subkey.public_key().clone();
+        key.public_subkeys = vec![SignedPublicSubKey::new(public, vec![binding])];
+        let told = told(
+            &key.to_armored_bytes(ArmorOptions::default())
+                .expect("armored"),
+        );
+        told.len() == 2
+    };
+    assert!(trusts(&mine, true, Some(consent(&mine))));
+    // A key must not call another's subkey its own, nor a subkey join a key by itself.
+    assert!(!trusts(&mine, true, None));
+    assert!(!trusts(&mine, true, Some(consent(&thief))));
+    assert!(!trusts(&thief, true, Some(consent(&mine))));
+    assert!(!trusts(&mine, false, Some(consent(&mine))));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use airlift_bundle::{Refusal, SIGNATURE_BYTES_MAX, Signed, TrustedKey};
 use airlift_testkit::Gpg;
+use base64ct::{Base64, Encoding as _};
 use proptest::prelude::*;
 
 use crate::parts::{MANIFEST, armor, body, check, dearmor, trusted};
@@ -216,6 +217,19 @@ fn old_and_new_packets_of_definite_length_are_read() {
     ] {
         assert_eq!(framed(head), Err(Refusal::BadSignature), "{head:02x?}");
     }
+    let longer = [&[0xC2, length + 1][..], body, &[0]].concat();
+    let answer = check(&longer, std::slice::from_ref(&key), MANIFEST);
+    assert_eq!(answer, Err(Refusal::BadSignature));
+    // R's length in bits, after two areas of subpackets and the digest's beginning.
+    let hashed = 6 + usize::from(body[5]);
+    let bits = hashed + 2 + usize::from(body[hashed + 1]) + 2 + 1;
+    for wrong in [body[bits] ^ 1, body[bits] ^ 2] {
+        let mut body = body.to_vec();
+        body[bits] = wrong;
+        let file = [&[0xC2, length][..], &body].concat();
+        let answer = check(&file, std::slice::from_ref(&key), MANIFEST);
+        assert_eq!(answer, Err(Refusal::BadSignature), "{wrong} bits");
+    }
     // After another packet of 200 octets.
     let after = [&[0xCA, 192, 8][..], &[0; 200], &[0xC2, length], body].concat();
     assert!(check(&after, &[key], MANIFEST).is_ok());
@@ -245,7 +259,11 @@ fn armor_is_read_as_mail_programs_leave_it_and_no_other_way() {
     ] {
         assert_eq!(read(&good), Ok(0), "{good}");
     }
+    let octets = dearmor(signature.as_bytes());
+    let first = Base64::encode_string(&octets[..1]) + &Base64::encode_string(&octets[1..]);
+    let head = "-----BEGIN PGP SIGNATURE-----\n\n";
     for bad in [
+        format!("{head}{first}\n-----END PGP SIGNATURE-----\n"),
         with("=AAAA"),
         with("=AAA="),
         with("=AAAAA"),
