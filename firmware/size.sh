@@ -10,7 +10,7 @@ usage() {
 Usage: size.sh [-h]
 
 Builds the core alone (no network, no drivers, no upload page), counts its code and constants, and
-plays one whole update of 300,000 bytes on qemu-system-riscv32 to find its deepest stack.
+plays one whole signed update of 300,000 bytes on qemu-system-riscv32 to find its deepest stack.
 
 It needs a RISC-V toolchain (see esp32c3/build.sh -h), qemu-system-riscv32 and readelf.
 USAGE

@@ -457,3 +457,6 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

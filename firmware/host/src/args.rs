@@ -298,6 +298,8 @@ impl Args {
 
 #[cfg(test)]
 mod tests {
+    use airlift_bundle::keys::generate;
+
     use super::*;
 
     fn members(args: &[&str]) -> Result<Vec<Member>> {
@@ -366,6 +368,27 @@ mod tests {
         assert!(refusal(&["--battery", "101"]).contains("101"));
         assert!(refusal(&["--roll-back", "101"]).contains("101"));
         assert!(refusal(&["--roll-back", "60", "--wrong-digest", "60"]).contains("100 percent"));
+    }
+
+    #[test]
+    fn the_keys_of_a_folder_are_trusted_if_a_gateway_can_check_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let args = |folder: &std::path::Path| {
+            let folder = folder.to_str().unwrap();
+            Args::try_parse_from(["airlift-gateway", "--trusted-keys", folder]).unwrap()
+        };
+        let refusal = args(folder.path()).trusted_keys().unwrap_err().to_string();
+        assert!(refusal.contains("no Ed25519 key"), "{refusal}");
+        let (secret, public) = generate("Releases", None, None).unwrap();
+        std::fs::write(folder.path().join("release.asc"), public).unwrap();
+        let (keys, others) = args(folder.path()).trusted_keys().unwrap();
+        assert_eq!((keys.len(), others.as_str()), (1, ""));
+        assert_eq!(keys[0].name, "release");
+        std::fs::write(folder.path().join("mine.asc"), secret).unwrap();
+        assert!(args(folder.path()).trusted_keys().is_err());
+        assert!(args(&folder.path().join("none")).trusted_keys().is_err());
+        let none = Args::try_parse_from(["airlift-gateway"]).unwrap();
+        assert!(none.trusted_keys().unwrap().0.is_empty());
     }
 
     #[test]

@@ -453,3 +453,21 @@ fn the_longest_links_of_two_orders_are_remembered() {
     world.power_cut();
     assert_eq!(world.saved().next, before.next);
 }
+
+/// Two files with the same MD5 are easily made.
+#[test]
+fn the_manifests_sha256_counts_where_the_command_has_none() {
+    let mut world = World::trusting();
+    let manifest = manifest("2.0.0", 5, &world.image("2.0.0"));
+    world.offer("m", &manifest);
+    world.order_with("m", "2.0.0", FileKind::Good, |data| {
+        bundle(data, "m");
+        data.sha256 = None;
+    });
+    serve_one(&mut world);
+    serve_one(&mut world);
+    let order = &world.saved().active.as_ref().unwrap().order;
+    assert_eq!(hex(&order.sha256.unwrap()), manifest.parts[0].sha256);
+    world.settle();
+    assert_eq!(code(&world, "m"), None);
+}

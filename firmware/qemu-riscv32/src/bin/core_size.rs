@@ -19,7 +19,8 @@ use static_cell::ConstStaticCell;
 /// Where QEMU loads the flash and the server's answers: far beyond what is linked.
 const FLASH_AT: usize = 0x8100_0000;
 const FLASH_BYTES: usize = 0x10_0000;
-/// Length and bytes of the command, then of the image.
+/// Length and bytes of the trusted key's line, then of the command, the signature, the manifest and the
+/// image.
 const SERVER_AT: usize = 0x8120_0000;
 /// What a TCP segment brings.
 const PIECE_BYTES: usize = 1_460;
@@ -90,11 +91,52 @@ fn block(at: usize) -> (&'static [u8], usize) {
     }
 }
 
+/// What the server has.
+#[derive(Clone, Copy)]
+enum File {
+    Signature,
+    Manifest,
+    Image,
+}
+
+struct Server {
+    key: &'static [u8],
+    command: &'static [u8],
+    signature: &'static [u8],
+    manifest: &'static [u8],
+    image: &'static [u8],
+}
+
+impl Server {
+    fn load() -> Self {
+        let (key, next) = block(SERVER_AT);
+        let (command, next) = block(next);
+        let (signature, next) = block(next);
+        let (manifest, next) = block(next);
+        let (image, _) = block(next);
+        Server {
+            key,
+            command,
+            signature,
+            manifest,
+            image,
+        }
+    }
+
+    fn file(&self, file: File) -> &'static [u8] {
+        match file {
+            File::Signature => self.signature,
+            File::Manifest => self.manifest,
+            File::Image => self.image,
+        }
+    }
+}
+
 /// What the gateway wants and the loop below has not done yet.
 #[derive(Default)]
 struct Wishes {
     publishes: heapless::Vec<PublishId, PUBLISHES_MAX>,
-    fetch: Option<JobId>,
+    fetch: Option<(JobId, File)>,
     reboots: bool,
 }
 
@@ -110,8 +152,14 @@ fn now() -> Now {
     }
 }
 
-fn boot(gateway: &mut Option<Core>, slot: u8, wishes: &RefCell<Wishes>) {
+fn boot(gateway: &mut Option<Core>, slot: u8, server: &Server, wishes: &RefCell<Wishes>) {
     let text = |text: &str| heapless::String::try_from(text).unwrap_or_default();
+    let mut keys = heapless::Vec::new();
+    let line = str::from_utf8(server.key).unwrap_or_default();
+    match line.parse() {
+        Ok(key) => keys.extend([key]),
+        Err(_) => fail("the key is none"),
+    }
     let config = Config {
         id: text("core-size"),
         heartbeat_ms: 30_000,
@@ -120,9 +168,9 @@ fn boot(gateway: &mut Option<Core>, slot: u8, wishes: &RefCell<Wishes>) {
         first_version: text("0.0.0"),
         battery: 100,
         mark_step_bytes: MARK_STEP_BYTES,
-        trusted_keys: heapless::Vec::new(),
+        trusted_keys: keys,
         device_type: text(""),
-        target: text(""),
+        target: heapless::String::new(),
     };
     let boot = Boot {
         running: Running::Ota(slot),
@@ -144,7 +192,14 @@ fn wish(wishes: &RefCell<Wishes>, effect: Effect<'_>) {
                 fail("too many publishes");
             }
         }
-        Effect::Fetch { job, .. } => wishes.fetch = Some(job),
+        Effect::Fetch { job, url, .. } => {
+            let file = match url {
+                _ if url.ends_with(".asc") => File::Signature,
+                _ if url.ends_with(".json") => File::Manifest,
+                _ => File::Image,
+            };
+            wishes.fetch = Some((job, file));
+        }
         Effect::Reboot => wishes.reboots = true,
         Effect::Subscribe | Effect::Stop(_) | Effect::Tell(_) => {}
     }
@@ -158,7 +213,7 @@ fn step(gateway: &mut Core, event: Event<'_>, wishes: &RefCell<Wishes>) {
 }
 
 /// Acknowledges, serves and ticks until the gateway reboots or rests.
-fn settle(gateway: &mut Core, image: &[u8], wishes: &RefCell<Wishes>) {
+fn settle(gateway: &mut Core, server: &Server, wishes: &RefCell<Wishes>) {
     loop {
         let id = {
             let publishes = &mut wishes.borrow_mut().publishes;
@@ -169,15 +224,16 @@ fn settle(gateway: &mut Core, image: &[u8], wishes: &RefCell<Wishes>) {
             continue;
         }
         let fetch = wishes.borrow_mut().fetch.take();
-        if let Some(job) = fetch {
+        if let Some((job, file)) = fetch {
+            let body = server.file(file);
             let answer = Answer {
                 status: 200,
-                total: Some(image.len() as u64),
+                total: Some(body.len() as u64),
                 etag: Some("\"core\""),
                 ..Answer::default()
             };
             step(gateway, Event::Answer { job, answer }, wishes);
-            for bytes in image.chunks(PIECE_BYTES) {
+            for bytes in body.chunks(PIECE_BYTES) {
                 step(gateway, Event::Chunk { job, bytes }, wishes);
             }
             step(gateway, Event::FetchEnded { job, reason: None }, wishes);
@@ -196,31 +252,30 @@ fn fail(why: &str) -> ! {
 
 #[unsafe(no_mangle)]
 extern "C" fn airlift_main() -> ! {
-    let (command, after) = block(SERVER_AT);
-    let (image, _) = block(after);
+    let server = Server::load();
     let gateway = GATEWAY.take();
     let wishes = RefCell::new(Wishes::default());
-    boot(gateway, 0, &wishes);
+    boot(gateway, 0, &server, &wishes);
     let Some(running) = gateway else {
         fail("no gateway")
     };
     step(running, Event::Connected, &wishes);
-    step(running, Event::Message(command), &wishes);
-    settle(running, image, &wishes);
+    step(running, Event::Message(server.command), &wishes);
+    settle(running, &server, &wishes);
     if !wishes.borrow().reboots {
         fail("the update did not come to its reboot");
     }
     *wishes.borrow_mut() = Wishes::default();
-    boot(gateway, 1, &wishes);
+    boot(gateway, 1, &server, &wishes);
     let Some(running) = gateway else {
         fail("no gateway")
     };
     step(running, Event::Connected, &wishes);
-    settle(running, image, &wishes);
+    settle(running, &server, &wishes);
     if running.saved().trial.is_some() {
         fail("the new version is not confirmed");
     }
-    say!("core: updated {} bytes", image.len());
+    say!("core: updated {} bytes", server.image.len());
     say!("core: state {} bytes", size_of::<Core>());
     say!("core: stack {} bytes", start::stack_bytes_max());
     machine::power_off()
