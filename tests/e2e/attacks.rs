@@ -330,7 +330,7 @@ fn attacks(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
         ),
         before_parts(
             "truncated: half a manifest",
-            "BAD_SIGNATURE",
+            "BUNDLE_TRUNCATED",
             serve(genuine.clone()).file(
                 "manifest.json",
                 Answer::Bytes(genuine.manifest[..genuine.manifest.len() / 2].to_vec()),
@@ -338,7 +338,7 @@ fn attacks(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
         ),
         before_parts(
             "truncated: half a signature",
-            "BAD_SIGNATURE",
+            "BUNDLE_TRUNCATED",
             serve(genuine.clone()).file(
                 "manifest.json.asc",
                 Answer::Bytes(genuine.signature[..genuine.signature.len() / 2].to_vec()),
