@@ -50,7 +50,7 @@ pub(super) struct Unpacked {
 pub(super) struct Failed {
     pub error: Error,
     /// Once the signature was checked.
-    pub manifest: Option<Manifest>,
+    pub manifest: Option<Box<Manifest>>,
 }
 
 impl From<Error> for Failed {
@@ -187,7 +187,7 @@ impl Unpacker {
             }),
             Err(error) => Err(Failed {
                 error,
-                manifest: Some(manifest),
+                manifest: Some(Box::new(manifest)),
             }),
         }
     }

@@ -89,7 +89,7 @@ impl Service {
         match self.store_bundle(unpacked, &details).await {
             Ok(firmware) => Ok(firmware),
             Err(error) => {
-                let manifest = Some(manifest);
+                let manifest = Some(Box::new(manifest));
                 Err(self.note_refusal(Failed { error, manifest }).await)
             }
         }

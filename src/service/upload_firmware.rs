@@ -46,7 +46,7 @@ pub struct Upload {
 enum Receiving {
     /// The first bytes, too few to tell what the file is.
     Head(Vec<u8>),
-    Image(Staging),
+    Image(Box<Staging>),
     Bundle(Unpacking),
 }
 
@@ -111,7 +111,7 @@ impl Upload {
         let head = Bytes::from(std::mem::take(head));
         self.receiving = match head.starts_with(&ZSTD_MAGIC) {
             true => Receiving::Bundle(self.service.begin_unpacking()?),
-            false => Receiving::Image(self.service.begin_image().await?),
+            false => Receiving::Image(Box::new(self.service.begin_image().await?)),
         };
         self.pass_on(head).await
     }
@@ -142,7 +142,7 @@ impl Upload {
     /// The whole image.
     async fn into_image(self) -> Result<Staging> {
         match self.receiving {
-            Receiving::Image(staging) => Ok(staging),
+            Receiving::Image(staging) => Ok(*staging),
             Receiving::Head(head) if !head.is_empty() => {
                 let mut staging = self.service.begin_image().await?;
                 staging.write(head.into()).await?;

@@ -3,6 +3,7 @@
 //! To add a test: a sentence about behaviour in the `api_*` file of its subject, on a
 //! [`app::TestApp`].
 
+mod answer;
 mod api_announcements;
 mod api_bundle_attacks;
 mod api_bundles;

@@ -3,9 +3,13 @@
 
 use std::process::Command;
 
+use airlift_bundle::Kind;
 use airlift_testkit::python_with;
 
-use crate::app::Setup;
+use crate::{
+    app::Setup,
+    bundles::{Keys, RELEASE, Sample, upload_bundle},
+};
 
 /// Another version makes up other requests.
 const VERSION: &str = "4.32.5";
@@ -39,6 +43,11 @@ async fn make_up_requests(setup: Setup) {
     }
     app.upload("2.0.0", b"a draft").await.data();
     app.trigger("HQ2026TEST001", "1.0.2").await.data();
+    let keys = Keys::none();
+    keys.make(RELEASE, "ed25519");
+    let bundle = keys.seal(&Sample::of(Kind::FirmwareAndWeb, "1.0.3", 1));
+    upload_bundle(&app, &bundle).await.data();
+    app.release("1.0.3").await.data();
 
     let mut command = Command::new(program);
     command
