@@ -81,10 +81,7 @@ pub struct Metrics {
     pub bundles_refused: Family<ReasonLabel, Counter>,
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
-    pub alerts: Family<AlertLabels, Counter>,
-    pub alerts_dropped: Family<ReasonLabel, Counter>,
-    pub announcements_sent: Family<KindLabel, Counter>,
-    pub announcements_waiting: Gauge,
+    pub announcements: AnnouncementMetrics,
     pub tasks: Family<StatusLabel, Gauge>,
     pub rollouts: Family<StateLabel, Gauge>,
     pub database_connected: Gauge,
@@ -94,6 +91,14 @@ pub struct Metrics {
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
+}
+
+/// Of what goes to everyone.
+pub struct AnnouncementMetrics {
+    pub alerts: Family<AlertLabels, Counter>,
+    pub alerts_dropped: Family<ReasonLabel, Counter>,
+    pub sent: Family<KindLabel, Counter>,
+    pub waiting: Gauge,
 }
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
@@ -153,6 +158,43 @@ fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, 
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+impl AnnouncementMetrics {
+    fn new(registry: &mut Registry) -> AnnouncementMetrics {
+        AnnouncementMetrics {
+            alerts: registered(
+                registry,
+                "airlift_alerts",
+                "Refused bundles and upgrades to them, whether or not an alert was sent",
+            ),
+            alerts_dropped: registered(registry, "airlift_alerts_dropped", "Alerts not sent"),
+            sent: registered(
+                registry,
+                "airlift_announcements_sent",
+                "Announcements and alerts that the broker has taken",
+            ),
+            waiting: registered(
+                registry,
+                "airlift_announcements_waiting",
+                "Announcements and alerts that the broker has not taken yet",
+            ),
+        }
+    }
+
+    fn begin_at_zero(&self) {
+        for code in REFUSALS {
+            for source in ["server", "gateway"] {
+                drop(self.alerts.get_or_create(&AlertLabels { code, source }));
+            }
+        }
+        for reason in [ALERT_LIMIT, ALERT_FULL, ALERT_EXPIRED, ALERT_UNSTORED] {
+            drop(self.alerts_dropped.get_or_create(&ReasonLabel { reason }));
+        }
+        for kind in ["alert", "available"] {
+            drop(self.sent.get_or_create(&KindLabel { kind }));
+        }
+    }
 }
 
 impl Metrics {
@@ -224,19 +266,7 @@ impl Metrics {
                 "airlift_history_deleted",
                 "Old tasks, events and rollouts deleted"
             ),
-            alerts: register!(
-                "airlift_alerts",
-                "Refused bundles and upgrades to them, whether or not an alert was sent"
-            ),
-            alerts_dropped: register!("airlift_alerts_dropped", "Alerts not sent"),
-            announcements_sent: register!(
-                "airlift_announcements_sent",
-                "Announcements and alerts that the broker has taken"
-            ),
-            announcements_waiting: register!(
-                "airlift_announcements_waiting",
-                "Announcements and alerts that the broker has not taken yet"
-            ),
+            announcements: AnnouncementMetrics::new(&mut registry),
             tasks: register!("airlift_tasks", "Upgrades under way or not proven yet"),
             rollouts: register!("airlift_rollouts", "Rollouts, by state"),
             database_connected: register!(
@@ -271,24 +301,14 @@ impl Metrics {
     /// The series of what is worth an alarm: to Prometheus a series that appears as 1 has not
     /// increased.
     fn begin_at_zero(&self) {
+        self.announcements.begin_at_zero();
         let codes = FAILURE_REASONS.into_iter().chain(REFUSALS);
         for reason in codes.chain(["OTHER"]) {
             drop(self.ota_failure.get_or_create(&ReasonLabel { reason }));
         }
-        for code in REFUSALS {
-            for source in ["server", "gateway"] {
-                drop(self.alerts.get_or_create(&AlertLabels { code, source }));
-            }
-        }
-        for reason in [ALERT_LIMIT, ALERT_FULL, ALERT_EXPIRED, ALERT_UNSTORED] {
-            drop(self.alerts_dropped.get_or_create(&ReasonLabel { reason }));
-        }
         for outcome in ["delivered", "failed", "dead"] {
             let label = OutcomeLabel { outcome };
             drop(self.webhook_deliveries.get_or_create(&label));
-        }
-        for kind in ["alert", "available"] {
-            drop(self.announcements_sent.get_or_create(&KindLabel { kind }));
         }
     }
 

@@ -37,6 +37,7 @@ impl Service {
     pub async fn alert(&self, tx: &mut Tx, alert: &Alert) -> Result<()> {
         let now = self.clock.now();
         self.metrics
+            .announcements
             .alerts
             .get_or_create(&AlertLabels {
                 code: alert.refusal.code(),
@@ -87,6 +88,7 @@ impl Service {
 
     fn count_dropped_alerts(&self, reason: &'static str, count: u64) {
         self.metrics
+            .announcements
             .alerts_dropped
             .get_or_create(&ReasonLabel { reason })
             .inc_by(count);
@@ -130,7 +132,7 @@ impl Service {
         }
         let mut delivered = 0;
         for (announcement, _) in claimed.iter().zip(&answers).filter(|(_, it)| it.is_ok()) {
-            let sent = &self.metrics.announcements_sent;
+            let sent = &self.metrics.announcements.sent;
             sent.get_or_create(&kind(announcement)).inc();
             delivered += 1;
         }

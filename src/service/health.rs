@@ -62,7 +62,8 @@ impl Service {
             .commands_waiting
             .set(tx.count_commands().await?);
         self.metrics
-            .announcements_waiting
+            .announcements
+            .waiting
             .set(tx.count_announcements().await?);
         if self.counts_are_old() {
             let counted_at = Instant::now();
