@@ -153,7 +153,12 @@ fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
             400,
         ),
         ("endless data", endless, "bundle_too_large", 413),
-        ("a part larger than its manifest says", longer, "part_mismatch", 400),
+        (
+            "a part larger than its manifest says",
+            longer,
+            "part_mismatch",
+            400,
+        ),
         (
             "a truncated bundle",
             genuine_archive[..genuine_archive.len() - 20].to_vec(),
