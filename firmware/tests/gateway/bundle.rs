@@ -142,6 +142,25 @@ fn a_gateway_without_keys_checks_all_but_the_signature() {
 }
 
 #[test]
+fn a_plain_image_is_taken_after_a_bundle_that_was_refused_or_cancelled() {
+    for cancels in [false, true] {
+        let mut world = World::started();
+        world.connect();
+        world.order_signed_with("bundle", "2.0.0", 5, |manifest| {
+            manifest.min_version = Some("1.5.0".into());
+        });
+        if cancels {
+            world.happens(Event::Message(&cancel("bundle")));
+        }
+        world.settle();
+        assert!(code(&world, "bundle").is_some());
+        world.order("plain", "2.1.0", FileKind::Good);
+        world.settle();
+        assert_eq!(code(&world, "plain"), None);
+    }
+}
+
+#[test]
 fn without_keys_a_manifest_that_is_cut_off_is_truncated_all_the_same() {
     let mut world = World::started();
     world.connect();

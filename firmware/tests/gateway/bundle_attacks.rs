@@ -279,8 +279,8 @@ fn a_manifest_or_signature_that_never_ends_is_too_large() {
             true => (world.manifest_of("m"), MANIFEST_BYTES_MAX),
             false => (world.signature_of("m"), SIGNATURE_BYTES_MAX),
         };
-        document.bytes.resize(1 << 20, b' ');
-        document.total = announces.then_some(1 << 20);
+        document.bytes.resize(bytes_max + 1, b' ');
+        document.total = announces.then_some(bytes_max as u64 + 1);
         order_with(&mut world, |_| {});
         let message = refused(&mut world, BUNDLE_TOO_LARGE);
         assert!(message.contains(&bytes_max.to_string()), "{message}");
