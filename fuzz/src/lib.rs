@@ -6,6 +6,7 @@
 
 pub mod bundle_reader;
 pub mod manifest;
+pub mod openpgp;
 pub mod samples;
 
 /// A target's name, what it does with bytes, and bytes to begin with.
@@ -15,6 +16,7 @@ pub fn targets() -> Vec<Target> {
     vec![
         ("bundle_reader", bundle_reader::run, bundle_reader::seeds()),
         ("manifest", manifest::run, manifest::seeds()),
+        ("openpgp", openpgp::run, openpgp::seeds()),
     ]
 }
 

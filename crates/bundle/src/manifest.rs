@@ -154,10 +154,13 @@ impl Manifest {
         if field::are_times(self.created_at, self.expires_at) {
             return Ok(());
         }
+        let expires_at = self
+            .expires_at
+            .map_or("none".to_owned(), |at| at.to_string());
         Err(invalid(format!(
-            "the times are none: createdAt {} is to be above 0, expiresAt {:?} above it, both before \
-             the year 10000, in Unix seconds",
-            self.created_at, self.expires_at
+            "the times make no sense: createdAt {} has to be above 0, expiresAt ({expires_at}) above \
+             it, both in Unix seconds and before the year 10000",
+            self.created_at
         )))
     }
 
