@@ -370,8 +370,7 @@ fn attacks(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
 /// Orders an upgrade whose command the server holds back, and gives the gateway a hostile one under
 /// its id instead; the task once it ended.
 async fn play(scene: &Scene, hostile: &Hostile, version: &str, lie: &Lie) -> Value {
-    let later = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now())
-        + chrono::TimeDelta::hours(1);
+    let later = airlift::domain::Clock::System.now() + chrono::TimeDelta::hours(1);
     let order = json!({"version": version, "scheduledAt": later, "forceUpgrade": true});
     let path = format!("/api/ota/upgrade/{GATEWAY}");
     let task = scene.api.post(&path, &order).await;

@@ -30,7 +30,7 @@ pub(super) async fn announcements_are_due_in_order_and_leave_the_outbox(f: Fixtu
     tx.postpone_announcement(&first, at(8)).await.unwrap();
     assert_eq!(
         tx.lock_due_announcements(at(2), 10).await.unwrap(),
-        [second.clone()]
+        std::slice::from_ref(&second)
     );
     tx.delete_announcement(&second).await.unwrap();
     assert_eq!(tx.count_announcements().await.unwrap(), 2);
