@@ -30,6 +30,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A secret is its owner's alone.
 const SECRET_MODE: u32 = 0o600;
 const PUBLIC_MODE: u32 = 0o644;
+/// Keys that a board's NVS has room for: `key0` to `key7`.
+const BOARD_KEYS_MAX: usize = 8;
 
 #[derive(Args, Clone, Debug)]
 pub struct KeyArgs {
@@ -83,6 +85,9 @@ struct ListArgs {
     /// Folder of the public keys that are trusted, as the server has it
     #[arg(long, env = "AIRLIFT_TRUSTED_KEYS", value_name = "DIR")]
     trusted_keys: PathBuf,
+    /// Print the keys as the NVS table of a board has them, a line for each
+    #[arg(long, conflicts_with = "json")]
+    for_boards: bool,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -101,6 +106,7 @@ pub fn run(args: KeyArgs, clock: &Clock, mut console: Console<'_>) -> Result<Out
     let now = clock.now().timestamp();
     ended(match args.command {
         KeyCommand::Generate(generate) => make(&generate, args.json, &mut console),
+        KeyCommand::List(list) if list.for_boards => provision(&list.trusted_keys, &mut console),
         KeyCommand::List(list) => show(&list.trusted_keys, args.json, now, &mut console),
     })
 }
@@ -228,6 +234,20 @@ fn show(folder: &Path, json: bool, now: i64, console: &mut Console<'_>) -> Resul
     table.write(console.out)?;
     if trusted.is_empty() {
         writeln!(console.notes, "{} holds no key to trust", folder.display())?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn provision(folder: &Path, console: &mut Console<'_>) -> Result<Outcome> {
+    let keys = TrustedKeys::read(folder)?.for_devices();
+    ensure!(
+        (1..=BOARD_KEYS_MAX).contains(&keys.len()),
+        "{} holds {} keys that boards can check: they know Ed25519 alone, and 1 to {BOARD_KEYS_MAX} keys",
+        folder.display(),
+        keys.len()
+    );
+    for (at, key) in keys.iter().enumerate() {
+        writeln!(console.out, "key{at},data,string,{key}")?;
     }
     Ok(Outcome::Done)
 }

@@ -79,9 +79,10 @@ impl Scene {
     }
 }
 
-/// What the upload refuses: the archive, the code, the status.
-fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
-    let forge = &scene.forge;
+/// An upload that is refused: what it is, the archive, the code, the status.
+type Refused = (&'static str, Vec<u8>, &'static str, u16);
+
+fn uploads_of_forgeries(forge: &Forge) -> Vec<Refused> {
     let genuine = forge.bundle(Kind::FirmwareAndWeb, NEW, 20, |_| {});
     let other = forge.bundle(Kind::FirmwareAndWeb, "1.1.9", 19, |_| {});
     let changed = |change: &dyn Fn(&mut Pieces)| {
@@ -90,15 +91,6 @@ fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
         pieces.jota()
     };
     let members = genuine.members();
-    let with = |name: &str| {
-        let mut members = members.clone();
-        members[3].0 = name.to_owned().leak();
-        jota(&members)
-    };
-    let genuine_archive = genuine.jota();
-    let zeros = vec![0; 64 << 20];
-    let endless = compressed(&tar(&[("manifest.json", &zeros)]));
-    let longer = jota(&[members[0], members[1], ("firmware.bin", &zeros)]);
     vec![
         ("a plain image", vec![7; 1000], "unsigned", 400),
         (
@@ -136,6 +128,22 @@ fn uploads(scene: &Scene) -> Vec<(&'static str, Vec<u8>, &'static str, u16)> {
             "part_mismatch",
             400,
         ),
+    ]
+}
+
+fn uploads_of_what_is_old_or_malformed(forge: &Forge) -> Vec<Refused> {
+    let genuine = forge.bundle(Kind::FirmwareAndWeb, NEW, 20, |_| {});
+    let members = genuine.members();
+    let with = |name: &'static str| {
+        let mut members = members.clone();
+        members[3].0 = name;
+        jota(&members)
+    };
+    let genuine_archive = genuine.jota();
+    let zeros = vec![0; 64 << 20];
+    let endless = compressed(&tar(&[("manifest.json", &zeros)]));
+    let longer = jota(&[members[0], members[1], ("firmware.bin", &zeros)]);
+    vec![
         (
             "an older signed bundle",
             forge.bundle(Kind::Firmware, "1.0.5", 5, |_| {}).jota(),
@@ -194,7 +202,9 @@ async fn every_attack_on_the_upload_is_refused_by_its_name_and_leaves_nothing() 
     let blobs = || walk(&scene._folder.path().join("blobs"));
     let stored = blobs();
     assert!(!stored.is_empty());
-    for (attack, archive, code, expected) in uploads(&scene) {
+    let mut uploads = uploads_of_forgeries(&scene.forge);
+    uploads.extend(uploads_of_what_is_old_or_malformed(&scene.forge));
+    for (attack, archive, code, expected) in uploads {
         let (status, answer) = scene.upload(archive).await;
         assert_eq!(answer["code"], code, "{attack}: {answer}");
         assert_eq!(status, expected, "{attack}: {answer}");
@@ -237,20 +247,26 @@ struct Attack {
     lie: Lie,
 }
 
-fn attacks(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
-    let before_parts = |name, code, lie| Attack {
+/// An attack that is noticed before a byte of a part.
+fn before_parts(name: &'static str, code: &'static str, lie: Lie) -> Attack {
+    Attack {
         name,
         code,
         in_the_parts: false,
         lie,
-    };
-    let in_parts = |name, code, lie| Attack {
-        name,
-        code,
+    }
+}
+
+/// An attack that only the bytes of a part show.
+fn in_parts(name: &'static str, code: &'static str, lie: Lie) -> Attack {
+    Attack {
         in_the_parts: true,
-        lie,
-    };
-    let serve = |pieces: Pieces| Lie::serving(pieces);
+        ..before_parts(name, code, lie)
+    }
+}
+
+fn forgeries(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
+    let serve = Lie::serving;
     let stranger = forge.sign_as_stranger(&genuine.manifest);
     let altered = String::from_utf8(genuine.manifest.clone()).unwrap();
     let altered = altered.replace("\"releaseCounter\":20", "\"releaseCounter\":99");
@@ -306,6 +322,12 @@ fn attacks(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
                 Answer::Bytes(other.part(PartName::Web).to_vec()),
             ),
         ),
+    ]
+}
+
+fn old_cut_and_endless_data(forge: &Forge, genuine: &Pieces) -> Vec<Attack> {
+    let serve = Lie::serving;
+    vec![
         before_parts(
             "freeze: an expired bundle",
             "BUNDLE_EXPIRED",
@@ -410,7 +432,9 @@ async fn every_attack_on_a_gateway_is_refused_by_its_name_before_a_byte_of_a_par
     scene.upload_and_release(&older, "1.1.0").await;
     scene.upload_and_release(&genuine, NEW).await;
 
-    for attack in attacks(&scene.forge, &genuine) {
+    let mut attacks = forgeries(&scene.forge, &genuine);
+    attacks.extend(old_cut_and_endless_data(&scene.forge, &genuine));
+    for attack in attacks {
         let task = play(&scene, &hostile, NEW, &attack.lie).await;
         assert_eq!(task["errorCode"], attack.code, "{}: {task}", attack.name);
         let bytes = hostile.part_bytes();

@@ -89,24 +89,19 @@ fn attack(
 
 /// 1.0.2 with the counter 5 is there.
 fn attacks(keys: &Keys) -> Vec<Attack> {
+    let mut attacks = attacks_on_the_signature(keys);
+    attacks.extend(attacks_behind_the_signature(keys));
+    attacks
+}
+
+fn attacks_on_the_signature(keys: &Keys) -> Vec<Attack> {
     let good = Sample::new("1.0.3", 6);
     let sealed = keys.seal(&good);
     let signature = keys.gpg.sign(&[RELEASE], &good.manifest.to_json()).unwrap();
-    let firmware = PartName::Firmware.file_name();
-
     let mut altered = good.clone();
     altered.manifest.version = "9.9.9".to_owned();
-    let mut other = Sample::new("1.0.4", 7);
-    other.firmware = vec![7; good.firmware.len()];
-    other.describe_parts();
+    let other = Sample::new("1.0.4", 7);
     let of_the_other = keys.gpg.sign(&[RELEASE], &other.manifest.to_json());
-    let mut expired = good.clone();
-    expired.manifest.created_at = 1_700_000_000;
-    expired.manifest.expires_at = Some(1_700_000_001);
-    let mut chip = good.clone();
-    chip.manifest.target = "esp32-wroom".to_owned();
-    let manifest = String::from_utf8(good.manifest.to_json()).unwrap();
-    let spaced = manifest.replacen(':', ": ", 1).into_bytes();
     let garbage = replaced(&sealed, SIGNATURE_NAME, b"-----BEGIN PGP NONSENSE--");
     vec![
         attack("unsigned", good.sealed(b""), (400, "unsigned"), "--sign"),
@@ -134,9 +129,24 @@ fn attacks(keys: &Keys) -> Vec<Attack> {
             (400, "bad_signature"),
             "garbled",
         ),
+    ]
+}
+
+fn attacks_behind_the_signature(keys: &Keys) -> Vec<Attack> {
+    let good = Sample::new("1.0.3", 6);
+    let sealed = keys.seal(&good);
+    let firmware = PartName::Firmware.file_name();
+    let mut expired = good.clone();
+    expired.manifest.created_at = 1_700_000_000;
+    expired.manifest.expires_at = Some(1_700_000_001);
+    let mut chip = good.clone();
+    chip.manifest.target = "esp32-wroom".to_owned();
+    let manifest = String::from_utf8(good.manifest.to_json()).unwrap();
+    let spaced = manifest.replacen(':', ": ", 1).into_bytes();
+    vec![
         attack(
             "part swapped between two signed bundles",
-            replaced(&sealed, firmware, &other.firmware),
+            replaced(&sealed, firmware, &vec![7; good.firmware.len()]),
             (400, "part_mismatch"),
             firmware,
         ),

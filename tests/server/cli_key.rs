@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use airlift_bundle::keys::TrustedKeys;
 use airlift_testkit::Gpg;
 
 use crate::workbench::{PASSPHRASE, Workbench, words};
@@ -150,4 +151,27 @@ fn trusted_keys_are_listed_with_their_state_and_whether_devices_can_check_them()
     let secret = bench.airlift("key list --trusted-keys signing");
     assert_eq!(secret.code, Some(2), "{secret:?}");
     assert!(secret.err.contains("release.secret.asc"), "{secret:?}");
+}
+
+#[test]
+fn boards_are_provisioned_with_lines_that_they_read_as_the_keys() {
+    let bench = Workbench::new();
+    let printed = bench.airlift("key list --for-boards --trusted-keys keys");
+    assert_eq!(
+        (printed.code, &printed.err[..]),
+        (Some(0), ""),
+        "{printed:?}"
+    );
+    let expected = TrustedKeys::read(&bench.path().join("keys")).unwrap();
+    let lines = expected.for_devices().into_iter().enumerate();
+    let lines: Vec<String> = lines
+        .map(|(at, key)| {
+            assert_eq!(key.to_string().parse(), Ok(key.clone()));
+            format!("key{at},data,string,{key}")
+        })
+        .collect();
+    assert!(!lines.is_empty());
+    assert_eq!(printed.out.lines().collect::<Vec<_>>(), lines);
+    let none = bench.airlift("key list --for-boards --trusted-keys empty");
+    assert_eq!(none.code, Some(2), "{none:?}");
 }
