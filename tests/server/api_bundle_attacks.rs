@@ -91,6 +91,7 @@ fn attack(
 fn attacks(keys: &Keys) -> Vec<Attack> {
     let mut attacks = attacks_on_the_signature(keys);
     attacks.extend(attacks_behind_the_signature(keys));
+    attacks.extend(attacks_by_names_and_bytes(keys));
     attacks
 }
 
@@ -128,6 +129,42 @@ fn attacks_on_the_signature(keys: &Keys) -> Vec<Attack> {
             garbage,
             (400, "bad_signature"),
             "garbled",
+        ),
+    ]
+}
+
+fn attacks_by_names_and_bytes(keys: &Keys) -> Vec<Attack> {
+    let (sealed, firmware) = (keys.seal(&Sample::new("1.0.3", 6)), "firmware.bin");
+    vec![
+        attack(
+            "a path out of the archive",
+            renamed(&sealed, firmware, "../../etc/firmware.bin"),
+            (400, "unsafe_path"),
+            "etc",
+        ),
+        attack(
+            "an absolute path",
+            renamed(&sealed, firmware, "/firmware.bin"),
+            (400, "unsafe_path"),
+            "/firmware.bin",
+        ),
+        attack(
+            "a member that no bundle has",
+            renamed(&sealed, firmware, "firmware2.bin"),
+            (400, "bundle_malformed"),
+            "firmware2.bin",
+        ),
+        attack(
+            "not an archive",
+            compressed(&[b'x'; 4096]),
+            (400, "bundle_malformed"),
+            "",
+        ),
+        attack(
+            "bytes behind the bundle",
+            [sealed.clone(), b"more".to_vec()].concat(),
+            (413, "bundle_too_large"),
+            "",
         ),
     ]
 }
@@ -185,36 +222,6 @@ fn attacks_behind_the_signature(keys: &Keys) -> Vec<Attack> {
             sealed[..4].to_vec(),
             (400, "bundle_truncated"),
             "early",
-        ),
-        attack(
-            "a path out of the archive",
-            renamed(&sealed, firmware, "../../etc/firmware.bin"),
-            (400, "unsafe_path"),
-            "etc",
-        ),
-        attack(
-            "an absolute path",
-            renamed(&sealed, firmware, "/firmware.bin"),
-            (400, "unsafe_path"),
-            "/firmware.bin",
-        ),
-        attack(
-            "a member that no bundle has",
-            renamed(&sealed, firmware, "firmware2.bin"),
-            (400, "bundle_malformed"),
-            "firmware2.bin",
-        ),
-        attack(
-            "not an archive",
-            compressed(&[b'x'; 4096]),
-            (400, "bundle_malformed"),
-            "",
-        ),
-        attack(
-            "bytes behind the bundle",
-            [sealed.clone(), b"more".to_vec()].concat(),
-            (413, "bundle_too_large"),
-            "",
         ),
         attack(
             "no image for the target's chip",
