@@ -41,9 +41,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 14] = [
+const LIBRARIES: [(&str, &[&str]); 15] = [
     ("airlift_bundle", &["cli", "domain", "service"]),
     ("airlift_esp", &["cli", "service"]),
+    ("airlift_package", &["cli", "domain", "service"]),
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
     ("indicatif", &["cli"]),

@@ -32,10 +32,11 @@ impl Tx {
         Ok(())
     }
 
-    /// The blobs that firmwares use.
+    /// The blobs that firmwares and packages use.
     pub async fn used_blobs(&mut self) -> Result<HashSet<String>> {
         let used = on!(self, |conn| sqlx::query_scalar::<_, String>(
-            "SELECT sha256 FROM firmwares UNION SELECT sha256 FROM bundle_files",
+            "SELECT sha256 FROM firmwares UNION SELECT sha256 FROM bundle_files
+             UNION SELECT sha256 FROM packages",
         )
         .fetch_all(conn)
         .await)?;
@@ -56,13 +57,14 @@ impl Tx {
         Ok(row.is_some())
     }
 
-    /// Deletes a blob's row unless a firmware uses it; whether it is gone. Call it with the row
+    /// Deletes a blob's row unless a firmware or package uses it; whether it is gone. Call it with the row
     /// locked, in a statement of its own, so that it sees every committed use.
     pub async fn delete_unused_blob(&mut self, sha256: &str) -> Result<bool> {
         let gone = on!(self, |conn| sqlx::query(
             "DELETE FROM blobs WHERE sha256 = $1
              AND NOT EXISTS (SELECT 1 FROM firmwares WHERE sha256 = $1)
-             AND NOT EXISTS (SELECT 1 FROM bundle_files WHERE sha256 = $1)",
+             AND NOT EXISTS (SELECT 1 FROM bundle_files WHERE sha256 = $1)
+             AND NOT EXISTS (SELECT 1 FROM packages WHERE sha256 = $1)",
         )
         .bind(sha256)
         .execute(conn)

@@ -22,6 +22,7 @@ mod gateways;
 mod history;
 mod inbox;
 mod mqtt_sessions;
+mod packages;
 mod rollout_gateways;
 mod rollout_waves;
 mod rollouts;

@@ -21,6 +21,25 @@ pub const UNCONFIRMED: &str = "UNCONFIRMED";
 /// Server: after `completed`, the gateway came back with another version.
 pub const ROLLED_BACK: &str = "ROLLED_BACK";
 
+// Of packages on Linux devices: the agent reports them.
+
+/// A `BeforeUpdate` or `AfterUpdate` command exited with another code than 0.
+pub const SCRIPT_FAILED: &str = "SCRIPT_FAILED";
+/// A command of the package ran longer than it may.
+pub const SCRIPT_TIMEOUT: &str = "SCRIPT_TIMEOUT";
+/// The health command did not confirm the new version.
+pub const HEALTH_FAILED: &str = "HEALTH_FAILED";
+/// The device has too little space. Tried again.
+pub const DISK_FULL: &str = "DISK_FULL";
+/// The file is none of the archives that are understood, or would leave its folder.
+pub const UNPACK_FAILED: &str = "UNPACK_FAILED";
+/// No version of a package satisfies what others require of it.
+pub const DEPENDENCY_UNMET: &str = "DEPENDENCY_UNMET";
+/// Packages require each other in a circle.
+pub const DEPENDENCY_CYCLE: &str = "DEPENDENCY_CYCLE";
+/// The device stopped in the middle of the update, time after time.
+pub const INTERRUPTED: &str = "INTERRUPTED";
+
 // Of signed bundles: the gateway reports them, the server answers them in lower case.
 
 /// The bundle, or the command, has no signature, and this gateway trusts keys alone.

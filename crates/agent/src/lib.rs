@@ -1,0 +1,1 @@
+//! Keeps the packages of a Linux device current.

@@ -1,0 +1,36 @@
+-- Packages for Linux devices: one row per version of a package on a branch.
+CREATE TABLE packages (
+    package_id BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    version TEXT NOT NULL,
+    -- Sorts as versions do.
+    version_key TEXT NOT NULL,
+    -- content.json, byte for byte as it was uploaded.
+    content TEXT NOT NULL,
+    file_size INTEGER NOT NULL,
+    md5 TEXT NOT NULL,
+    sha256 TEXT NOT NULL REFERENCES blobs (sha256),
+    -- Of content.json: the detached OpenPGP signature, armored; null if it came with none.
+    signature TEXT,
+    -- The trusted key that made it; null if none did.
+    signed_by TEXT,
+    -- Since when the branch's head is below it.
+    withdrawn_at TEXT,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    UNIQUE (name, branch, version)
+) STRICT;
+CREATE INDEX packages_head ON packages (name, branch, version_key) WHERE withdrawn_at IS NULL;
+CREATE INDEX packages_sha256 ON packages (sha256);
+
+-- The package's version that a firmware is; null for images and bundles.
+ALTER TABLE firmwares ADD COLUMN package TEXT;
+
+-- The packages that a task changes on a Linux device; null on gateways.
+ALTER TABLE upgrade_tasks ADD COLUMN packages TEXT;
+
+-- When a gateway that reports over HTTP counts as offline unless it reports before; null if the
+-- broker tells.
+ALTER TABLE gateways ADD COLUMN offline_at TEXT;
+CREATE INDEX gateways_offline ON gateways (offline_at) WHERE offline_at IS NOT NULL;

@@ -1,0 +1,51 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Signer;
+
+/// A version of a package for Linux devices, on a branch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Package {
+    pub package_id: Uuid,
+    pub name: String,
+    pub branch: String,
+    /// Unique within the branch; see [`airlift_package::Version`].
+    pub version: String,
+    /// `content.json`, byte for byte as it was uploaded.
+    pub content: String,
+    /// Bytes.
+    pub file_size: i64,
+    /// Lower-case hex.
+    pub md5: String,
+    /// Lower-case hex; the blob's name.
+    pub sha256: String,
+    /// Of `content`: the detached OpenPGP signature, armored.
+    pub signature: Option<String>,
+    /// The trusted key that made it.
+    pub signed_by: Option<Signer>,
+    /// Since when the branch's head is below it.
+    pub withdrawn_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The package's version that a firmware is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageOrigin {
+    pub name: String,
+    pub branch: String,
+    /// The trusted key that signed its `content.json`.
+    pub signed_by: Option<Signer>,
+}
+
+/// What a task does to one package of a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageChange {
+    pub name: String,
+    /// `None`: it was not there.
+    pub from_version: Option<String>,
+    pub to_version: String,
+}
