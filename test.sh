@@ -158,7 +158,8 @@ section 'Warnings'
 cargo clippy --workspace --all-targets -- -D warnings
 
 section 'Binaries'
-cargo build --workspace --bins
+# With the tests: alone, they would be built with other features of the same libraries.
+cargo build --workspace --bins --tests
 
 section 'Boards'
 root=$PWD
