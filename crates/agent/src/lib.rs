@@ -4,6 +4,7 @@ pub mod clock;
 pub mod disk;
 pub mod folders;
 pub mod journal;
+pub mod processes;
 pub mod script;
 pub mod state;
 pub mod transaction;
