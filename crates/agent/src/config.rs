@@ -305,9 +305,8 @@ fn package(value: &Value) -> Result<Content, String> {
 
 /// Checks a base URL and takes the `/` from its end.
 pub(crate) fn base_url(text: &str) -> Result<String, String> {
-    let wrong = |why: &str| {
-        format!("{text:?} {why}; write the server's address, as http://192.0.2.1:8018")
-    };
+    let wrong =
+        |why: &str| format!("{text:?} {why}; write the server's address, as http://192.0.2.1:8018");
     let url = Url::parse(text).map_err(|error| wrong(&format!("is no URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("is neither http nor https"));

@@ -27,7 +27,9 @@ fn connected(world: &World, changes: &[Offer]) -> Vec<BTreeSet<String>> {
     let names: BTreeSet<&str> = changes.iter().map(Offer::name).collect();
     for change in changes {
         let old = world.installed.get(change.name());
-        let old = old.into_iter().flat_map(|it| it.content.dependencies.keys());
+        let old = old
+            .into_iter()
+            .flat_map(|it| it.content.dependencies.keys());
         for other in change.content.dependencies.keys().chain(old) {
             if names.contains(other.as_str()) {
                 links.entry(change.name()).or_default().insert(other);

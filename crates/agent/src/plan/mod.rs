@@ -137,11 +137,7 @@ pub fn follow(world: &World, catalog: &dyn Catalog) -> Result<Plan, CatalogError
 }
 
 /// Plans what a command says: that version of that package, and what it needs.
-pub fn pinned(
-    world: &World,
-    catalog: &dyn Catalog,
-    offer: Offer,
-) -> Result<Plan, CatalogError> {
+pub fn pinned(world: &World, catalog: &dyn Catalog, offer: Offer) -> Result<Plan, CatalogError> {
     let package = offer.name().to_owned();
     let present = world.installed.get(&package);
     if present.is_some_and(|it| it.digest.as_deref() == Some(&offer.digest)) {
@@ -206,9 +202,7 @@ fn is_withdrawn(
     if world.downgrade == Downgrade::Never || present.digest.is_none() {
         return Ok(false);
     }
-    Ok(catalog
-        .exact(source, &present.content.version)?
-        .is_none())
+    Ok(catalog.exact(source, &present.content.version)?.is_none())
 }
 
 fn allows(requirement: &Requirement, content: &Content) -> bool {

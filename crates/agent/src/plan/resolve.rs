@@ -265,7 +265,12 @@ impl Resolver<'_> {
     }
 
     /// Why an offer that fits is not taken.
-    fn bar(&self, present: Option<&Present>, goal: Option<&Offer>, offer: &Offer) -> Option<String> {
+    fn bar(
+        &self,
+        present: Option<&Present>,
+        goal: Option<&Offer>,
+        offer: &Offer,
+    ) -> Option<String> {
         let (name, version) = (offer.name(), &offer.content.version);
         if self.world.has_failed(offer) {
             return Some(format!("{name} {version} failed on this device"));
@@ -285,8 +290,11 @@ impl Resolver<'_> {
             ));
         }
         // A goal that is higher than what is installed is no reason to go lower.
-        let is_goal_higher = goal.and_then(Offer::version).is_some_and(|it| it > installed);
-        let is_fit = is_goal_higher.then(|| format!("{name} {version} is older than the installed"));
+        let is_goal_higher = goal
+            .and_then(Offer::version)
+            .is_some_and(|it| it > installed);
+        let is_fit =
+            is_goal_higher.then(|| format!("{name} {version} is older than the installed"));
         is_fit
     }
 
@@ -462,6 +470,13 @@ fn needs_each_other(needs: &[Need], culprit: &Need) -> bool {
 fn link(requirer: &Content, package: &str) -> String {
     let requirement = requirer.dependencies.get(package);
     let requirement = requirement.map_or("", |it| it.trim());
-    let any = if requirement.is_empty() { "*" } else { requirement };
-    format!("{} {} needs {package} {any}", requirer.package, requirer.version)
+    let any = if requirement.is_empty() {
+        "*"
+    } else {
+        requirement
+    };
+    format!(
+        "{} {} needs {package} {any}",
+        requirer.package, requirer.version
+    )
 }
