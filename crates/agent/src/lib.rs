@@ -19,6 +19,7 @@ pub mod notify;
 pub mod outbox;
 pub mod plan;
 pub mod remote;
+pub mod processes;
 pub mod script;
 pub mod signature;
 mod spelling;

@@ -1,0 +1,3 @@
+//! The agent, from outside: one binary for all of it.
+
+mod transaction;
