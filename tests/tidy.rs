@@ -144,7 +144,7 @@ const UNSAFE: [(&str, &str); 12] = [
     ),
 ];
 /// Not ours, or made by a build.
-const SKIPPED_FOLDERS: [&str; 3] = [".git", "node_modules", "target"];
+const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
 /// Hold the words that are looked for.
 const CHECKER: &str = "tests/tidy";
 
@@ -205,10 +205,13 @@ fn the_code_keeps_the_rules_of_the_house() {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        if !path.is_dir() {
-            files.push(path);
-        } else if !SKIPPED_FOLDERS.contains(&entry.file_name().to_string_lossy().as_ref()) {
-            collect(&path, files);
+        // In a worktree .git is a file.
+        if SKIPPED.contains(&entry.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
+        match path.is_dir() {
+            true => collect(&path, files),
+            false => files.push(path),
         }
     }
 }
