@@ -49,7 +49,9 @@ pub struct Branch {
     pub branch: String,
     /// `None`: all its versions are withdrawn.
     pub head: Option<String>,
+    /// With those that are withdrawn.
     pub versions: u64,
+    pub withdrawn: u64,
 }
 
 impl Package {
@@ -72,7 +74,7 @@ impl Package {
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let state = match (self.head, self.withdrawn_at) {
             (false, Some(at)) => format!("withdrawn at {}", time(at)),
-            (false, None) => "older than the head, or the head of no device".to_owned(),
+            (false, None) => "older than the head".to_owned(),
             (true, _) => format!("head of {}", self.branch),
         };
         for (name, fact) in [
@@ -94,13 +96,14 @@ impl Package {
 }
 
 pub fn branches(of: &Branches, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new(&["BRANCH", "HEAD", " VERSIONS"]);
+    let mut table = Table::new(&["BRANCH", "HEAD", " VERSIONS", " WITHDRAWN"]);
     for branch in &of.branches {
         let head = branch.head.clone();
         table.row([
             branch.branch.clone(),
             head.unwrap_or_else(|| "-".to_owned()),
             branch.versions.to_string(),
+            branch.withdrawn.to_string(),
         ]);
     }
     table.write(out)
