@@ -28,6 +28,19 @@ boards:
     CARGO_TARGET_DIR={{ justfile_directory() }}/target/qemu-riscv32 ./firmware/qemu-riscv32/build.sh
     CARGO_TARGET_DIR={{ justfile_directory() }}/target/esp32c3 ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool) ./firmware/esp32c3/build.sh
 
+# The agent's Debian package, in target/debian; wants `cargo install cargo-deb`.
+deb:
+    cargo deb --package airlift-agent --locked
+
+# The agent as one file without libraries, for this machine's architecture (docs/agent.md has what to know).
+agent-static:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --package airlift-agent --target "$host"
+    ldd "target/$host/release/airlift-agent" 2>&1 | grep -E 'statically linked|not a dynamic executable'
+    "target/$host/release/airlift-agent" --version
+
 # Code, memory and stack of the gateway's core on a RISC-V chip, beside their aims.
 size:
     ./firmware/size.sh
