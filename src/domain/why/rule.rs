@@ -72,6 +72,7 @@ rules! {
     Unsigned = "unsigned",
     UntrustedKey = "untrusted_key",
     BundleExpired = "bundle_expired",
+    PackageWithdrawn = "package_withdrawn",
     // What is released, and itself.
     RunsLatest = "runs_latest",
     RunsNewer = "runs_newer",
