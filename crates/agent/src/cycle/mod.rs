@@ -146,8 +146,12 @@ impl<'a> Cycle<'a> {
             self.forget_under_way()
                 .map_err(|it| self.folder_error(it))?;
         }
-        let state = State::load(self.folders)?;
-        let swept = stage::sweep(self.folders, self.disk, &state);
+        self.sweep_releases()
+    }
+
+    fn sweep_releases(&self) -> Result<(), CycleError> {
+        let used = stage::used(&State::load(self.folders)?, &self.config.packages);
+        let swept = stage::sweep(self.folders, self.disk, &used);
         swept.map_err(|error| self.folder_error(error))
     }
 

@@ -125,8 +125,7 @@ impl Cycle<'_> {
             }
         };
         self.pulse.status("waits");
-        let swept = stage::sweep(self.folders, self.disk, &State::load(self.folders)?);
-        swept.map_err(|error| self.folder_error(error))?;
+        self.sweep_releases()?;
         match ended {
             true => self.forget_under_way().map_err(|it| self.folder_error(it)),
             false => Ok(()),
@@ -165,11 +164,12 @@ impl Cycle<'_> {
             fetched.map_err(|error| (place, error))?;
         }
         teller.say(ReportState::Verifying, 95);
-        let mut taken = Vec::new();
+        let mut used = stage::used(state, &self.config.packages);
         for (place, wanted) in wanted.iter().enumerate() {
             // There already, unless two packages have the same file.
             let unpacked = download.run(wanted, &mut teller).and_then(|file| {
-                let release = self.unpack(wanted, &file, state, transaction, place, &mut taken)?;
+                let release = self.unpack(wanted, &file, transaction, place, &used)?;
+                used.push(release.clone());
                 transaction.steps[place].release = release;
                 Ok(())
             });
@@ -188,20 +188,18 @@ impl Cycle<'_> {
         &self,
         wanted: &Wanted,
         file: &Path,
-        state: &State,
         transaction: &Transaction,
         place: usize,
-        taken: &mut Vec<PathBuf>,
+        used: &[PathBuf],
     ) -> Result<PathBuf, Trouble> {
         let sha256 = &wanted.sha256;
-        let release = stage::free_release(self.folders, self.disk, state, taken, sha256);
+        let release = stage::free_release(self.folders, self.disk, used, sha256);
         let release = release.map_err(|error| {
             Trouble::new(
                 error_code::UNPACK_FAILED,
                 format!("{}: {error}", wanted.name),
             )
         })?;
-        taken.push(release.clone());
         let local = &transaction.steps[place].content.local;
         let mut unpack = Unpack {
             disk: self.disk,

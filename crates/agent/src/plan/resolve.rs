@@ -52,7 +52,7 @@ struct Conflict {
 
 enum Choice {
     Stay,
-    Take(Offer),
+    Take(Box<Offer>),
     /// With the newest version there is, or why there is none.
     None(String),
 }
@@ -135,6 +135,7 @@ impl Resolver<'_> {
                 }
                 Choice::Take(offer) => {
                     let cause = self.cause(&changes, &package, &needs);
+                    let offer = *offer;
                     changes.insert(package, Change { offer, cause });
                 }
                 Choice::None(why) => {
@@ -252,7 +253,7 @@ impl Resolver<'_> {
         let newest = self.catalog.highest(&source, &texts.join(", "))?;
         let why = match newest {
             Some(offer) if fits(&offer.content) => match self.bar(present, goal, &offer) {
-                None => return Ok(Choice::Take(offer)),
+                None => return Ok(Choice::Take(Box::new(offer))),
                 Some(why) => why,
             },
             _ if may_stay => return Ok(Choice::Stay),
@@ -293,9 +294,7 @@ impl Resolver<'_> {
         let is_goal_higher = goal
             .and_then(Offer::version)
             .is_some_and(|it| it > installed);
-        let is_fit =
-            is_goal_higher.then(|| format!("{name} {version} is older than the installed"));
-        is_fit
+        is_goal_higher.then(|| format!("{name} {version} is older than the installed"))
     }
 
     fn newest(&self, source: &Source) -> Result<String, CatalogError> {
@@ -420,13 +419,13 @@ impl Resolver<'_> {
     /// Takes back what nobody needs any more: who needed it changed again meanwhile.
     fn drop_needless(&self, changes: &mut Changes) {
         loop {
-            let names = changes.keys().filter(|it| !self.goals.contains_key(*it));
-            let needless = names.cloned().find(|name| {
+            let mut names = changes.keys().filter(|it| !self.goals.contains_key(*it));
+            let needless = names.find(|name| {
                 let mut fewer = changes.clone();
-                fewer.remove(name);
+                fewer.remove(*name);
                 self.first_unmet(&fewer).is_none()
             });
-            match needless {
+            match needless.cloned() {
                 Some(name) => changes.remove(&name),
                 None => return,
             };

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use airlift_package::Content;
 use airlift_proto::error_code;
 
 use crate::{
@@ -71,13 +72,12 @@ impl From<Trouble> for StageError {
 pub fn free_release(
     folders: &Folders,
     disk: &Disk,
-    state: &State,
-    taken: &[PathBuf],
+    used: &[PathBuf],
     sha256: &str,
 ) -> io::Result<PathBuf> {
     let mut path = folders.release(sha256);
     let mut number = 1;
-    while is_stood_on(state, &path) || taken.contains(&path) {
+    while is_stood_on(used, &path) {
         path = folders.release(&format!("{sha256}-{number}"));
         number += 1;
     }
@@ -87,9 +87,9 @@ pub fn free_release(
 
 /// Removes releases that no package stands on, and what was never unpacked to its end. Not to be
 /// called while a transaction is open.
-pub fn sweep(folders: &Folders, disk: &Disk, state: &State) -> io::Result<()> {
+pub fn sweep(folders: &Folders, disk: &Disk, used: &[PathBuf]) -> io::Result<()> {
     for path in entries(&folders.releases())? {
-        if !is_stood_on(state, &path) {
+        if !is_stood_on(used, &path) {
             disk.remove_tree(&path)?;
         }
     }
@@ -114,10 +114,16 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
-fn is_stood_on(state: &State, release: &Path) -> bool {
-    let releases = state.installed.values();
-    releases
-        .flat_map(|it| [&it.release, &it.previous])
-        .flatten()
-        .any(|it| it.starts_with(release))
+/// What packages stand on: what the state says, and what is really at their places, though the state
+/// may have been lost.
+pub fn used(state: &State, listed: &[Content]) -> Vec<PathBuf> {
+    let known = state.installed.values();
+    let contents = known.clone().map(|it| &it.content).chain(listed);
+    let links = contents.filter_map(|it| fs::read_link(&it.local).ok());
+    let releases = known.flat_map(|it| [it.release.clone(), it.previous.clone()]);
+    releases.flatten().chain(links).collect()
+}
+
+fn is_stood_on(used: &[PathBuf], release: &Path) -> bool {
+    used.iter().any(|it| it.starts_with(release))
 }

@@ -130,11 +130,14 @@ impl Tree<'_> {
     fn owner(&self, header: &Header) -> io::Result<Owner> {
         // Who cannot give files away must not make them act as somebody else either.
         let bits = if self.is_root { 0o7777 } else { 0o777 };
-        let number = |id: u64| u32::try_from(id).map_err(|_| refusal("has no possible owner"));
+        // Some writers leave the owner blank.
+        let number = |id: io::Result<u64>| {
+            u32::try_from(id.unwrap_or(0)).map_err(|_| refusal("has no possible owner"))
+        };
         Ok(Owner {
             mode: header.mode()? & bits,
-            user: number(header.uid()?)?,
-            group: number(header.gid()?)?,
+            user: number(header.uid())?,
+            group: number(header.gid())?,
         })
     }
 
