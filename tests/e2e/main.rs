@@ -11,6 +11,7 @@ mod fleet;
 mod forge;
 mod gateway;
 mod kill;
+mod linux;
 mod pacing;
 mod production;
 mod qemu_flash;
