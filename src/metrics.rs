@@ -103,7 +103,7 @@ pub struct AnnouncementMetrics {
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 10] = [
+const FAILURE_REASONS: [&str; 18] = [
     airlift_proto::error_code::BATTERY_LOW,
     airlift_proto::error_code::BUSY,
     airlift_proto::error_code::CANCELLED,
@@ -114,6 +114,14 @@ const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::ROLLED_BACK,
     airlift_proto::error_code::UNCONFIRMED,
     airlift_proto::error_code::UNSPECIFIED,
+    airlift_proto::error_code::SCRIPT_FAILED,
+    airlift_proto::error_code::SCRIPT_TIMEOUT,
+    airlift_proto::error_code::HEALTH_FAILED,
+    airlift_proto::error_code::DISK_FULL,
+    airlift_proto::error_code::UNPACK_FAILED,
+    airlift_proto::error_code::DEPENDENCY_UNMET,
+    airlift_proto::error_code::DEPENDENCY_CYCLE,
+    airlift_proto::error_code::INTERRUPTED,
 ];
 
 /// The same of signed bundles, which are refused with them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use airlift::{
     domain::{
         Admission, Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm,
-        OutboundCommand, Progress, Task, TaskStatus,
+        OutboundCommand, PackageChange, Progress, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
@@ -22,6 +22,7 @@ mod bundles;
 mod events;
 mod gateways;
 mod history;
+mod linux;
 mod queues;
 mod rollouts;
 mod rows;
@@ -33,6 +34,7 @@ use bundles::*;
 use events::*;
 use gateways::*;
 use history::*;
+use linux::*;
 use queues::*;
 use rollouts::*;
 use rows::*;
@@ -110,6 +112,11 @@ contract![
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
+    a_command_waits_for_the_gateway_that_asks,
+    commands_of_a_gateway_that_speaks_http_are_not_due,
+    silent_gateways_are_those_whose_report_is_overdue,
+    concurrent_looks_share_silent_gateways_without_overlap,
+    a_firmware_knows_the_package_that_it_is_and_whether_it_is_withdrawn,
     announcements_are_due_in_order_and_leave_the_outbox,
     what_took_an_announcements_place_is_not_touched,
     alerts_have_room_for_so_many_and_grow_old,
