@@ -17,6 +17,7 @@ mod api_health;
 mod api_history;
 mod api_package_changes;
 mod api_package_pushes;
+mod api_package_servers;
 mod api_package_signatures;
 mod api_packages;
 mod api_reports;
