@@ -53,7 +53,7 @@ pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
-pub use package::{Package, PackageChange, PackageOrigin};
+pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,

@@ -30,6 +30,17 @@ pub struct Package {
     pub updated_at: DateTime<Utc>,
 }
 
+/// A branch of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageBranch {
+    pub branch: String,
+    /// The highest version that is not withdrawn.
+    pub head: Option<String>,
+    /// How many there are, with those that are withdrawn.
+    pub versions: i64,
+    pub withdrawn: i64,
+}
+
 /// The package's version that a firmware is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -14,7 +14,7 @@ mod delete_firmware;
 mod delete_history;
 mod deliver_events;
 mod dispatch_commands;
-mod download_firmware;
+mod download_file;
 mod edit_gateways;
 mod error;
 mod expire_tasks;
@@ -26,6 +26,8 @@ mod inbox;
 mod list;
 mod make_task;
 mod next_step;
+mod packages;
+mod push_package;
 mod record_messages;
 mod record_report;
 mod release_package;
@@ -56,12 +58,16 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 pub use begin_update::BeginUpdate;
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
-pub use download_firmware::{FileKind, FirmwareFile};
+pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
+pub use packages::PackageView;
+pub use push_package::{
+    CONTENT_BYTES_MAX, PackageDetails, PackageUpload, Pushed, SIGNATURE_BYTES_MAX,
+};
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
 pub use statistics::{Counts, Statistics, Timeline};
@@ -74,8 +80,8 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, RolloutFilter, RolloutWave,
-    StatisticsFilter, TaskFilter,
+    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter, RolloutFilter,
+    RolloutWave, StatisticsFilter, TaskFilter,
 };
 
 use crate::{

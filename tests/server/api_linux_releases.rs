@@ -9,7 +9,7 @@ use crate::{
     app::{Setup, TestApp, eventually},
     bundles::Keys,
     crowd::{create, ids, is, members, rollout, tasks},
-    device::{Device, insert, push, release, store_file, withdraw},
+    device::{Device, insert, push, release, withdraw},
     subscriber::Subscriber,
 };
 
@@ -21,7 +21,7 @@ async fn a_package_is_released_once_and_is_a_firmware_like_any_other() {
     let firmware = release(&app, "1.2.0").await.data();
     assert_eq!(firmware["status"], "released");
     assert_eq!(firmware["fileName"], "linux_v1.2.0.bin");
-    assert_eq!(firmware["sha256"], package.sha256);
+    assert_eq!(firmware["sha256"], package["sha256"]);
     assert_eq!(firmware["description"], "what it is");
     assert_eq!(firmware["kind"], "package");
     assert_eq!(firmware["package"]["name"], "app");
@@ -43,6 +43,8 @@ async fn a_package_is_released_once_and_is_a_firmware_like_any_other() {
 
     let again = release(&app, "1.2.0").await.data();
     assert_eq!(again["createdAt"], firmware["createdAt"]);
+    let path = "/api/ota/packages/app/1.2.0?branch=main";
+    app.delete(path).await.refused(409, "package_released");
     let other = "/api/ota/packages/app/1.2.0/release?branch=main&deviceType=edge";
     assert_eq!(app.post(other).await.data()["fileName"], "edge_v1.2.0.bin");
     let deprecate = json!({ "status": "deprecated" });
@@ -96,22 +98,23 @@ async fn only_a_package_that_a_trusted_key_signed_is_released_where_signatures_a
         require_signature: Some(RequireSignature::Never),
         ..keys.setup()
     };
-    let app = setup.start().await;
-    store_file(&app, "1.2.0").await;
+    let mut app = setup.start().await;
     insert(&app, "1.2.0", Some("AB")).await;
     let firmware = release(&app, "1.2.0").await.data();
     assert_eq!(firmware["signedBy"]["fingerprint"], "AB");
     let signature = app.url("/getSignature?package=app&branch=main&version=1.2.0");
     assert_eq!(firmware["signatureUrl"], signature);
-    app.stop().await;
+    // The files are not there.
+    app.end().await;
 
-    let app = keys.setup().start().await;
+    let mut app = keys.setup().start().await;
     insert(&app, "1.2.0", None).await;
     let refused = release(&app, "1.2.0").await.refused(409, "unsigned");
     assert!(refused.contains("PUT /update"), "{refused}");
     insert(&app, "1.3.0", Some("AB")).await;
     release(&app, "1.3.0").await.refused(409, "untrusted_key");
-    app.stop().await;
+    // The files are not there.
+    app.end().await;
 }
 
 /// Devices take their commands until the rollout `until`; `broken` ones fail at their script.

@@ -15,11 +15,14 @@ async fn an_update_that_a_device_begins_is_a_task_like_any_other() {
     let device = Device::new(&app, "edge-1");
     let task = device.begin(update("1.1.0", "1.2.0")).await.data();
     assert_eq!(task["status"], "downloading");
-    assert_eq!(task["sha256"], package.sha256);
-    assert_eq!(task["fileSize"], package.file_size);
+    assert_eq!(task["sha256"], package["sha256"]);
+    assert_eq!(task["fileSize"], package["fileSize"]);
     assert_eq!(
         task["firmwareUrl"],
-        app.url(&format!("/otafiles/{}", package.sha256))
+        app.url(&format!(
+            "/otafiles/{}",
+            package["sha256"].as_str().unwrap()
+        ))
     );
     let packages = json!([{ "name": "app", "fromVersion": "1.1.0", "toVersion": "1.2.0" }]);
     assert_eq!(task["packages"], packages);

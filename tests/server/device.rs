@@ -5,9 +5,11 @@ use airlift::{
     store::{BlobRow, Db},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::app::{Answer, TestApp};
+use crate::{
+    app::{Answer, TestApp},
+    packages::{self, sha256},
+};
 
 pub struct Device<'a> {
     app: &'a TestApp,
@@ -79,41 +81,35 @@ pub fn update(from: &str, to: &str) -> Value {
     })
 }
 
-/// Stores a version of the package `app` on branch `main` with its file.
-pub async fn push(app: &TestApp, version: &str) -> Package {
-    store_file(app, version).await;
-    insert(app, version, None).await
+/// A `content.json` of the package `app` on branch `main`.
+fn content(version: &str, file: &str) -> String {
+    json!({
+        "package": "app", "version": version, "branch": "main", "sha256": sha256(file.as_bytes()),
+        "description": "what it is", "changelog": "# what is new",
+    })
+    .to_string()
 }
 
-fn file(version: &str) -> (String, String) {
+/// Pushes a version of it, whose file is `package <version>`; what became of it.
+pub async fn push(app: &TestApp, version: &str) -> Value {
     let file = format!("package {version}");
-    let sha256 = hex::encode(Sha256::digest(&file));
-    (file, sha256)
+    let answer = packages::push(app, &content(version, &file), file.as_bytes()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
 }
 
-/// Stores its file alone, as the draft of something else.
-pub async fn store_file(app: &TestApp, version: &str) {
-    let (file, sha256) = file(version);
-    let draft = format!("0.0.0-x{}", &sha256[..8]);
-    app.upload_for("carrier", &draft, file.as_bytes())
-        .await
-        .data();
-}
-
-/// Stores the version alone, signed by this key.
+/// Puts a version of it into the database without its file, signed by this key: as it would be if
+/// it had been pushed when the server trusted others.
 pub async fn insert(app: &TestApp, version: &str, signer: Option<&str>) -> Package {
-    let (file, sha256) = file(version);
+    let file = format!("package {version}");
+    let sha256 = sha256(file.as_bytes());
     let now = app.clock.now();
     let package = Package {
         package_id: app.clock.new_id(),
         name: "app".into(),
         branch: "main".into(),
         version: version.into(),
-        content: json!({
-            "package": "app", "version": version, "branch": "main",
-            "description": "what it is", "changelog": "# what is new",
-        })
-        .to_string(),
+        content: content(version, &file),
         file_size: file.len() as i64,
         md5: "0".repeat(32),
         sha256,

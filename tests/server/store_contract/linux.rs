@@ -149,10 +149,10 @@ pub(super) async fn a_firmware_knows_the_package_that_it_is_and_whether_it_is_wi
         tx.insert_firmware(&firmware).await.unwrap();
         let stored = tx.firmware(device_type, "1.0.2").await.unwrap();
         assert_eq!(stored.as_ref(), Some(&firmware));
-        let of_package = tx
-            .firmware_of_package("app", &package.branch, "1.0.2")
+        let released_for = tx
+            .package_released_for("app", &package.branch, "1.0.2")
             .await;
-        assert_eq!(of_package.unwrap(), stored);
+        assert_eq!(released_for.unwrap().as_deref(), Some(device_type));
         let candidates = tx.candidates(device_type, &open()).await.unwrap();
         let withdrawn = package.withdrawn_at.map(|at| Barred::Withdrawn { at });
         assert_eq!(candidates[0].barred, withdrawn);
@@ -163,11 +163,9 @@ pub(super) async fn a_firmware_knows_the_package_that_it_is_and_whether_it_is_wi
         ("app", "mai", "1.0.2"),
         ("lib", "main", "1.0.2"),
     ] {
-        let none = tx.firmware_of_package(name, branch, version).await.unwrap();
-        assert_eq!(none, None);
-        assert!(!tx.lock_package(name, branch, version).await.unwrap());
+        let none = tx.package_released_for(name, branch, version).await;
+        assert_eq!(none.unwrap(), None);
     }
-    assert!(tx.lock_package("app", "main", "1.0.2").await.unwrap());
     // It was signed anew.
     let mut firmware = tx.firmware("linux", "1.0.2").await.unwrap().unwrap();
     firmware.package = Some(PackageOrigin {

@@ -23,6 +23,7 @@ mod events;
 mod gateways;
 mod history;
 mod linux;
+mod packages;
 mod queues;
 mod rollouts;
 mod rows;
@@ -35,6 +36,7 @@ use events::*;
 use gateways::*;
 use history::*;
 use linux::*;
+use packages::*;
 use queues::*;
 use rollouts::*;
 use rows::*;
@@ -129,6 +131,12 @@ contract![
     a_file_name_of_a_bundle_is_taken_once,
     the_highest_release_counter_is_the_device_types_own,
     a_release_counter_is_in_one_hand,
+    a_package_comes_back_and_its_head_is_the_highest_version,
+    packages_page_by_upload_and_filter,
+    branches_are_counted_each_with_its_head,
+    what_a_package_uses_is_not_deleted,
+    a_branch_is_in_one_hand,
+    a_package_is_found_among_the_firmwares,
     who_must_not_be_sent_is_marked_among_the_candidates,
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,
