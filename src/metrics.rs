@@ -103,7 +103,7 @@ pub struct AnnouncementMetrics {
 
 /// The known error codes are labels; a gateway may invent any, which would multiply the
 /// series without bound.
-const FAILURE_REASONS: [&str; 10] = [
+const FAILURE_REASONS: [&str; 18] = [
     airlift_proto::error_code::BATTERY_LOW,
     airlift_proto::error_code::BUSY,
     airlift_proto::error_code::CANCELLED,
@@ -114,6 +114,14 @@ const FAILURE_REASONS: [&str; 10] = [
     airlift_proto::error_code::ROLLED_BACK,
     airlift_proto::error_code::UNCONFIRMED,
     airlift_proto::error_code::UNSPECIFIED,
+    airlift_proto::error_code::SCRIPT_FAILED,
+    airlift_proto::error_code::SCRIPT_TIMEOUT,
+    airlift_proto::error_code::HEALTH_FAILED,
+    airlift_proto::error_code::DISK_FULL,
+    airlift_proto::error_code::UNPACK_FAILED,
+    airlift_proto::error_code::DEPENDENCY_UNMET,
+    airlift_proto::error_code::DEPENDENCY_CYCLE,
+    airlift_proto::error_code::INTERRUPTED,
 ];
 
 /// The same of signed bundles, which are refused with them.
@@ -244,23 +252,26 @@ impl Metrics {
                 "airlift_webhook_deliveries",
                 "Attempts to deliver events to webhooks"
             ),
-            uploads: register!("airlift_uploads", "Firmwares taken in"),
+            uploads: register!("airlift_uploads", "Firmwares and packages taken in"),
             download_sent_bytes: register!(
                 "airlift_download_sent_bytes",
-                "Bytes of firmware given to the connections of downloads"
+                "Bytes of firmwares and packages given to the connections of downloads"
             ),
             downloads_refused: register!(
                 "airlift_downloads_refused",
                 "Downloads put off because the budget was used up"
             ),
-            upload_bytes: register!("airlift_upload_bytes", "Bytes of firmware taken in"),
+            upload_bytes: register!(
+                "airlift_upload_bytes",
+                "Bytes of firmwares and packages taken in"
+            ),
             bundles_refused: register!(
                 "airlift_bundles_refused",
                 "Uploads refused by the rules of signed bundles"
             ),
             download_bytes: register!(
                 "airlift_download_bytes",
-                "Bytes of firmware promised to gateways"
+                "Bytes of firmwares and packages promised to gateways"
             ),
             history_deleted: register!(
                 "airlift_history_deleted",

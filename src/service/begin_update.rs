@@ -7,7 +7,7 @@ use super::{
     make_task::{TaskFile, record_task},
     trigger_upgrade::check_gateway_id,
 };
-use crate::domain::{DEVICE_TYPE_LINUX, Event, Gateway, Package, PackageChange, Task};
+use crate::domain::{DEVICE_TYPE_LINUX, Event, Gateway, PackageChange, Task};
 
 /// Packages that one update may change.
 const PACKAGES_MAX: usize = 256;
@@ -121,7 +121,7 @@ impl Service {
         }
         let file = TaskFile {
             version: &update.to_version,
-            url: self.package_file_url(&package),
+            url: self.package_url(&package),
             md5: &package.md5,
             sha256: &package.sha256,
             size: package.file_size,
@@ -145,10 +145,5 @@ impl Service {
             "the device began an update on its own"
         );
         Ok(task)
-    }
-
-    /// Where devices download a package's file from.
-    fn package_file_url(&self, package: &Package) -> String {
-        format!("{}/otafiles/{}", self.settings.public_url, package.sha256)
     }
 }

@@ -24,7 +24,8 @@ impl Service {
         let admission = self.admission().await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        tx.lock_package(name, branch, version).await?;
+        // Nobody takes the package away or changes it meanwhile.
+        tx.lock_branch(name, branch).await?;
         let package = tx.package(name, branch, version).await?.ok_or_else(|| {
             Error::not_found(
                 "package_not_found",
@@ -65,7 +66,13 @@ impl Service {
         self.announce_status(&mut tx, &firmware, now).await?;
         tx.commit().await?;
         self.announcements_queued.notify_one();
-        tracing::info!(package = name, branch, version, device_type, "package released");
+        tracing::info!(
+            package = name,
+            branch,
+            version,
+            device_type,
+            "package released"
+        );
         Ok(firmware)
     }
 

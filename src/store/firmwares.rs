@@ -238,26 +238,28 @@ impl Tx {
         .fetch_all(conn)
         .await)?;
         rows.into_iter()
-            .map(|(version, min_version, status, bundle, package, withdrawn_at)| {
-                let barred = match package {
-                    Some(Json(package)) => admission.bars_package(&PackageOrigin {
-                        withdrawn_at,
-                        ..package
-                    }),
-                    None => admission.bars_bundle(bundle.as_deref()),
-                };
-                Ok(Candidate {
-                    barred,
-                    status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
-                        table: "firmwares",
-                        column: "status",
-                        row: version.clone(),
-                        value: status,
-                    })?,
-                    version,
-                    min_version,
-                })
-            })
+            .map(
+                |(version, min_version, status, bundle, package, withdrawn_at)| {
+                    let barred = match package {
+                        Some(Json(package)) => admission.bars_package(&PackageOrigin {
+                            withdrawn_at,
+                            ..package
+                        }),
+                        None => admission.bars_bundle(bundle.as_deref()),
+                    };
+                    Ok(Candidate {
+                        barred,
+                        status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
+                            table: "firmwares",
+                            column: "status",
+                            row: version.clone(),
+                            value: status,
+                        })?,
+                        version,
+                        min_version,
+                    })
+                },
+            )
             .collect()
     }
 
@@ -300,47 +302,5 @@ impl Tx {
         .await
         .map(drop))?;
         Ok(())
-    }
-
-    /// A firmware that this version of a package is, for whatever device type. Whoever takes the
-    /// package away or changes it asks this with the package locked ([`Tx::lock_package`]).
-    pub async fn firmware_of_package(
-        &mut self,
-        name: &str,
-        branch: &str,
-        version: &str,
-    ) -> Result<Option<Firmware>> {
-        on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
-            "SELECT ",
-            read_columns!(),
-            " FROM firmwares WHERE version = $3 AND package ->> 'name' = $1
-              AND package ->> 'branch' = $2 ORDER BY firmware_id LIMIT 1"
-        ))
-        .bind(name)
-        .bind(branch)
-        .bind(version)
-        .fetch_optional(conn)
-        .await)?
-        .map(Firmware::try_from)
-        .transpose()
-    }
-
-    /// Locks a version of a package until the transaction ends, so that it is not released and
-    /// taken away at once; whether there is one.
-    pub async fn lock_package(&mut self, name: &str, branch: &str, version: &str) -> Result<bool> {
-        let row = on_locked!(
-            self,
-            [
-                "SELECT version FROM packages WHERE name = $1 AND branch = $2 AND version = $3"
-            ],
-            "FOR UPDATE",
-            |sql, conn| sqlx::query_scalar::<_, String>(sql)
-                .bind(name)
-                .bind(branch)
-                .bind(version)
-                .fetch_optional(conn)
-                .await
-        )?;
-        Ok(row.is_some())
     }
 }

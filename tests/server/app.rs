@@ -302,6 +302,11 @@ impl TestApp {
         self.send(request).await
     }
 
+    pub async fn put_form(&self, path: &str, form: Form) -> Answer {
+        self.send(self.http.put(self.url(path)).multipart(form))
+            .await
+    }
+
     pub async fn post_form(&self, path: &str, form: Form) -> Answer {
         self.send(self.http.post(self.url(path)).multipart(form))
             .await

@@ -9,6 +9,7 @@ use airlift_testkit::python_with;
 use crate::{
     app::Setup,
     bundles::{Keys, RELEASE, Sample, upload_bundle},
+    packages::pushed,
 };
 
 /// Another version makes up other requests.
@@ -50,6 +51,9 @@ async fn make_up_requests(setup: Setup, examples_max: &str) {
     let bundle = keys.seal(&Sample::of(Kind::FirmwareAndWeb, "1.0.3", 1));
     upload_bundle(&app, &bundle).await.data();
     app.release("1.0.3").await.data();
+    for version in ["1.9", "1.10"] {
+        pushed(&app, version).await;
+    }
 
     let mut command = Command::new(program);
     command

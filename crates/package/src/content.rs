@@ -72,6 +72,8 @@ pub enum ContentError {
     },
     #[error("dependencies: {0} depends on itself")]
     DependsOnItself(String),
+    #[error("{0} has a NUL character, which no path and no command line has")]
+    Nul(&'static str),
 }
 
 impl Content {
@@ -94,6 +96,19 @@ impl Content {
             if !fits {
                 let value = value.clone();
                 return Err(ContentError::Name { field, value });
+            }
+        }
+        for (field, value) in [
+            ("description", &self.description),
+            ("local", &self.local),
+            ("remote", &self.remote),
+            ("BeforeUpdate", &self.before_update),
+            ("AfterUpdate", &self.after_update),
+            ("restore", &self.restore),
+            ("health", &self.health),
+        ] {
+            if value.contains('\0') {
+                return Err(ContentError::Nul(field));
             }
         }
         self.version.parse::<Version>()?;
@@ -153,7 +168,10 @@ fn dependencies<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(
+        untagged,
+        expecting = "dependencies must be an object: package → requirement, both texts"
+    )]
     enum Forms {
         Object(BTreeMap<String, String>),
         Text(String),
@@ -205,6 +223,15 @@ mod tests {
                 "itself",
             ),
             (r#"{"package":"a","version":7,"branch":"m"}"#, "documented"),
+            (
+                r#"{"package":"a","version":"1","branch":"m","dependencies":{"b":1}}"#,
+                "dependencies must be",
+            ),
+            (
+                r#"{"package":"a","version":"1","branch":"m","local":"/a\u0000"}"#,
+                "local",
+            ),
+            (r#"{"package":"a","package":"b"}"#, "duplicate"),
         ] {
             let error = Content::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -7,6 +7,11 @@ use crate::{Version, VersionError};
 ///
 /// `<2` and what `^` and `~` are bounded by keep pre-releases of the bound out: `2.0.0-rc.1` is not
 /// below `2`.
+///
+/// `^`, `~` and `.*` mean what they mean to Cargo, but for pre-releases: Cargo lets them in only beside
+/// a bound of the same numbers, here they are versions as any other, so that a branch of pre-releases
+/// can be followed. The others differ, too: `1.2`, `=1.2`, `>1.2` and `<=1.2` are about the version
+/// 1.2.0 alone, which to Cargo are all of `1.2.*`, and a bare `1.2` is no `^1.2`.
 #[derive(Clone, Debug)]
 pub struct Requirement {
     text: String,
@@ -119,13 +124,14 @@ fn between(
     bounds: &mut Vec<Bound>,
 ) -> Result<(), RequirementError> {
     let version: Version = version.trim().parse()?;
-    let mut numbers = version.numbers().to_vec();
+    // The number after the highest that a version has is one, too.
+    let mut numbers: Vec<u128> = version.numbers().iter().map(|it| (*it).into()).collect();
     let no_numbers = || RequirementError::NoNumbers(part.to_owned());
     let last = numbers.len().checked_sub(1).ok_or_else(no_numbers)?;
     numbers.truncate(kept.min(last) + 1);
     let number = numbers.last_mut().ok_or_else(no_numbers)?;
-    *number = number.saturating_add(1);
-    let end: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    *number += 1;
+    let end: Vec<String> = numbers.iter().map(u128::to_string).collect();
     bounds.push(Bound::AtLeast(version));
     bounds.push(Bound::Below(end.join(".").parse()?));
     Ok(())
@@ -164,6 +170,13 @@ mod tests {
             (">1.2", vec!["1.2.1"], vec!["1.2", "1.2.0"]),
             ("<=1.2", vec!["1.2", "1.0"], vec!["1.2.1"]),
             ("<2.0.0-rc.1", vec!["2.0.0-beta"], vec!["2.0.0-rc.1"]),
+            ("^1.2", vec!["1.3.0-rc.1"], vec!["1.2.0-rc.1", "2.0-rc1"]),
+            ("~1.0.2k", vec!["1.0.2k", "1.0.9"], vec!["1.0.2", "1.1"]),
+            (
+                "^18446744073709551615",
+                vec!["18446744073709551615.1"],
+                vec!["18446744073709551616"],
+            ),
         ] {
             let parsed: Requirement = requirement.parse().unwrap();
             for version in allowed {

@@ -407,3 +407,55 @@ fn a_late_heartbeat_of_a_gateway_without_a_clock_proves_but_does_not_refute() {
         Outcome::Unchanged
     );
 }
+
+#[test]
+fn an_update_that_a_device_began_is_active_fails_by_silence_and_is_proven_by_a_later_heartbeat() {
+    let change = PackageChange {
+        name: "lib".into(),
+        from_version: None,
+        to_version: "2.1".into(),
+    };
+    let own = || {
+        let mut own = task();
+        // What leads its device stays as it is: only what it depends on changes.
+        let same = own.to_version.clone();
+        own.begin_on_its_own(Some(same), vec![change.clone()], at(0), &DEADLINES);
+        own
+    };
+    let mut silent = own();
+    assert!(silent.is_its_own() && silent.is_under_way() && silent.status.is_active());
+    assert_eq!(silent.deadline_at, Some(at(900)));
+    assert_eq!(silent.expire(at(900)), Outcome::Changed);
+    assert_eq!(silent.error_code.as_deref(), Some(error_code::TIMEOUT));
+
+    let heartbeat = |task: &Task, second: i64| Heartbeat {
+        firmware_version: task.to_version.clone(),
+        timestamp: Some(1_770_000_000 + second),
+        late: false,
+        attributes: serde_json::Value::Null,
+    };
+    let mut done = own();
+    // It ran that version before: nothing is proven.
+    assert_eq!(
+        done.take_heartbeat(&heartbeat(&done, 1), at(1)),
+        Outcome::Unchanged
+    );
+    let completed = Progress {
+        status: TaskStatus::Completed,
+        progress: 100,
+        current_version: None,
+        error_code: None,
+        error_message: None,
+        timestamp: Some(1_770_000_002),
+    };
+    done.take_progress(&completed, at(2), &DEADLINES);
+    assert_eq!(
+        done.take_heartbeat(&heartbeat(&done, 2), at(2)),
+        Outcome::Unchanged
+    );
+    assert_eq!(
+        done.take_heartbeat(&heartbeat(&done, 3), at(3)),
+        Outcome::Changed
+    );
+    assert_eq!(done.confirmed_at, Some(at(3)));
+}

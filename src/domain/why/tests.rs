@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+mod linux;
 mod outside;
 mod rollouts;
 mod tasks;
@@ -94,6 +95,7 @@ fn every_rule_names_itself_with_the_figures_and_leads_to_its_verdict() {
         tasks::cases(),
         rollouts::cases(),
         outside::cases(),
+        linux::cases(),
     ]
     .concat();
     let mut seen = BTreeSet::new();

@@ -52,6 +52,7 @@ impl From<PackageBranch> for BranchDto {
 #[utoipa::path(
     get,
     path = "/api/ota/packages/{name}",
+    operation_id = "package_branches",
     tag = "package",
     params(("name" = String, Path, example = "app")),
     responses(

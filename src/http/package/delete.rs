@@ -18,6 +18,7 @@ use crate::{
 #[utoipa::path(
     delete,
     path = "/api/ota/packages/{name}/{version}",
+    operation_id = "package_delete",
     tag = "package",
     params(
         ("name" = String, Path, example = "app"),

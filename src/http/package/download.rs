@@ -18,6 +18,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/otafiles/{sha256}",
+    operation_id = "package_download",
     tag = "package",
     params(
         (

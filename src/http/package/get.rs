@@ -18,6 +18,7 @@ use crate::{
 #[utoipa::path(
     get,
     path = "/api/ota/packages/{name}/{version}",
+    operation_id = "package_get",
     tag = "package",
     params(
         ("name" = String, Path, example = "app"),

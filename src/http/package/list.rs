@@ -33,6 +33,7 @@ pub struct ListQuery {
 #[utoipa::path(
     get,
     path = "/api/ota/packages",
+    operation_id = "package_list",
     tag = "package",
     params(ListQuery),
     responses(

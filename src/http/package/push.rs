@@ -56,6 +56,7 @@ struct Form {
 #[utoipa::path(
     put,
     path = "/update",
+    operation_id = "package_push",
     tag = "package",
     request_body(content = PushForm, content_type = "multipart/form-data"),
     responses(

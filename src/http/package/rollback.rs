@@ -31,6 +31,7 @@ pub struct RollbackQuery {
 #[utoipa::path(
     post,
     path = "/api/ota/packages/{name}/rollback",
+    operation_id = "package_rollback",
     tag = "package",
     params(("name" = String, Path, example = "app"), RollbackQuery),
     responses(

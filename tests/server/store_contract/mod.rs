@@ -5,7 +5,7 @@ use std::sync::Arc;
 use airlift::{
     domain::{
         Admission, Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm,
-        OutboundCommand, Progress, Task, TaskStatus,
+        OutboundCommand, PackageChange, Progress, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,
@@ -22,6 +22,8 @@ mod bundles;
 mod events;
 mod gateways;
 mod history;
+mod linux;
+mod packages;
 mod queues;
 mod rollouts;
 mod rows;
@@ -33,6 +35,8 @@ use bundles::*;
 use events::*;
 use gateways::*;
 use history::*;
+use linux::*;
+use packages::*;
 use queues::*;
 use rollouts::*;
 use rows::*;
@@ -110,6 +114,11 @@ contract![
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
+    a_command_waits_for_the_gateway_that_asks,
+    commands_of_a_gateway_that_speaks_http_are_not_due,
+    silent_gateways_are_those_whose_report_is_overdue,
+    concurrent_looks_share_silent_gateways_without_overlap,
+    a_firmware_knows_the_package_that_it_is_and_whether_it_is_withdrawn,
     announcements_are_due_in_order_and_leave_the_outbox,
     what_took_an_announcements_place_is_not_touched,
     alerts_have_room_for_so_many_and_grow_old,
@@ -122,6 +131,12 @@ contract![
     a_file_name_of_a_bundle_is_taken_once,
     the_highest_release_counter_is_the_device_types_own,
     a_release_counter_is_in_one_hand,
+    a_package_comes_back_and_its_head_is_the_highest_version,
+    packages_page_by_upload_and_filter,
+    branches_are_counted_each_with_its_head,
+    what_a_package_uses_is_not_deleted,
+    a_branch_is_in_one_hand,
+    a_package_is_found_among_the_firmwares,
     who_must_not_be_sent_is_marked_among_the_candidates,
     an_inbox_message_is_kept_once,
     a_session_id_has_one_holder,

@@ -13,6 +13,13 @@ pub(super) async fn rows_come_back_as_they_went_in(f: Fixture) {
     tx.update_firmware_status(&stored).await.unwrap();
     tx.lock_gateway(&gateway("g1")).await.unwrap();
     let mut task = task(1, "g1");
+    task.packages = [None, Some("1.1".to_owned())]
+        .map(|from_version| PackageChange {
+            name: "app".into(),
+            from_version,
+            to_version: "1.2".into(),
+        })
+        .into();
     tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
     task.from_version = Some("1.0.1".into());
     task.status = TaskStatus::Failed;
@@ -160,6 +167,7 @@ pub(super) async fn a_gateway_is_registered_once_and_keeps_what_is_known(f: Fixt
     assert_eq!(known, gateway("g1"));
     known.current_version = Some("1.0.2".into());
     known.online = false;
+    known.offline_at = Some(at(51));
     known.attributes = json!({});
     known.updated_at = at(50);
     tx.update_gateway(&known).await.unwrap();

@@ -47,7 +47,10 @@ fn command(sends: i32, next_send_at: &str) -> OutboundCommand {
     }
 }
 
-fn facts_of(status: TaskStatus, change: impl FnOnce(&mut TaskFacts, &mut Gateway)) -> WhyFacts {
+pub(super) fn facts_of(
+    status: TaskStatus,
+    change: impl FnOnce(&mut TaskFacts, &mut Gateway),
+) -> WhyFacts {
     let mut of = TaskFacts {
         task: task(status),
         command: None,
@@ -64,7 +67,7 @@ fn facts_of(status: TaskStatus, change: impl FnOnce(&mut TaskFacts, &mut Gateway
     })
 }
 
-fn pending(sends: i32, change: impl FnOnce(&mut Task, &mut Gateway)) -> WhyFacts {
+pub(super) fn pending(sends: i32, change: impl FnOnce(&mut Task, &mut Gateway)) -> WhyFacts {
     facts_of(TaskStatus::Pending, |of, gateway| {
         of.command = Some(command(sends, "08:00:40"));
         change(&mut of.task, gateway);
