@@ -96,7 +96,11 @@ impl Admission {
 
     /// The same of a firmware that is a package.
     pub fn bars_package(&self, package: &PackageOrigin) -> Option<Barred> {
-        let withdrawn = || Some(Barred::Withdrawn { at: package.withdrawn_at? });
+        let withdrawn = || {
+            Some(Barred::Withdrawn {
+                at: package.withdrawn_at?,
+            })
+        };
         self.bars_signer(package.signed_by.as_ref(), Barred::UnsignedPackage)
             .or_else(withdrawn)
     }

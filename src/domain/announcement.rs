@@ -133,7 +133,10 @@ pub fn release_announcement(
     let available: Available = Available {
         version: firmware.version.clone(),
         device_type: firmware.device_type.clone(),
-        kind: firmware.kind().unwrap_or(Kind::Firmware.as_str()).to_owned(),
+        kind: firmware
+            .kind()
+            .unwrap_or(Kind::Firmware.as_str())
+            .to_owned(),
         target: bundle.map(|bundle| bundle.target.clone()),
         release_counter: bundle.map(|bundle| bundle.release_counter),
         min_version: firmware.min_version.clone(),

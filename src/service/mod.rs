@@ -6,6 +6,7 @@
 
 mod announce;
 mod announce_releases;
+mod begin_update;
 mod cancel_upgrade;
 mod change_firmware_status;
 mod changelog;
@@ -18,12 +19,11 @@ mod edit_gateways;
 mod error;
 mod expire_tasks;
 mod fan_out_events;
+mod fetch_command;
 mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
-mod begin_update;
-mod fetch_command;
 mod make_task;
 mod next_step;
 mod packages;
@@ -55,8 +55,8 @@ use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-pub use change_firmware_status::LatestFirmware;
 pub use begin_update::BeginUpdate;
+pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
 pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};

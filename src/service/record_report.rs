@@ -2,7 +2,8 @@ use airlift_proto::TopicKind;
 use bytes::Bytes;
 
 use super::{
-    Error, InboundMessage, Result, Service, record_messages::Door, trigger_upgrade::check_gateway_id,
+    Error, InboundMessage, Result, Service, record_messages::Door,
+    trigger_upgrade::check_gateway_id,
 };
 use crate::domain::ReportRefusal;
 
@@ -40,9 +41,10 @@ fn explain(refusal: ReportRefusal) -> Error {
             code,
             message("report with the msgId of the command, or of the task that was begun"),
         ),
-        ReportRefusal::ForeignTask => {
-            Error::conflict(code, message("report under the id of the gateway that it is for"))
-        }
+        ReportRefusal::ForeignTask => Error::conflict(
+            code,
+            message("report under the id of the gateway that it is for"),
+        ),
         ReportRefusal::NoActiveTask => Error::conflict(
             code,
             message("the update has ended, was cancelled or was never begun here"),

@@ -65,7 +65,13 @@ impl Service {
         self.announce_status(&mut tx, &firmware, now).await?;
         tx.commit().await?;
         self.announcements_queued.notify_one();
-        tracing::info!(package = name, branch, version, device_type, "package released");
+        tracing::info!(
+            package = name,
+            branch,
+            version,
+            device_type,
+            "package released"
+        );
         Ok(firmware)
     }
 

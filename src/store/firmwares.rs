@@ -238,26 +238,28 @@ impl Tx {
         .fetch_all(conn)
         .await)?;
         rows.into_iter()
-            .map(|(version, min_version, status, bundle, package, withdrawn_at)| {
-                let barred = match package {
-                    Some(Json(package)) => admission.bars_package(&PackageOrigin {
-                        withdrawn_at,
-                        ..package
-                    }),
-                    None => admission.bars_bundle(bundle.as_deref()),
-                };
-                Ok(Candidate {
-                    barred,
-                    status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
-                        table: "firmwares",
-                        column: "status",
-                        row: version.clone(),
-                        value: status,
-                    })?,
-                    version,
-                    min_version,
-                })
-            })
+            .map(
+                |(version, min_version, status, bundle, package, withdrawn_at)| {
+                    let barred = match package {
+                        Some(Json(package)) => admission.bars_package(&PackageOrigin {
+                            withdrawn_at,
+                            ..package
+                        }),
+                        None => admission.bars_bundle(bundle.as_deref()),
+                    };
+                    Ok(Candidate {
+                        barred,
+                        status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
+                            table: "firmwares",
+                            column: "status",
+                            row: version.clone(),
+                            value: status,
+                        })?,
+                        version,
+                        min_version,
+                    })
+                },
+            )
             .collect()
     }
 
@@ -330,9 +332,7 @@ impl Tx {
     pub async fn lock_package(&mut self, name: &str, branch: &str, version: &str) -> Result<bool> {
         let row = on_locked!(
             self,
-            [
-                "SELECT version FROM packages WHERE name = $1 AND branch = $2 AND version = $3"
-            ],
+            ["SELECT version FROM packages WHERE name = $1 AND branch = $2 AND version = $3"],
             "FOR UPDATE",
             |sql, conn| sqlx::query_scalar::<_, String>(sql)
                 .bind(name)

@@ -175,7 +175,8 @@ impl Tx {
     }
 
     async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {
-        let inserted = on!(self, |conn| sqlx::query(concat!(
+        let inserted = on!(self, |conn| {
+            sqlx::query(concat!(
             "INSERT INTO gateways (",
             columns!(),
             ", version_key, shuffle) VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12)
@@ -195,7 +196,8 @@ impl Tx {
         .bind(shuffle(&gateway.gateway_id))
         .execute(conn)
         .await
-        .map(|done| done.rows_affected()))?;
+        .map(|done| done.rows_affected())
+        })?;
         Ok(inserted > 0)
     }
 

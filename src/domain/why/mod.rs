@@ -16,8 +16,8 @@ use uuid::Uuid;
 pub use rule::Rule;
 
 use super::{
-    Candidate, DEVICE_TYPE_LINUX, FirmwareStatus, Gateway, GatewayQuery, MemberState, OutboundCommand, Rollout, Task,
-    WaveCounts, latest, needs_upgrade, plan_path,
+    Candidate, DEVICE_TYPE_LINUX, FirmwareStatus, Gateway, GatewayQuery, MemberState,
+    OutboundCommand, Rollout, Task, WaveCounts, latest, needs_upgrade, plan_path,
 };
 
 /// What is known of a gateway and of what may concern it.

@@ -1,7 +1,7 @@
 use super::{Bearing, Finding, Rule, WhyFacts, on_its_own, rollout::rule_of, task::is_open};
 use crate::domain::{
-    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LINUX, FirmwareStatus, VersionRefusal, is_downgrade, latest, needs_upgrade,
-    parse_version, plan_path,
+    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LINUX, FirmwareStatus, VersionRefusal, is_downgrade, latest,
+    needs_upgrade, parse_version, plan_path,
 };
 
 /// What the gateway runs against what is released.
