@@ -126,7 +126,7 @@ async fn a_pushed_folder_is_what_the_real_tar_unpacks_and_content_json_is_kept_t
         &said,
         &[
             "app 1.0.0 is on main: ",
-            "(3 files of 26 bytes, packed)",
+            "(3 files, 26 bytes, packed)",
             "not signed",
             "It is the head: devices that follow main take it.",
             "airlift package show app 1.0.0 --branch main --server ",
@@ -482,5 +482,32 @@ async fn the_template_can_be_pushed_at_once() {
         .await;
     assert_eq!(pushed["name"], "tool");
     assert_eq!(pushed["head"], true);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_released_version_is_a_firmware_of_linux_devices() {
+    let app = TestApp::start().await;
+    let bench = Bench::new(&app);
+    let pushed = bench.push("1.2.0").await;
+    let said = bench.says("release app 1.2.0 --branch main").await;
+    words(
+        &said,
+        &[
+            "app 1.2.0 is released for linux",
+            "airlift rollout create 1.2.0 --device-type linux --server ",
+        ],
+    );
+    let firmware = app.get("/api/ota/firmware/1.2.0?deviceType=linux").await;
+    let firmware = firmware.data();
+    assert_eq!(firmware["status"], "released");
+    assert_eq!(firmware["sha256"], pushed["sha256"]);
+    bench
+        .refuses("delete app 1.2.0 --branch main", &["(package_released)"])
+        .await;
+    bench.push("1.10").await;
+    bench
+        .refuses("release app 1.10 --branch main", &["airlift: ", "1.10"])
+        .await;
     app.stop().await;
 }

@@ -83,8 +83,9 @@ fn every_file_of_the_debian_package_is_there() {
     for source in sources {
         assert!(here().join(source).is_file(), "{source}");
     }
-    // cargo-deb takes a unit that is named like the package.
-    let units = debian["systemd-units"]["unit-scripts"].as_str().unwrap();
+    // cargo-deb takes a unit that is named like the package, from the folder of the scripts.
+    assert!(debian["systemd-units"].is_table());
+    let units = debian["maintainer-scripts"].as_str().unwrap();
     let unit = format!("{}.service", debian["name"].as_str().unwrap());
     assert!(here().join(units).join(unit).is_file());
 }
