@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     child::{Call, Fate, child},
-    world::{Case, World},
+    world::{self, Case, World},
 };
 
 /// Works off `0..count` in a few threads; what went wrong.
@@ -37,7 +37,7 @@ pub fn each(count: usize, what: impl Fn(usize) -> Result<(), String> + Sync) -> 
 
 /// A new device, on which the transaction ran and met its fate.
 fn after_run(case: Case, fate: &Fate) -> (tempfile::TempDir, World, usize) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = world::folder();
     let world = World::make(folder.path(), case);
     let count = child(&world, Call::Run, fate);
     (folder, world, count)
@@ -112,6 +112,13 @@ fn kill_recovery(case: Case, thin: usize) {
     });
     println!("{case:?}: {} pairs of kills", kills.into_inner());
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn killed_at_every_step_where_names_cannot_be_exchanged_ends_wholly_old_or_wholly_new() {
+    kill_at_every_step(Case::OneByRename);
+    kill_at_every_step(Case::OneByRenameFails);
+    kill_recovery(Case::OneByRename, 5);
 }
 
 #[test]
