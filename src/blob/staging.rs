@@ -25,7 +25,8 @@ pub struct Staging {
 pub struct Staged {
     store: BlobStore,
     path: Path,
-    promoted: bool,
+    /// Nothing is left to clean up.
+    settled: bool,
     /// Lower-case hex.
     pub sha256: String,
     /// Lower-case hex.
@@ -58,7 +59,7 @@ impl BlobStore {
         self.store
             .rename(&staged.path, &blob_path(&staged.sha256))
             .await?;
-        staged.promoted = true;
+        staged.settled = true;
         Ok(())
     }
 }
@@ -92,11 +93,20 @@ impl Staging {
         Ok(Staged {
             store: self.store.clone(),
             path: self.path.clone(),
-            promoted: false,
+            settled: false,
             sha256: hex::encode(self.sha256.finalize_reset()),
             md5: hex::encode(self.md5.finalize_reset()),
             size: self.size,
         })
+    }
+}
+
+impl Staged {
+    /// Deletes it now, not behind the caller's back.
+    pub async fn discard(mut self) -> Result<()> {
+        self.store.store.delete(&self.path).await?;
+        self.settled = true;
+        Ok(())
     }
 }
 
@@ -110,7 +120,7 @@ impl Drop for Staging {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.promoted {
+        if !self.settled {
             let (store, path) = (self.store.clone(), self.path.clone());
             in_background(async move { store.store.delete(&path).await });
         }

@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{firmware::Firmware, gateway::Gateway, task::Task};
+use super::{firmware::Firmware, gateway::Gateway, package::Package, task::Task};
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,15 +17,18 @@ pub enum EventKind {
     Gateway,
     /// A firmware was uploaded, changed its status or was deleted.
     Firmware,
+    /// A version of a package was pushed, withdrawn or deleted.
+    Package,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 5] = [
+    pub const ALL: [EventKind; 6] = [
         EventKind::Task,
         EventKind::TaskProgress,
         EventKind::Rollout,
         EventKind::Gateway,
         EventKind::Firmware,
+        EventKind::Package,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -35,6 +38,7 @@ impl EventKind {
             EventKind::Rollout => "rollout",
             EventKind::Gateway => "gateway",
             EventKind::Firmware => "firmware",
+            EventKind::Package => "package",
         }
     }
 
@@ -111,6 +115,27 @@ impl Event {
                 "status": firmware.status.as_str(),
                 "fileSize": firmware.file_size,
                 "sha256": firmware.sha256,
+            }),
+            created_at: now,
+        }
+    }
+
+    /// A version of a package as it is now, and what has changed: `pushed`, `replaced`, `signed`,
+    /// `withdrawn`, `restored` or `deleted`.
+    pub fn package(change: &str, package: &Package, now: DateTime<Utc>) -> Event {
+        Event {
+            kind: EventKind::Package,
+            gateway_id: None,
+            task_id: None,
+            rollout_id: None,
+            data: json!({
+                "change": [change],
+                "name": package.name,
+                "branch": package.branch,
+                "version": package.version,
+                "fileSize": package.file_size,
+                "sha256": package.sha256,
+                "withdrawnAt": package.withdrawn_at,
             }),
             created_at: now,
         }

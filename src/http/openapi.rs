@@ -1,7 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, rollout, statistics, system, task, upgrade, webhook,
+    changelog, event, firmware, gateway, package, rollout, statistics, system, task, upgrade,
+    webhook,
 };
 
 #[derive(OpenApi)]
@@ -16,10 +17,12 @@ use super::{
     servers((url = "/")),
     tags(
         (name = "firmware", description = "Upload, release, list"),
+        (name = "package", description = "Push and follow versions for Linux devices"),
         (name = "upgrade", description = "Bring a version to a gateway"),
         (name = "task", description = "Watch, cancel, try again"),
         (name = "rollout", description = "Bring a version to a fleet"),
         (name = "gateway", description = "Who is out there"),
+        (name = "package", description = "Packages for Linux devices"),
         (name = "statistics", description = "How it went"),
         (name = "event", description = "Hear what happens, or be called"),
         (name = "download", description = "The files, for devices"),
@@ -35,6 +38,16 @@ use super::{
         firmware::delete::delete,
         firmware::download::download,
         changelog::get::get,
+        package::max_version::max_version,
+        package::get_version::get_version,
+        package::get_signature::get_signature,
+        package::download::download,
+        package::push::push,
+        package::list::list,
+        package::branches::branches,
+        package::get::get,
+        package::delete::delete,
+        package::rollback::rollback,
         upgrade::trigger::trigger,
         task::newest::newest,
         task::list::list,
@@ -57,6 +70,10 @@ use super::{
         gateway::import::import,
         gateway::get::get,
         gateway::why::why,
+        gateway::report::report,
+        gateway::command::command,
+        gateway::task::task,
+        firmware::release_package::release_package,
         gateway::edit::edit,
         statistics::get::get,
         statistics::timeline::timeline,

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
@@ -19,7 +19,7 @@ use super::{
     firmware, gateway,
     observe::observe,
     openapi::openapi,
-    rollout, statistics, system, task, upgrade, webhook,
+    package, rollout, statistics, system, task, upgrade, webhook,
 };
 use crate::service::Service;
 
@@ -77,8 +77,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))
         .route("/metrics", get(system::metrics::metrics))
+        .merge(linux_devices())
         .merge(rollouts())
         .merge(webhooks())
+        .merge(packages())
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -86,6 +88,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(service.clone(), observe))
         .with_state(service)
+}
+
+/// What devices without MQTT say and ask, and what is released for them.
+fn linux_devices() -> Router<Arc<Service>> {
+    Router::new()
+        .route(
+            "/api/ota/gateways/{gateway_id}/report",
+            post(gateway::report::report),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}/command",
+            get(gateway::command::command),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}/task",
+            post(gateway::task::task),
+        )
+        .route(
+            "/api/ota/packages/{name}/{version}/release",
+            post(firmware::release_package::release_package),
+        )
 }
 
 fn rollouts() -> Router<Arc<Service>> {
@@ -134,6 +157,29 @@ fn webhooks() -> Router<Arc<Service>> {
         .route(
             "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
             post(webhook::retry_delivery::retry_delivery),
+        )
+}
+
+fn packages() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/maxVersion", get(package::max_version::max_version))
+        .route("/getVersion", get(package::get_version::get_version))
+        .route("/getSignature", get(package::get_signature::get_signature))
+        .route("/otafiles/{sha256}", get(package::download::download))
+        .route(
+            "/update",
+            // As for firmwares.
+            put(package::push::push).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/api/ota/packages", get(package::list::list))
+        .route("/api/ota/packages/{name}", get(package::branches::branches))
+        .route(
+            "/api/ota/packages/{name}/rollback",
+            post(package::rollback::rollback),
+        )
+        .route(
+            "/api/ota/packages/{name}/{version}",
+            get(package::get::get).delete(package::delete::delete),
         )
 }
 

@@ -13,7 +13,7 @@ mod delete_firmware;
 mod delete_history;
 mod deliver_events;
 mod dispatch_commands;
-mod download_firmware;
+mod download_file;
 mod edit_gateways;
 mod error;
 mod expire_tasks;
@@ -22,10 +22,17 @@ mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
+mod begin_update;
+mod fetch_command;
 mod make_task;
 mod next_step;
+mod packages;
+mod push_package;
 mod record_messages;
+mod record_report;
+mod release_package;
 mod rollout;
+mod silent_gateways;
 mod statistics;
 mod stream_events;
 mod sweep_blobs;
@@ -45,17 +52,22 @@ use std::{
 };
 
 use airlift_proto::Topics;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
+pub use begin_update::BeginUpdate;
 pub use deliver_events::ClaimedDelivery;
-pub use download_firmware::{FileKind, FirmwareFile};
+pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
 pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
+pub use packages::PackageView;
+pub use push_package::{
+    CONTENT_BYTES_MAX, PackageDetails, PackageUpload, Pushed, SIGNATURE_BYTES_MAX,
+};
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
 pub use statistics::{Counts, Statistics, Timeline};
@@ -68,8 +80,8 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, RolloutFilter, RolloutWave,
-    StatisticsFilter, TaskFilter,
+    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter, RolloutFilter,
+    RolloutWave, StatisticsFilter, TaskFilter,
 };
 
 use crate::{
@@ -122,6 +134,8 @@ pub struct Service {
     /// Rung when something waits to be announced, so that it leaves at once.
     announcements_queued: Notify,
     alert_limit: Mutex<AlertLimit>,
+    /// Since when gateways can report over HTTP to this server.
+    listening_since: DateTime<Utc>,
     /// When tasks and rollouts were last counted for the metrics.
     counted_at: watch::Sender<Option<Instant>>,
     events: stream_events::EventStreams,
@@ -149,6 +163,7 @@ impl Service {
             .download_bytes_per_second
             .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
         let service = Service {
+            listening_since: clock.now(),
             db,
             blobs,
             publisher,

@@ -40,6 +40,7 @@ pub use gateway_tags::GatewayEdit;
 pub use gateways::GatewayFilter;
 pub use inbox::InboxMessage;
 pub use mqtt_sessions::SessionLease;
+pub use packages::PackageFilter;
 pub use rollout_gateways::{ActiveMember, MemberFilter, RolloutMember};
 pub use rollout_waves::RolloutWave;
 pub use rollouts::RolloutFilter;

@@ -14,7 +14,7 @@ use airlift::{
     config::{Config, Options, RequireSignature},
     domain::{Bundle, Clock, Firmware},
     service::Service,
-    store::{Db, FirmwareFilter},
+    store::{Db, FirmwareFilter, PackageFilter},
 };
 use airlift_testkit::{TestDatabase, free_port};
 use chrono::TimeDelta;
@@ -173,7 +173,7 @@ impl TestApp {
     }
 
     /// Ends the server and looks at what it leaves: no message untaken in the inbox, no file in
-    /// staging, and of every firmware its file and no other.
+    /// staging, and of every firmware and package its files and no other.
     pub async fn stop(mut self) {
         let db = self.db().await;
         let anytime = self.clock.now() + TimeDelta::days(365);
@@ -193,10 +193,22 @@ impl TestApp {
         };
         let mut tx = db.read().await.unwrap();
         let firmwares = tx.firmwares(&every).await.unwrap();
+        let every = PackageFilter {
+            name: None,
+            branch: None,
+            before: Uuid::max(),
+            limit: 10_000,
+        };
+        let packages = tx.packages(&every).await.unwrap();
         drop(tx);
-        let used: BTreeSet<String> = firmwares.into_iter().flat_map(digests).collect();
+        let packages = packages.into_iter().map(|(package, _)| package.sha256);
+        let used = firmwares.into_iter().flat_map(digests).chain(packages);
+        let used: BTreeSet<String> = used.collect();
         let stored: BTreeSet<String> = self.blob_files().into_iter().collect();
-        assert_eq!(stored, used, "files, and what the firmwares refer to");
+        assert_eq!(
+            stored, used,
+            "files, and what firmwares and packages refer to"
+        );
         db.close().await;
     }
 

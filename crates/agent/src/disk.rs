@@ -74,6 +74,10 @@ pub enum Act {
 pub trait Witness: Send + Sync {
     fn before(&self, act: &Act);
     fn after(&self, _act: &Act) {}
+    /// Whether the act is to fail instead of being done: tests only.
+    fn refusal(&self, _act: &Act) -> Option<io::Error> {
+        None
+    }
 }
 
 /// Looks away: production's.
@@ -104,6 +108,9 @@ impl Disk {
     /// Does `act` by `what`, before the witness's eyes. An act that failed has no "after".
     pub fn act<T>(&self, act: Act, what: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.witness.before(&act);
+        if let Some(error) = self.witness.refusal(&act) {
+            return Err(error);
+        }
         let done = what()?;
         self.witness.after(&act);
         Ok(done)

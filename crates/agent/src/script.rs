@@ -168,7 +168,10 @@ impl Script {
             package: self.package.clone(),
             stage: self.stage.as_str().to_owned(),
         };
-        let mut child = disk.act(act, || command.spawn())?;
+        let mut child = disk.act(act, || command.spawn()).map_err(|error| {
+            let (program, folder) = (self.command[0].display(), self.folder.display());
+            io::Error::new(error.kind(), format!("{program} in {folder}: {error}"))
+        })?;
         // It holds the pipe's writing end.
         drop(command);
         let watched = self.watch(&child, reader, tail, events);

@@ -16,6 +16,7 @@ pub enum EventKindDto {
     Rollout,
     Gateway,
     Firmware,
+    Package,
 }
 
 impl From<EventKind> for EventKindDto {
@@ -26,6 +27,7 @@ impl From<EventKind> for EventKindDto {
             EventKind::Rollout => EventKindDto::Rollout,
             EventKind::Gateway => EventKindDto::Gateway,
             EventKind::Firmware => EventKindDto::Firmware,
+            EventKind::Package => EventKindDto::Package,
         }
     }
 }
@@ -38,6 +40,7 @@ impl From<EventKindDto> for EventKind {
             EventKindDto::Rollout => EventKind::Rollout,
             EventKindDto::Gateway => EventKind::Gateway,
             EventKindDto::Firmware => EventKind::Firmware,
+            EventKindDto::Package => EventKind::Package,
         }
     }
 }

@@ -1,13 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    extract::{
-        FromRequest, Multipart, Request, State,
-        multipart::{Field, MultipartError},
-    },
-    http::{StatusCode, header::CONTENT_LENGTH},
-};
-use futures_util::StreamExt;
+use axum::extract::{Request, State, multipart::Field};
 use utoipa::ToSchema;
 
 use super::FirmwareDto;
@@ -16,6 +9,7 @@ use crate::{
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
+        form::{self, piece, text, twice},
     },
     service::{BundleDetails, FirmwareDetails, Service, Upload},
 };
@@ -24,16 +18,6 @@ use crate::{
 const FIELD_BYTES_MAX: u64 = 4 << 10;
 /// Longest `changelog`, in bytes.
 const CHANGELOG_BYTES_MAX: u64 = 64 << 10;
-/// What a form may have besides the file, in bytes.
-const FORM_BYTES_MAX: u64 = 128 << 10;
-/// Fields of a form.
-const FIELDS_MAX: usize = 32;
-/// What is still read of a refused upload, so that the client, which sends before it listens,
-/// comes to hear the answer: bytes, and for how long.
-const DRAIN_BYTES_MAX: usize = 16 << 20;
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// Longest pause of a client within a bundle.
-const STALL_TIME_MAX: Duration = Duration::from_secs(60);
 
 #[derive(ToSchema)]
 #[allow(
@@ -113,41 +97,21 @@ pub async fn upload(
     request: Request,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let size_max = service.settings().upload_bytes_max;
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > size_max.saturating_add(FORM_BYTES_MAX)) {
-        return Err(ApiError::too_large("file", size_max));
-    }
-    let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| {
-        ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "send the file as multipart/form-data: curl -F file=@firmware.bin -F version=1.0.2",
-        )
-    })?;
-    let result = read_and_store(&service, &mut multipart).await;
+    let example = "curl -F file=@firmware.bin -F version=1.0.2";
+    let mut form = form::Form::begin(request, size_max, example).await?;
+    let result = read_and_store(&service, &mut form).await;
     if result.is_err() {
-        let _ = tokio::time::timeout(DRAIN_TIME_MAX, drain(multipart)).await;
+        form.drain().await;
     }
     result
 }
 
 async fn read_and_store(
     service: &Arc<Service>,
-    multipart: &mut Multipart,
+    fields: &mut form::Form,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let mut form = Form::default();
-    let mut fields = 0;
-    while let Some(field) = multipart.next_field().await.map_err(bad_form)? {
-        fields += 1;
-        if fields > FIELDS_MAX {
-            return Err(ApiError::bad_request(
-                "invalid_form",
-                format!("the form has more than {FIELDS_MAX} fields"),
-            ));
-        }
+    while let Some(field) = fields.next().await? {
         form.take(service, field).await?;
     }
     if let Some(bundle) = form.file.take_if(|file| file.is_bundle()) {
@@ -249,66 +213,9 @@ impl Form {
 
 async fn receive(service: &Arc<Service>, mut file: Field<'_>) -> Result<Upload, ApiError> {
     let mut upload = service.begin_upload();
-    loop {
-        let chunk = match upload.is_bundle() {
-            false => file.chunk().await,
-            // It holds one of few places.
-            true => match tokio::time::timeout(STALL_TIME_MAX, file.chunk()).await {
-                Ok(chunk) => chunk,
-                Err(_) => return Err(stalled()),
-            },
-        };
-        let Some(bytes) = chunk.map_err(bad_form)? else {
-            return Ok(upload);
-        };
+    // A bundle holds one of few places.
+    while let Some(bytes) = piece(&mut file, !upload.is_bundle()).await? {
         upload.write(bytes).await?;
     }
-}
-
-fn stalled() -> ApiError {
-    let seconds = STALL_TIME_MAX.as_secs();
-    ApiError::bad_request(
-        "upload_stalled",
-        format!("nothing of the bundle has come for {seconds} s: upload it again"),
-    )
-}
-
-async fn text(mut field: Field<'_>, name: &str, bytes_max: u64) -> Result<String, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(bad_form)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() as u64 > bytes_max {
-            return Err(ApiError::too_large(name, bytes_max));
-        }
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(ApiError::bad_request(
-            "invalid_form",
-            format!("the field {name:?} is not UTF-8 text"),
-        )),
-    }
-}
-
-fn twice(name: &str) -> ApiError {
-    ApiError::bad_request("invalid_form", format!("the field {name:?} is there twice"))
-}
-
-fn bad_form(error: MultipartError) -> ApiError {
-    ApiError::bad_request(
-        "invalid_form",
-        format!("the form broke off or is malformed: {}", error.body_text()),
-    )
-}
-
-async fn drain(mut multipart: Multipart) {
-    let mut drained = 0;
-    while let Ok(Some(mut field)) = multipart.next_field().await {
-        while let Some(Ok(bytes)) = field.next().await {
-            drained += bytes.len();
-            if drained > DRAIN_BYTES_MAX {
-                return;
-            }
-        }
-    }
+    Ok(upload)
 }

@@ -1,10 +1,10 @@
 //! The agent in a process of its own, that dies at a chosen step.
 
 use std::{
-    env, fs,
-    os::unix::process::ExitStatusExt,
+    env, fs, io,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -54,19 +54,7 @@ pub fn child(world: &World, call: Call, fate: &Fate) -> usize {
             (format!("cut {at} {seed} {forgotten}"), true)
         }
     };
-    let output = Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "transaction::child::lives_in_a_process_of_its_own",
-        ])
-        .args(["--nocapture", "--test-threads=1"])
-        .env("AIRLIFT_TEST_WORLD", &world.root)
-        .env("AIRLIFT_TEST_CASE", format!("{:?}", world.case))
-        .env("AIRLIFT_TEST_CALL", format!("{call:?}"))
-        .env("AIRLIFT_TEST_WITNESS", witness)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = start(world, call, witness).wait_with_output().unwrap();
     let fired = output.status.signal() == Some(Signal::KILL.as_raw());
     assert_eq!(fired, dies, "{call:?}, {fate:?}: {output:?}");
     match dies {
@@ -76,6 +64,26 @@ pub fn child(world: &World, call: Call, fate: &Fate) -> usize {
             fs::read_to_string(count).unwrap().parse().unwrap()
         }
     }
+}
+
+/// Starts the child, in a process group of its own.
+pub fn start(world: &World, call: Call, witness: String) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "transaction::child::lives_in_a_process_of_its_own",
+        ])
+        .args(["--nocapture", "--test-threads=1"])
+        .env("AIRLIFT_TEST_WORLD", &world.root)
+        .env("AIRLIFT_TEST_CASE", format!("{:?}", world.case))
+        .env("AIRLIFT_TEST_CALL", format!("{call:?}"))
+        .env("AIRLIFT_TEST_WITNESS", witness)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 #[test]
@@ -97,12 +105,15 @@ fn lives_in_a_process_of_its_own() {
     match words[0] {
         "cut" => {
             let forgotten = Some(words[3]).filter(|it| !it.is_empty());
-            let cutter = Cutter::new(place(1), number(2), forgotten);
+            let cutter = Cutter::new(place(1), number(2), forgotten, case);
             act(&world, &Disk::watched(cutter.clone()), &variable("CALL"));
             cutter.end();
         }
         word => {
-            let killer = Killer::new(if word == "kill" { place(1) } else { usize::MAX });
+            let killer = Killer {
+                at: if word == "kill" { place(1) } else { usize::MAX },
+                case,
+            };
             act(&world, &Disk::watched(killer), &variable("CALL"));
             fs::write(
                 world.root.join("count"),
@@ -126,13 +137,10 @@ static MOMENTS: AtomicUsize = AtomicUsize::new(0);
 /// Before each act and after each act is a moment.
 struct Killer {
     at: usize,
+    case: Case,
 }
 
 impl Killer {
-    fn new(at: usize) -> Killer {
-        Killer { at }
-    }
-
     fn moment(&self) {
         if MOMENTS.fetch_add(1, Ordering::SeqCst) == self.at {
             die();
@@ -148,6 +156,16 @@ impl Witness for Killer {
     fn after(&self, _act: &Act) {
         self.moment();
     }
+
+    fn refusal(&self, act: &Act) -> Option<io::Error> {
+        without_exchange(self.case, act)
+    }
+}
+
+/// Some file systems have no exchange of names.
+pub fn without_exchange(case: Case, act: &Act) -> Option<io::Error> {
+    let is_refused = case.is_without_exchange() && matches!(act, Act::Exchange { .. });
+    is_refused.then(|| io::Error::from(rustix::io::Errno::INVAL))
 }
 
 /// As `kill -9` does it.

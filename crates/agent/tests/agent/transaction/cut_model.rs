@@ -23,13 +23,17 @@ use std::{
 use airlift_agent::disk::{Act, Witness};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::child::die;
+use super::{
+    child::{die, without_exchange},
+    world::Case,
+};
 
 /// Cuts the power at a moment, the end of everything among them.
 #[derive(Clone)]
 pub struct Cutter(Arc<Mutex<Model>>);
 
 struct Model {
+    case: Case,
     at: usize,
     moment: usize,
     lot: fastrand::Rng,
@@ -64,8 +68,9 @@ enum Thing {
 }
 
 impl Cutter {
-    pub fn new(at: usize, seed: u64, forgotten: Option<&str>) -> Cutter {
+    pub fn new(at: usize, seed: u64, forgotten: Option<&str>, case: Case) -> Cutter {
         Cutter(Arc::new(Mutex::new(Model {
+            case,
             at,
             moment: 0,
             lot: fastrand::Rng::with_seed(seed),
@@ -99,6 +104,10 @@ impl Witness for Cutter {
 
     fn after(&self, act: &Act) {
         self.model().record(act);
+    }
+
+    fn refusal(&self, act: &Act) -> Option<io::Error> {
+        without_exchange(self.model().case, act)
     }
 }
 

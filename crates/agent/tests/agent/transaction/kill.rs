@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     child::{Call, Fate, child},
-    world::{Case, World},
+    world::{self, Case, World},
 };
 
 /// Works off `0..count` in a few threads; what went wrong.
@@ -37,7 +37,7 @@ pub fn each(count: usize, what: impl Fn(usize) -> Result<(), String> + Sync) -> 
 
 /// A new device, on which the transaction ran and met its fate.
 fn after_run(case: Case, fate: &Fate) -> (tempfile::TempDir, World, usize) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = world::folder();
     let world = World::make(folder.path(), case);
     let count = child(&world, Call::Run, fate);
     (folder, world, count)
@@ -96,13 +96,15 @@ fn recovery_moments(case: Case, first: usize) -> usize {
     child(&world, Call::Recover, &Fate::Lives)
 }
 
-/// Between two acts nothing happens: "before" moments, the even ones, are enough here.
-fn kill_recovery_everywhere(case: Case) {
+/// Between two acts nothing happens: "before" moments, the even ones, are enough here. Of the pairs
+/// one in `thin` is taken.
+fn kill_recovery(case: Case, thin: usize) {
     let firsts: Vec<usize> = (0..moments(case)).step_by(2).collect();
     let kills = AtomicUsize::new(0);
     let problems = each(firsts.len(), |index| {
         let first = firsts[index];
-        for second in (0..recovery_moments(case, first)).step_by(2) {
+        let seconds = (index % thin * 2..recovery_moments(case, first)).step_by(2 * thin);
+        for second in seconds {
             kill_twice(case, first, second).map_err(|why| format!("{first}, {second}: {why}"))?;
             kills.fetch_add(1, Ordering::SeqCst);
         }
@@ -113,13 +115,20 @@ fn kill_recovery_everywhere(case: Case) {
 }
 
 #[test]
-fn the_recovery_of_one_package_is_killed_at_every_step() {
-    kill_recovery_everywhere(Case::One);
+fn killed_at_every_step_where_names_cannot_be_exchanged_ends_wholly_old_or_wholly_new() {
+    kill_at_every_step(Case::OneByRename);
+    kill_at_every_step(Case::OneByRenameFails);
+    kill_recovery(Case::OneByRename, 5);
 }
 
 #[test]
-fn the_recovery_of_one_package_that_fails_is_killed_at_every_step() {
-    kill_recovery_everywhere(Case::OneFails);
+fn the_recovery_of_one_package_is_killed_at_every_step() {
+    kill_recovery(Case::One, 1);
+}
+
+#[test]
+fn the_recovery_of_one_package_that_fails_is_killed_at_every_fifth_step() {
+    kill_recovery(Case::OneFails, 5);
 }
 
 #[test]

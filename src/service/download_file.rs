@@ -15,15 +15,15 @@ use crate::{
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A plain image, or a part of a bundle.
+    /// A plain image, a part of a bundle, or a package's.
     Image,
     Manifest,
     Signature,
 }
 
-/// A firmware's file, or one of its bundle's, ready to be read.
+/// A file, ready to be read.
 #[derive(Clone, Debug)]
-pub struct FirmwareFile {
+pub struct StoredFile {
     pub name: String,
     pub kind: FileKind,
     /// Lower-case hex.
@@ -35,7 +35,7 @@ pub struct FirmwareFile {
 }
 
 impl Service {
-    pub async fn firmware_file(&self, file_name: &str) -> Result<FirmwareFile> {
+    pub async fn firmware_file(&self, file_name: &str) -> Result<StoredFile> {
         let mut tx = self.db.read().await?;
         let firmware = tx.firmware_by_file_name(file_name).await?.ok_or_else(|| {
             Error::not_found(
@@ -44,7 +44,7 @@ impl Service {
             )
         })?;
         let (kind, sha256, size) = file_of(&firmware, file_name);
-        Ok(FirmwareFile {
+        Ok(StoredFile {
             name: file_name.to_owned(),
             kind,
             sha256: sha256.to_owned(),
@@ -55,11 +55,7 @@ impl Service {
 
     /// Bytes `range` of the file, which must lie within it. [`Error::OverBudget`] if the server
     /// sends as much as it may.
-    pub async fn read_firmware(
-        &self,
-        file: &FirmwareFile,
-        range: Range<u64>,
-    ) -> Result<BlobStream> {
+    pub async fn read_file(&self, file: &StoredFile, range: Range<u64>) -> Result<BlobStream> {
         let length = range.end - range.start;
         let mut charge = self.charge(length)?;
         self.metrics.download_bytes.inc_by(length);
