@@ -18,6 +18,9 @@ use super::{
 const BYTES: u64 = 500 << 20;
 /// Most memory that the agent may take for it, KiB.
 const MEMORY_MAX: u64 = 20 << 10;
+/// Of that, what is its own and not the program itself. Pages of the program count as its memory too,
+/// and unoptimised it is so large that it takes more than the work.
+const OWN_MEMORY_MAX: u64 = 12 << 10;
 
 /// Half noise, half letters: it packs to somewhat more than half.
 struct Mixed {
@@ -72,10 +75,10 @@ fn pack(path: &Path) -> String {
     }
 }
 
-/// The most memory that a process had, KiB; none once it has ended.
-fn most_memory(process: u32) -> Option<u64> {
+/// A line of a process's memory, KiB; none once it has ended.
+fn memory(process: u32, what: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(what))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -93,16 +96,17 @@ fn half_a_gigabyte_is_installed_in_twenty_megabytes_of_memory() {
     let mut agent = device.agent(&["--once"]);
     let agent = agent.stdout(Stdio::inherit()).stderr(Stdio::inherit());
     let mut agent = agent.spawn().unwrap();
-    let mut most = 0;
+    let (mut most, mut own) = (0, 0);
     let status = loop {
-        most = most.max(most_memory(agent.id()).unwrap_or(0));
+        most = most.max(memory(agent.id(), "VmHWM:").unwrap_or(0));
+        own = own.max(memory(agent.id(), "RssAnon:").unwrap_or(0));
         if let Some(status) = agent.try_wait().unwrap() {
             break status;
         }
         thread::sleep(Duration::from_millis(10));
     };
     println!(
-        "{} MiB, packed {} MiB, in {:.1} s: at most {most} KiB of memory",
+        "{} MiB, packed {} MiB, in {:.1} s: at most {most} KiB of memory, {own} KiB of it the agent's own",
         BYTES >> 20,
         packed >> 20,
         begun.elapsed().as_secs_f64()
@@ -110,5 +114,8 @@ fn half_a_gigabyte_is_installed_in_twenty_megabytes_of_memory() {
     assert!(status.success());
     let installed = fs::metadata(device.local("app").join("data")).unwrap();
     assert_eq!(installed.len(), BYTES);
-    assert!(most > 1000 && most < MEMORY_MAX, "{most} KiB");
+    assert!(own > 1000 && own < OWN_MEMORY_MAX, "{own} KiB");
+    if !cfg!(debug_assertions) {
+        assert!(most < MEMORY_MAX, "{most} KiB");
+    }
 }
