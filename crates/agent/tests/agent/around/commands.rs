@@ -59,7 +59,8 @@ fn what_a_command_says_must_be_so() {
     let (server, device) = ready();
     server.push(content("other", "2.0.0"), b"other");
     let other = server.command("other", "2.0.0", "ota_9")["data"].clone();
-    let cases: [(&str, Box<dyn FnOnce(&mut Value)>, &str); 5] = [
+    type Change = Box<dyn FnOnce(&mut Value)>;
+    let cases: [(&str, Change, &str); 5] = [
         (
             "a firmware",
             Box::new(|data| {
