@@ -213,6 +213,23 @@ fn a_withdrawn_version_is_left_and_one_the_device_came_with_is_not() {
 }
 
 #[test]
+fn a_dependency_that_was_withdrawn_is_left_too() {
+    let (app, two) = (content("app", "1", &[("db", "*")]), content("db", "2", &[]));
+    let mut shelf = Shelf::new(&[
+        app.clone(),
+        content("db", "1", &[]),
+        two.clone(),
+        content("db", "3", &[]),
+    ]);
+    let device = world(&["app"], &[app, two]);
+    assert_eq!(changes(&follow(&device, &shelf).unwrap()).len(), 0);
+    shelf.contents[2].1 = true;
+    assert_eq!(changes(&follow(&device, &shelf).unwrap()), ["db 3"]);
+    shelf.contents[3].1 = true;
+    assert_eq!(changes(&follow(&device, &shelf).unwrap()), ["db 1"]);
+}
+
+#[test]
 fn what_failed_is_left_out_until_it_changes() {
     let mut shelf = Shelf::new(&[
         content("app", "2.0.0", &[("db", "^2")]),
@@ -388,8 +405,10 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
         prop_assert!(!case.world.has_failed(offer));
         let present = case.world.installed.get(offer.name());
         prop_assert!(present.is_none_or(|it| it.digest.as_ref() != Some(&offer.digest)));
-        // Whoever is not listed changes for somebody's sake.
-        if case.world.listed(offer.name()).is_none() {
+        // Whoever is not listed changes for somebody's sake, or because it was taken back.
+        let is_kept =
+            present.is_none_or(|it| !case.shelf.contents.contains(&(it.content.clone(), true)));
+        if case.world.listed(offer.name()).is_none() && is_kept {
             let without: Vec<&Offer> = offers.iter().copied().filter(|it| it != offer).collect();
             let lacking = unmet(&after(&case.world, &without));
             let for_somebody = lacking.iter().any(|(name, package)| {
