@@ -1,6 +1,5 @@
 //! Updates of packages that belong together: all new, or all as they were.
 
-mod clean;
 mod end;
 mod forward;
 mod progress;
@@ -152,7 +151,6 @@ impl Updater<'_> {
     /// called before anything else at every start, and before every [`Updater::run`]. `None` if
     /// there was nothing.
     pub fn recover(&self) -> Result<Option<Finished>, UpdateError> {
-        clean::sweep(self.disk, self.folders);
         let (mut journal, progress) = self.open_journal()?;
         let Some(progress) = progress else {
             return Ok(None);

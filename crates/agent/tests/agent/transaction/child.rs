@@ -129,6 +129,7 @@ fn act(world: &World, disk: &Disk, call: &str) {
         "Run" => drop(updater.run(world.transaction()).unwrap()),
         _ => drop(updater.recover().unwrap()),
     });
+    world.sweep(disk);
 }
 
 /// The child has one witness.

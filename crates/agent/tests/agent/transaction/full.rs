@@ -56,8 +56,7 @@ impl Witness for Faulty {
 /// Runs with the fault, recovers without it, and looks. `None` if the fault did not fire any more.
 fn survive(case: Case, from: usize, once: bool, errno: Errno) -> Option<Result<char, String>> {
     let folder = world::folder();
-    let mut world = World::make(folder.path(), case);
-    world.allows_leftovers = true;
+    let world = World::make(folder.path(), case);
     let fired = Arc::new(AtomicBool::new(false));
     let disk = Disk::watched(Faulty {
         case,
