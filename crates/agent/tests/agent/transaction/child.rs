@@ -3,6 +3,7 @@
 use std::{
     env, fs, io,
     os::unix::process::{CommandExt, ExitStatusExt},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -30,6 +31,9 @@ pub enum Fate {
         seed: u64,
         forgotten: Option<String>,
     },
+    /// The agent is killed at one moment, and the power goes at a later one of the recovery: what
+    /// was not safe when the agent was killed still is not. Both in one process.
+    KilledThenCut { kill: usize, cut: usize, seed: u64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +56,9 @@ pub fn child(world: &World, call: Call, fate: &Fate) -> usize {
         } => {
             let forgotten = forgotten.as_deref().unwrap_or_default();
             (format!("cut {at} {seed} {forgotten}"), true)
+        }
+        Fate::KilledThenCut { kill, cut, seed } => {
+            (format!("kill-cut {} {seed} {kill}", kill + cut), true)
         }
     };
     let output = start(world, call, witness).wait_with_output().unwrap();
@@ -105,8 +112,16 @@ fn lives_in_a_process_of_its_own() {
     match words[0] {
         "cut" => {
             let forgotten = Some(words[3]).filter(|it| !it.is_empty());
-            let cutter = Cutter::new(place(1), number(2), forgotten, case);
+            let cutter = Cutter::new(place(1), number(2), case).forgetting(forgotten);
             act(&world, &Disk::watched(cutter.clone()), &variable("CALL"));
+            cutter.end();
+        }
+        "kill-cut" => {
+            let cutter = Cutter::new(place(1), number(2), case).killing(place(3));
+            let disk = Disk::watched(cutter.clone());
+            let run = AssertUnwindSafe(|| act(&world, &disk, "Run"));
+            catch_unwind(run).unwrap_err();
+            act(&world, &disk, "Recover");
             cutter.end();
         }
         word => {

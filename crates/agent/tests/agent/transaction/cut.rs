@@ -84,6 +84,26 @@ fn a_power_cut_during_the_recovery_from_a_power_cut_ends_wholly_old_or_wholly_ne
     }
 }
 
+/// What the recovery finds may not be safe yet, and must be before it builds on it.
+#[test]
+fn a_power_cut_during_the_recovery_from_a_kill_ends_wholly_old_or_wholly_new() {
+    for (case, thin) in [(Case::One, 3), (Case::OneFails, 6), (Case::OneByRename, 6)] {
+        let kills = cuts(case) - 1;
+        let count = AtomicUsize::new(0);
+        let problems = each(kills, |kill| {
+            for cut in (kill % thin..40).step_by(thin) {
+                let seed = (kill * 100 + cut) as u64;
+                let fate = Fate::KilledThenCut { kill, cut, seed };
+                survive(case, &fate).map_err(|why| format!("{cut}: {why}"))?;
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        });
+        println!("{case:?}: {} kills and cuts", count.into_inner());
+        assert!(problems.is_empty(), "{case:?}: {}", problems.join("\n"));
+    }
+}
+
 /// The model is no use if it lets a missing sync pass: without any one of these, some cut is not
 /// survived.
 #[test]
