@@ -178,7 +178,7 @@ impl<'a> Cycle<'a> {
 
     /// Goes to the heads of the branches.
     fn follow(&self, control: &Control, summary: &mut Summary) -> Result<(), CycleError> {
-        let remote = Remote::new(self.http);
+        let remote = Remote::new(self.http, self.pulse);
         let world = self.world(&State::load(self.folders)?);
         let plan = match plan::follow(&world, &remote) {
             Ok(plan) => plan,
@@ -288,6 +288,7 @@ impl<'a> Cycle<'a> {
     /// Sends what waits, and a heartbeat.
     fn tell(&self, control: &Control, summary: &mut Summary) {
         let told = self.outbox().flush(control).and_then(|()| {
+            self.pulse.beat();
             let state = State::load(self.folders).unwrap_or_default();
             let world = self.world(&state);
             let versions = world.installed.iter();

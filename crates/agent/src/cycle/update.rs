@@ -56,7 +56,9 @@ impl Cycle<'_> {
             return Ok(());
         }
         let task = self.task(&offers, &State::load(self.folders)?);
+        self.pulse.beat();
         let mut begun = control.begin(&task);
+        self.pulse.beat();
         if matches!(begun, Ok(Begun::Busy(_))) && self.under_way().is_some() {
             self.give_up_task(control, "another version came meanwhile")?;
             begun = control.begin(&task);
@@ -221,6 +223,7 @@ impl Cycle<'_> {
         place: usize,
         errand: &Errand,
     ) -> Result<(), Trouble> {
+        self.pulse.beat();
         let name = name(offer);
         let content = &transaction.steps[place].content;
         if content.sha256.is_empty() {

@@ -199,10 +199,17 @@ fn what_is_no_longer_wanted_is_removed() {
 
 #[test]
 fn a_token_goes_to_its_server_alone() {
-    let (server, mut device) = ready(b"app");
+    let (server, other) = (Server::start(), Server::start());
+    server.push(content("app", "1.0.0"), b"app");
+    other.push(content("lib", "1.0.0"), b"lib");
+    let mut device = Device::new(&server, &["app", "lib"]);
+    device.set("/package/1/remote", json!(other.url()));
     fs::write(device.path().join("token"), "secret\n").unwrap();
     device.set("/tokenFile", json!("token"));
-    assert_eq!(device.poll().updated.len(), 1);
+    let summary = device.poll();
+    assert_eq!(summary.updated.len(), 2, "{summary:?}");
     let inner = server.inner();
     assert!(inner.requests.len() > 3 && inner.authorized == inner.requests.len());
+    let inner = other.inner();
+    assert!(inner.requests.len() > 1 && inner.authorized == 0);
 }

@@ -102,7 +102,7 @@ fn three_packages_that_need_each_other_go_together_and_back_together() {
         let what = format!("^{version}");
         let mut app = needs(content("app", version), "lib", &what);
         if version == "2.0.0" {
-            app["AfterUpdate"] = json!("cat $OTA_LOCAL/../db/f $OTA_LOCAL/../lib/f; exit 3");
+            app["AfterUpdate"] = json!("cd $(dirname $OTA_LOCAL); cat db/f lib/f; exit 3");
         }
         server.push(app, &tar(&[("f", version.as_bytes())]));
         server.push(
