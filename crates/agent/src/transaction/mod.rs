@@ -24,6 +24,7 @@ use crate::{
     state::StateError,
 };
 
+use forward::Stop;
 use progress::Progress;
 use run::{Run, journal_code};
 
@@ -211,11 +212,9 @@ impl Updater<'_> {
             Err(failure) => return self.not_begun(transaction, failure),
         };
         match run.forward() {
-            Ok(()) => match run.progress.committed {
-                Some(at) => run.complete(at),
-                None => Err(UpdateError::Unfinished),
-            },
-            Err(failure) => run.roll_back(failure),
+            Ok(at) => run.complete(at),
+            Err(Stop::Failed(failure)) => run.roll_back(failure),
+            Err(Stop::Unknown(error)) => Err(error.into()),
         }
     }
 

@@ -331,6 +331,48 @@ fn a_version_that_is_interrupted_three_times_is_not_tried_a_fourth_time() {
 }
 
 #[test]
+fn a_journal_that_makes_no_sense_stops_everything_and_says_what_to_do() {
+    let (_folder, world) = device();
+    let transaction = serde_json::to_value(world.transaction()).unwrap();
+    let begun = serde_json::json!({"record": "begun", "transaction": transaction});
+    let torn = "{\"record\":\"sw";
+    for (journal, named) in [
+        (format!("nonsense\n{begun}\n"), Some("line 1")),
+        (format!("{begun}\n{begun}\n"), Some("line 2")),
+        (
+            format!("{begun}\n{{\"record\":\"swap\",\"step\":0,\"kept\":true}}\n{begun}\n"),
+            Some("line 2"),
+        ),
+        (
+            format!("{begun}\n{{\"record\":\"committed\",\"at\":1}}\n"),
+            Some("line 2"),
+        ),
+        (format!("{begun}\n{torn}"), None),
+        (torn.to_owned(), None),
+    ] {
+        fs::write(world.folders.journal(), &journal).unwrap();
+        let recovered = world.recover();
+        let Some(named) = named else {
+            assert!(recovered.is_ok(), "{journal}: {recovered:?}");
+            continue;
+        };
+        let error = recovered.unwrap_err();
+        assert!(
+            error.contains(named) && error.contains("by hand"),
+            "{error}"
+        );
+        let disk = Disk::default();
+        let run = world.with_updater(&disk, |updater| updater.run(world.transaction()));
+        assert!(matches!(run, Err(UpdateError::Journal(_))), "{run:?}");
+        assert_eq!(
+            fs::read_to_string(world.folders.journal()).unwrap(),
+            journal
+        );
+    }
+    assert_eq!(world.version_of_links(), ['1', '1']);
+}
+
+#[test]
 fn a_release_that_is_missing_is_a_failure_before_its_scripts_run() {
     let (_folder, world) = device();
     let mut transaction = world.transaction();
