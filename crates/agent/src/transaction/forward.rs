@@ -15,16 +15,33 @@ use super::{
     swap,
 };
 
+/// Why a transaction does not go on.
+pub enum Stop {
+    Failed(Failure),
+    /// The journal could neither be written nor be left as it was: what it says, only reading it
+    /// again will tell.
+    Unknown(JournalError),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
 impl Run<'_> {
-    /// Does every step, and commits.
-    pub fn forward(&mut self) -> Result<(), Failure> {
+    /// Does every step, and commits. `Stop::Unknown` if nobody can tell whether it is committed.
+    pub fn forward(&mut self) -> Result<i64, Stop> {
         let steps = self.progress.transaction.steps.len();
         for step in 0..steps {
             self.step_forward(step)?;
         }
         let at = clock::unix_seconds();
-        self.note(Record::Committed { at })
-            .map_err(|error| self.journal_failure(steps - 1, &error))
+        match self.note(Record::Committed { at }) {
+            Ok(()) => Ok(at),
+            Err(error) if self.journal.is_torn() => Err(Stop::Unknown(error)),
+            Err(error) => Err(self.journal_failure(steps - 1, &error).into()),
+        }
     }
 
     fn step_forward(&mut self, step: usize) -> Result<(), Failure> {

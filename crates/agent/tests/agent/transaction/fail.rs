@@ -21,7 +21,7 @@ use airlift_proto::error_code::{
 
 use super::{
     child::{Call, Fate, child},
-    world::{self, Case, World},
+    world::{self, Case, NEW, World},
 };
 
 fn device() -> (tempfile::TempDir, World) {
@@ -98,7 +98,11 @@ fn health_is_asked_until_the_time_is_over() {
     assert!(failure.message.contains("exited with 7"), "{failure:?}");
     assert!(!failure.message.contains("of 1 tries"), "{failure:?}");
     // What failed was removed.
-    let stage = || world.stage("app", '2', &world.release("app", '2'));
+    let stage = || {
+        for package in Case::Three.packages() {
+            world.stage(package, NEW, &world.release(package, NEW));
+        }
+    };
     stage();
     let failure = fails(&world, |transaction| {
         transaction.id += "-hangs";
@@ -165,6 +169,13 @@ fn a_local_that_cannot_be_is_refused_before_anything_is_done() {
     ] {
         let _ = fs::remove_file(world.folders.root().join("outcome"));
         let mut transaction = world.transaction();
+        for step in &transaction.steps {
+            world.stage(
+                &step.content.package,
+                NEW,
+                &world.release(&step.content.package, NEW),
+            );
+        }
         transaction.id += "-again";
         transaction.steps[2].content.local = local.to_owned();
         let failure = failure(&world.run(&transaction).outcome);
@@ -213,6 +224,7 @@ fn a_journal_that_does_not_fit_on_the_disk_is_a_failure_before_anything_is_done(
         matches!(act, Act::Append { .. }).then_some(rustix::io::Errno::NOSPC)
     }));
     let finished = world.with_updater(&disk, |updater| updater.run(world.transaction()));
+    world.sweep(&disk);
     let failure = failure(&finished.unwrap().outcome);
     assert_eq!(failure.code, DISK_FULL);
     assert!(!world.log().exists(), "a script ran");
@@ -220,6 +232,9 @@ fn a_journal_that_does_not_fit_on_the_disk_is_a_failure_before_anything_is_done(
     assert!(world.state().failed.is_empty());
     let mut transaction = world.transaction();
     transaction.id += "-again";
+    for step in &transaction.steps {
+        world.stage(&step.content.package, NEW, &step.release);
+    }
     assert_eq!(world.run(&transaction).outcome, Outcome::Updated);
 }
 
@@ -236,6 +251,7 @@ fn a_swap_that_finds_no_space_or_no_right_to_write_is_undone_and_not_held_agains
             _ => None,
         }));
         let finished = world.with_updater(&disk, |updater| updater.run(world.transaction()));
+        world.sweep(&disk);
         let failure = failure(&finished.unwrap().outcome);
         assert_eq!(failure.code, code);
         assert!(failure.message.contains("app"), "{failure:?}");
@@ -293,6 +309,7 @@ fn a_version_that_is_interrupted_three_times_is_not_tried_a_fourth_time() {
     let folder = world::folder();
     let world = World::make(folder.path(), Case::One);
     for times in 1..=3 {
+        world.stage("app", NEW, &world.release("app", NEW));
         let id = format!("{}-{times}", folder.path().file_name().unwrap().display());
         let transaction = Transaction {
             id,
@@ -311,6 +328,48 @@ fn a_version_that_is_interrupted_three_times_is_not_tried_a_fourth_time() {
         assert_eq!(state.failed.contains_key("app"), times == 3);
         assert_eq!(world.check(), Ok('1'));
     }
+}
+
+#[test]
+fn a_journal_that_makes_no_sense_stops_everything_and_says_what_to_do() {
+    let (_folder, world) = device();
+    let transaction = serde_json::to_value(world.transaction()).unwrap();
+    let begun = serde_json::json!({"record": "begun", "transaction": transaction});
+    let torn = "{\"record\":\"sw";
+    for (journal, named) in [
+        (format!("nonsense\n{begun}\n"), Some("line 1")),
+        (format!("{begun}\n{begun}\n"), Some("line 2")),
+        (
+            format!("{begun}\n{{\"record\":\"swap\",\"step\":0,\"kept\":true}}\n{begun}\n"),
+            Some("line 2"),
+        ),
+        (
+            format!("{begun}\n{{\"record\":\"committed\",\"at\":1}}\n"),
+            Some("line 2"),
+        ),
+        (format!("{begun}\n{torn}"), None),
+        (torn.to_owned(), None),
+    ] {
+        fs::write(world.folders.journal(), &journal).unwrap();
+        let recovered = world.recover();
+        let Some(named) = named else {
+            assert!(recovered.is_ok(), "{journal}: {recovered:?}");
+            continue;
+        };
+        let error = recovered.unwrap_err();
+        assert!(
+            error.contains(named) && error.contains("by hand"),
+            "{error}"
+        );
+        let disk = Disk::default();
+        let run = world.with_updater(&disk, |updater| updater.run(world.transaction()));
+        assert!(matches!(run, Err(UpdateError::Journal(_))), "{run:?}");
+        assert_eq!(
+            fs::read_to_string(world.folders.journal()).unwrap(),
+            journal
+        );
+    }
+    assert_eq!(world.version_of_links(), ['1', '1']);
 }
 
 #[test]

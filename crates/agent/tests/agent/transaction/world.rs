@@ -11,6 +11,7 @@ use std::{
 use airlift_agent::{
     disk::Disk,
     folders::Folders,
+    stage,
     state::{Installed, State},
     transaction::{Audience, Finished, Limits, Outcome, Step, Transaction, Updater},
 };
@@ -79,8 +80,6 @@ pub struct World {
     pub limits: Limits,
     /// Counts transactions: each has its own id.
     pub number: usize,
-    /// A release that could not be removed may stay until the next update.
-    pub allows_leftovers: bool,
 }
 
 pub const OLD: char = '1';
@@ -135,7 +134,6 @@ impl World {
                 grace: Duration::from_millis(200),
             },
             number: 0,
-            allows_leftovers: false,
         }
     }
 
@@ -251,6 +249,7 @@ impl World {
     pub fn run(&self, transaction: &Transaction) -> Finished {
         let disk = Disk::default();
         let finished = self.with_updater(&disk, |updater| updater.run(transaction.clone()));
+        self.sweep(&disk);
         finished.unwrap()
     }
 
@@ -270,8 +269,17 @@ impl World {
 
     pub fn recover(&self) -> Result<Option<Finished>, String> {
         let disk = Disk::default();
-        self.with_updater(&disk, |updater| updater.recover())
-            .map_err(|error| format!("recovery: {error}"))
+        let finished = self
+            .with_updater(&disk, |updater| updater.recover())
+            .map_err(|error| format!("recovery: {error}"))?;
+        self.sweep(&disk);
+        Ok(finished)
+    }
+
+    /// What follows every update and every start.
+    pub fn sweep(&self, disk: &Disk) {
+        let used = stage::used(&self.state(), &[]);
+        stage::sweep(&self.folders, disk, &used).unwrap();
     }
 
     /// Whether everything is wholly old or wholly new and nothing else is left; which of the two.
@@ -282,7 +290,7 @@ impl World {
         for package in self.case.packages() {
             self.check_package(package, version, &state)?;
         }
-        self.check_rest(version, &state)?;
+        self.check_rest(version)?;
         self.check_restore(version)?;
         let left = self.processes_left();
         same("processes left", &left, &Vec::new())?;
@@ -316,7 +324,7 @@ impl World {
         Expected { package, version }
     }
 
-    fn check_rest(&self, version: char, state: &State) -> Result<(), String> {
+    fn check_rest(&self, version: char) -> Result<(), String> {
         let mut expected = vec!["bin"];
         expected.extend(self.case.packages().iter().filter(|name| **name != "tool"));
         if version == NEW {
@@ -334,22 +342,14 @@ impl World {
         same("state folder", &files, &owned(&["releases", "state.json"]))?;
         let journal = fs::read(self.folders.journal()).unwrap_or_default();
         same("journal", &journal, &Vec::new())?;
-        let failed = state.failed.contains_key("app");
-        let mut releases: Vec<String> = [OLD, NEW]
-            .iter()
-            .flat_map(|version| {
-                let packages = self.case.packages().iter();
-                packages.map(|package| digest(package, *version))
-            })
+        let versions = if version == NEW { "12" } else { "1" };
+        let packages = self.case.packages().iter();
+        let mut releases: Vec<String> = packages
+            .flat_map(|package| versions.chars().map(|version| digest(package, version)))
             .filter(|name| *name != digest("app", OLD))
-            .filter(|name| !(failed && *name == digest("app", NEW)))
             .collect();
         releases.sort_unstable();
-        let mut found = names(&self.folders.releases());
-        if self.allows_leftovers {
-            found.retain(|name| releases.contains(name) || *name != digest("app", NEW));
-        }
-        same("releases", &found, &releases)
+        same("releases", &names(&self.folders.releases()), &releases)
     }
 
     /// Every step that began was restored, told of the right outcome and of no other.
