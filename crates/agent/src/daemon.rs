@@ -117,6 +117,10 @@ impl Daemon {
     /// Poll after poll.
     pub fn run(&self) -> Result<(), StartError> {
         let cycle = self.cycle();
+        let mut summary = Summary::default();
+        if let Err(error) = cycle.recover(&mut summary) {
+            tracing::error!("{error}");
+        }
         self.pulse.ready();
         tracing::info!(
             device = self.config.device,
