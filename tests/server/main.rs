@@ -43,6 +43,7 @@ mod gateway;
 mod listener;
 mod monitoring;
 mod openapi;
+mod package_bench;
 mod receiver;
 mod schemathesis;
 mod statements;
