@@ -10,8 +10,8 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
 of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg gpg-agent zstd
-prometheus systemd (for systemd-analyze) python3-venv, a C toolchain, qemu-system-misc and the RISC-V toolchain rustc-web cargo-web
-rust-web-src lld-22; then cargo-nextest with cargo. The tests start servers of their own on free ports
+prometheus systemd python3-venv, a C toolchain, qemu-system-misc and the RISC-V toolchain rustc-web
+cargo-web rust-web-src lld-22; then cargo-nextest with cargo. The tests start servers of their own on free ports
 of the loopback address; services of the system are neither used nor started nor stopped.
 
 Examples:

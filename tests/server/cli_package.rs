@@ -1,117 +1,18 @@
 //! `airlift package …`, against a real server.
 
-use std::{
-    fs,
-    io::Read,
-    net::TcpListener,
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, io::Read, net::TcpListener, process::Command};
 
 use airlift::config::RequireSignature;
 use airlift_testkit::{Gpg, Scratch};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{process, time::timeout};
+use tokio::process;
 
 use crate::{
-    app::{SOON, Setup, TestApp},
-    workbench::{Ended, words},
+    app::{Setup, TestApp},
+    package_bench::{AIRLIFT, Bench, CONTENT},
+    workbench::words,
 };
-
-const AIRLIFT: &str = env!("CARGO_BIN_EXE_airlift");
-/// With an odd order, odd blanks and a key of its own.
-const CONTENT: &str = "{\n  \"colour\": \"red\",\n  \"version\" : \"1.0.0\",\n  \"package\": \"app\",\n  \
-    \"branch\": \"main\",\n  \"local\": \"/opt/app\", \"remote\": \"http://localhost:8018\",\n  \
-    \"sha256\": \"\", \"dependencies\": {\"lib\": \">=1.2, <2\"}\n}\n";
-
-/// A build machine: a folder with what is to be pushed.
-struct Bench {
-    scratch: Scratch,
-    server: String,
-}
-
-impl Bench {
-    /// With the package `app` 1.0.0: a folder `dist` and its `content.json`.
-    fn new(app: &TestApp) -> Bench {
-        let bench = Bench {
-            scratch: Scratch::new("packages").unwrap(),
-            server: app.url(""),
-        };
-        fs::create_dir_all(bench.path().join("dist/bin")).unwrap();
-        bench.put("dist/bin/app", "#!/bin/sh\necho app\n");
-        bench.put("dist/readme", "read me");
-        symlink("bin/app", bench.path().join("dist/start")).unwrap();
-        bench.put("content.json", CONTENT);
-        bench
-    }
-
-    fn path(&self) -> &Path {
-        self.scratch.path()
-    }
-
-    fn put(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    /// Runs `airlift package <line>`.
-    async fn run(&self, line: &str) -> Ended {
-        self.run_with(line, &[]).await
-    }
-
-    async fn run_with(&self, line: &str, environment: &[(&str, &str)]) -> Ended {
-        let mut program = process::Command::new(AIRLIFT);
-        program
-            .arg("package")
-            .args(line.split_whitespace())
-            .current_dir(self.path())
-            .env_remove("AIRLIFT_TOKEN")
-            .env_remove("AIRLIFT_KEY_PASSPHRASE")
-            .env("AIRLIFT_SERVER", &self.server)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let ended = timeout(SOON, program.output()).await;
-        let ended = ended.expect("it ends in time").unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended {
-            code: ended.status.code(),
-            out: text(&ended.stdout),
-            err: text(&ended.stderr),
-        }
-    }
-
-    /// What it says when it does what it is told.
-    async fn says(&self, line: &str) -> String {
-        let ended = self.run(line).await;
-        assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
-        ended.out
-    }
-
-    async fn json(&self, line: &str) -> Value {
-        let said = self.says(&format!("{line} --json")).await;
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
-    }
-
-    async fn refuses(&self, line: &str, said: &[&str]) {
-        let ended = self.run(line).await;
-        assert_eq!(ended.code, Some(2), "{line}: {ended:?}");
-        assert_eq!(ended.out, "", "{line}");
-        words(&ended.err, said);
-    }
-
-    async fn push(&self, version: &str) -> Value {
-        self.json(&format!(
-            "push dist --content content.json --version {version} --level 3"
-        ))
-        .await
-    }
-}
 
 fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
@@ -126,7 +27,7 @@ async fn a_pushed_folder_is_what_the_real_tar_unpacks_and_content_json_is_kept_t
         &said,
         &[
             "app 1.0.0 is on main: ",
-            "(3 files of 26 bytes, packed)",
+            "(3 files, 26 bytes, packed)",
             "not signed",
             "It is the head: devices that follow main take it.",
             "airlift package show app 1.0.0 --branch main --server ",
@@ -482,5 +383,32 @@ async fn the_template_can_be_pushed_at_once() {
         .await;
     assert_eq!(pushed["name"], "tool");
     assert_eq!(pushed["head"], true);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_released_version_is_a_firmware_of_linux_devices() {
+    let app = TestApp::start().await;
+    let bench = Bench::new(&app);
+    let pushed = bench.push("1.2.0").await;
+    let said = bench.says("release app 1.2.0 --branch main").await;
+    words(
+        &said,
+        &[
+            "app 1.2.0 is released for linux",
+            "airlift rollout create 1.2.0 --device-type linux --server ",
+        ],
+    );
+    let firmware = app.get("/api/ota/firmware/1.2.0?deviceType=linux").await;
+    let firmware = firmware.data();
+    assert_eq!(firmware["status"], "released");
+    assert_eq!(firmware["sha256"], pushed["sha256"]);
+    bench
+        .refuses("delete app 1.2.0 --branch main", &["(package_released)"])
+        .await;
+    bench.push("1.10").await;
+    bench
+        .refuses("release app 1.10 --branch main", &["airlift: ", "1.10"])
+        .await;
     app.stop().await;
 }

@@ -53,6 +53,7 @@ mod listener;
 mod monitoring;
 mod openapi;
 mod packages;
+mod package_bench;
 mod receiver;
 mod schemathesis;
 mod statements;

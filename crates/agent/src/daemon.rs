@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::{
     config::Config,
     cycle::{Cycle, CycleError, Summary},
-    disk::Disk,
+    disk::{Act, Disk},
     folders::Folders,
     http::{Http, HttpError},
     notify::Pulse,
@@ -66,11 +66,14 @@ impl Daemon {
             error,
         };
         disk.create_dir_all_synced(&folder).map_err(failed)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(folders.lock())
-            .map_err(failed)?;
+        let act = Act::Create {
+            path: folders.lock(),
+        };
+        let lock = disk.act(act, || {
+            let mut options = OpenOptions::new();
+            options.create(true).append(true).open(folders.lock())
+        });
+        let lock = lock.map_err(failed)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StartError::Taken(folder)),
@@ -114,6 +117,10 @@ impl Daemon {
     /// Poll after poll.
     pub fn run(&self) -> Result<(), StartError> {
         let cycle = self.cycle();
+        let mut summary = Summary::default();
+        if let Err(error) = cycle.recover(&mut summary) {
+            tracing::error!("{error}");
+        }
         self.pulse.ready();
         tracing::info!(
             device = self.config.device,

@@ -70,8 +70,8 @@ pub struct Answer {
 pub struct Http {
     agent: Agent,
     token: Option<String>,
-    /// Hosts that the token is for, with scheme and port: it is told to nobody else.
-    token_origins: Vec<url::Origin>,
+    /// Scheme, host and port that the token is for: it is told to nobody else.
+    token_origin: Option<url::Origin>,
 }
 
 impl Http {
@@ -79,12 +79,12 @@ impl Http {
     /// When `caFile` or `tokenFile` cannot be used.
     pub fn new(config: &Config) -> Result<Http, HttpError> {
         let token = config.token_file.as_deref().map(read_token).transpose()?;
-        let remotes = config.packages.iter().map(|it| it.remote.as_str());
-        let origins = remotes.chain(config.server.as_deref());
+        let first = config.packages.first().map(|it| it.remote.as_str());
+        let server = config.server.as_deref().or(first);
         Ok(Http {
             agent: agent(config.ca_file.as_deref())?,
             token,
-            token_origins: origins.filter_map(origin).collect(),
+            token_origin: server.and_then(origin),
         })
     }
 
@@ -134,7 +134,7 @@ impl Http {
 
     fn authorization(&self, url: &str) -> Option<String> {
         let token = self.token.as_ref()?;
-        let is_meant = self.token_origins.contains(&origin(url)?);
+        let is_meant = origin(url)? == *self.token_origin.as_ref()?;
         is_meant.then(|| format!("Bearer {token}"))
     }
 }

@@ -130,7 +130,8 @@ impl Journal {
         Ok((journal, records))
     }
 
-    /// Adds a record; safe when this returns. If it fails, the record is not there.
+    /// Adds a record; safe when this returns. If it fails, the record is not there, unless
+    /// [`Journal::is_torn`].
     pub fn append(&mut self, disk: &Disk, record: &Record) -> Result<(), JournalError> {
         self.try_append(disk, record)
             .map_err(|error| io_error(&self.path, error))
@@ -154,6 +155,11 @@ impl Journal {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a record that was refused may be there all the same.
+    pub fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Takes away what stands behind the last good record.

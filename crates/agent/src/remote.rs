@@ -8,20 +8,27 @@ use url::Url;
 
 use crate::{
     http::{Answer, Http, HttpError},
+    notify::Pulse,
     plan::{Catalog, CatalogError, Offer, Source},
 };
 
-/// What servers have, asked by HTTP. Each question is put once.
+/// What servers have, asked by HTTP. Each question is put once, and none any more to a server that is
+/// away: each would take its time.
 pub struct Remote<'a> {
     http: &'a Http,
+    pulse: &'a Pulse,
     answers: RefCell<BTreeMap<String, Option<Offer>>>,
+    /// Base URL → why.
+    away: RefCell<BTreeMap<String, CatalogError>>,
 }
 
 impl<'a> Remote<'a> {
-    pub fn new(http: &'a Http) -> Self {
+    pub fn new(http: &'a Http, pulse: &'a Pulse) -> Self {
         Remote {
             http,
+            pulse,
             answers: RefCell::default(),
+            away: RefCell::default(),
         }
     }
 
@@ -30,7 +37,7 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// When the server cannot be asked or its answer is no `content.json`.
     pub fn manifest(&self, url: &str) -> Result<Option<(Content, Vec<u8>)>, CatalogError> {
-        let answer = self.http.get(url).map_err(told)?;
+        let answer = self.get(url).map_err(told)?;
         let Some(bytes) = body(url, answer)? else {
             return Ok(None);
         };
@@ -47,18 +54,33 @@ impl<'a> Remote<'a> {
             Some(&offer.content.version),
             "",
         );
-        let answer = self.http.get(&url)?;
+        let answer = self.get(&url)?;
         match answer.status {
             404 => Ok(None),
             _ => answer.ok(&url).map(Some),
         }
     }
 
+    fn get(&self, url: &str) -> Result<Answer, HttpError> {
+        self.pulse.beat();
+        let answer = self.http.get(url);
+        self.pulse.beat();
+        answer
+    }
+
     fn ask(&self, url: String, source: &Source) -> Result<Option<Offer>, CatalogError> {
         if let Some(known) = self.answers.borrow().get(&url) {
             return Ok(known.clone());
         }
-        let answer = self.http.get(&url).map_err(told)?;
+        if let Some(error) = self.away.borrow().get(&source.remote) {
+            return Err(error.clone());
+        }
+        let answer = self.get(&url).map_err(|error| {
+            let error = told(error);
+            let remote = source.remote.clone();
+            self.away.borrow_mut().insert(remote, error.clone());
+            error
+        })?;
         let offer = match body(&url, answer)? {
             None => None,
             Some(bytes) => Some(read_offer(&url, bytes, source)?),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     config::Config,
-    cycle::{Found, RETRY_ALL, device_version, found_file, retry_folder},
+    cycle::{Found, RETRY_ALL, came_with_device, device_version, found_file, retry_folder},
     disk::Disk,
     folders::Folders,
     state::{State, StateError},
@@ -62,11 +62,7 @@ pub fn read(config: &Config, folders: &Folders) -> Result<Status, StateError> {
     let packages = names.into_iter().map(|name| {
         let listed = config.listed(name);
         let installed = state.installed.get(name);
-        let came_with_device = listed.filter(|it| {
-            !it.version.is_empty()
-                && !it.local.is_empty()
-                && fs::symlink_metadata(&it.local).is_ok()
-        });
+        let came_with_device = listed.filter(|it| came_with_device(it));
         let version = installed.map(|it| &it.content.version);
         let local = installed.map(|it| &it.content.local);
         PackageStatus {

@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use airlift_agent::config::Config;
 use airlift_testkit::Scratch;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_airlift-agent");
@@ -52,7 +53,7 @@ fn complaints(unit: &str) -> String {
 fn systemd_takes_the_unit_and_would_say_what_is_wrong_with_it() {
     assert_eq!(complaints(&unit()), "");
     for (from, to) in [
-        ("WatchdogSec=180", "WatchdogSec=often"),
+        ("WatchdogSec=300", "WatchdogSec=often"),
         ("KillMode=", "KilMode="),
         ("@obsolete", "@obsolet"),
     ] {
@@ -82,8 +83,26 @@ fn every_file_of_the_debian_package_is_there() {
     for source in sources {
         assert!(here().join(source).is_file(), "{source}");
     }
-    // cargo-deb takes a unit that is named like the package.
-    let units = debian["systemd-units"]["unit-scripts"].as_str().unwrap();
+    // cargo-deb takes a unit that is named like the package, from the folder of the scripts.
+    assert!(debian["systemd-units"].is_table());
+    let units = debian["maintainer-scripts"].as_str().unwrap();
     let unit = format!("{}.service", debian["name"].as_str().unwrap());
     assert!(here().join(units).join(unit).is_file());
+}
+
+#[test]
+fn the_agent_takes_the_example_and_the_unit_gives_its_scripts_the_time_they_have() {
+    let config = Config::read(&here().join("device.example.json")).unwrap();
+    assert_eq!(config.warnings, [""; 0]);
+    let unit = unit();
+    let seconds = |setting: &str| -> u64 {
+        let line = unit.lines().find_map(|line| line.strip_prefix(setting));
+        line.unwrap().parse().unwrap()
+    };
+    // And 5 s between the signal that asks and the one that does not.
+    assert!(seconds("TimeoutStopSec=") > config.script_timeout.as_secs() + 5);
+    assert!(unit.contains(&format!(
+        "StateDirectory={}",
+        debian()["name"].as_str().unwrap()
+    )));
 }

@@ -20,6 +20,8 @@ use crate::cli::progress::{Bar, Progress};
 pub const LEVEL_MAX: i32 = 19;
 /// Set-user-id and the like included.
 const MODE_MASK: u32 = 0o7777;
+/// The name of what is no member, but says a long target.
+const LONG_LINK: &[u8] = b"././@LongLink";
 
 /// A file to be uploaded.
 pub struct Packed {
@@ -173,7 +175,12 @@ fn append(archive: &mut Builder<impl Write>, member: &Member, bar: &Bar) -> Resu
         // The mode of a link means nothing, and not every system has the same.
         header.set_mode(0o777);
         let target = fs::read_link(&member.path)?;
-        archive.append_link(&mut header, &member.name, target)?;
+        append_link(
+            archive,
+            &mut header,
+            &member.name,
+            target.as_os_str().as_bytes(),
+        )?;
     } else if kind.is_dir() {
         header.set_entry_type(EntryType::Directory);
         // With a slash at its end, as tar's own are.
@@ -193,6 +200,28 @@ fn append(archive: &mut Builder<impl Write>, member: &Member, bar: &Bar) -> Resu
         );
     }
     Ok(())
+}
+
+/// Adds a link with its target to the letter: the library's own function makes `./../a//b` `../a/b`.
+fn append_link(
+    archive: &mut Builder<impl Write>,
+    header: &mut Header,
+    name: &Path,
+    target: &[u8],
+) -> io::Result<()> {
+    if header.set_link_name_literal(target).is_err() {
+        // GNU tar's way of saying what a header has no room for: it stands before it.
+        let mut long = Header::new_gnu();
+        if let Some(long) = long.as_gnu_mut() {
+            long.name[..LONG_LINK.len()].copy_from_slice(LONG_LINK);
+        }
+        long.set_entry_type(EntryType::GNULongLink);
+        long.set_mode(0o644);
+        long.set_size(target.len() as u64 + 1);
+        long.set_cksum();
+        archive.append(&long, target.chain(&[0][..]))?;
+    }
+    archive.append_data(header, name, io::empty())
 }
 
 /// As many bytes of a file as its header says, or an error.

@@ -158,13 +158,19 @@ pub fn pushed(prepared: &Prepared, pushed: &Package, out: &mut dyn Write) -> io:
     }
 }
 
-/// `1234 bytes (3 files of 9876 bytes packed)`.
+/// `1234 bytes (3 files, 9876 bytes, packed)`.
 fn file(packed: &Packed) -> String {
     match &packed.folder {
-        Some(folder) => format!(
-            "{} bytes ({} files of {} bytes, packed)",
-            packed.bytes, folder.files, folder.bytes
-        ),
+        Some(folder) => {
+            let files = match folder.files {
+                1 => "1 file".to_owned(),
+                count => format!("{count} files"),
+            };
+            format!(
+                "{} bytes ({files}, {} bytes, packed)",
+                packed.bytes, folder.bytes
+            )
+        }
         None => format!("{} bytes, the file as it is", packed.bytes),
     }
 }

@@ -90,7 +90,7 @@ impl Cycle<'_> {
             summary.waiting.push(line);
             return Ok(());
         }
-        let remote = Remote::new(self.http);
+        let remote = Remote::new(self.http, self.pulse);
         let (offer, errand) = match self.commanded(&remote, command) {
             Ok(Some(commanded)) => (commanded.offer, commanded.errand),
             Ok(None) => {

@@ -1,5 +1,6 @@
-use std::io;
+use std::{fs, io};
 
+use airlift_package::Content;
 use airlift_proto::ReportState;
 use serde_json::Value;
 
@@ -99,9 +100,16 @@ pub fn device_version(config: &Config, state: &State) -> String {
     let first = &config.packages[0];
     match state.installed.get(&first.package) {
         Some(installed) => installed.content.version.clone(),
-        None if first.version.is_empty() => NO_VERSION.into(),
-        None => first.version.clone(),
+        None if came_with_device(first) => first.version.clone(),
+        None => NO_VERSION.into(),
     }
+}
+
+/// Whether a package that the agent did not install is there, in the version that the device JSON says.
+pub fn came_with_device(listed: &Content) -> bool {
+    !listed.version.is_empty()
+        && !listed.local.is_empty()
+        && fs::symlink_metadata(&listed.local).is_ok()
 }
 
 /// Of a device that has not got its first package yet.

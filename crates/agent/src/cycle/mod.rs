@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::desk::Desk;
-pub use self::desk::device_version;
+pub use self::desk::{came_with_device, device_version};
 use crate::{
     clock,
     config::{Config, Updates},
@@ -33,7 +33,7 @@ use crate::{
     http::Http,
     notify::Pulse,
     outbox::Outbox,
-    plan::{self, Plan, Present, World},
+    plan::{self, Offer, Plan, Present, World},
     remote::Remote,
     stage,
     state::{State, StateError},
@@ -178,7 +178,7 @@ impl<'a> Cycle<'a> {
 
     /// Goes to the heads of the branches.
     fn follow(&self, control: &Control, summary: &mut Summary) -> Result<(), CycleError> {
-        let remote = Remote::new(self.http);
+        let remote = Remote::new(self.http, self.pulse);
         let world = self.world(&State::load(self.folders)?);
         let plan = match plan::follow(&world, &remote) {
             Ok(plan) => plan,
@@ -189,7 +189,7 @@ impl<'a> Cycle<'a> {
         };
         self.keep_found(&plan, summary);
         if plan.unknown.is_empty() {
-            self.sweep_downloads(&plan);
+            self.sweep_downloads(&plan.transactions);
         }
         if plan.transactions.is_empty() && plan.unknown.is_empty() {
             self.give_up_task(control, "nothing is to be done any more")?;
@@ -256,10 +256,7 @@ impl<'a> Cycle<'a> {
     fn world(&self, state: &State) -> World {
         let mut installed = BTreeMap::new();
         for listed in &self.config.packages {
-            let is_there = !listed.version.is_empty()
-                && !listed.local.is_empty()
-                && fs::symlink_metadata(&listed.local).is_ok();
-            if is_there {
+            if came_with_device(listed) {
                 let present = Present {
                     content: listed.clone(),
                     digest: None,
@@ -288,6 +285,7 @@ impl<'a> Cycle<'a> {
     /// Sends what waits, and a heartbeat.
     fn tell(&self, control: &Control, summary: &mut Summary) {
         let told = self.outbox().flush(control).and_then(|()| {
+            self.pulse.beat();
             let state = State::load(self.folders).unwrap_or_default();
             let world = self.world(&state);
             let versions = world.installed.iter();
@@ -358,6 +356,11 @@ impl<'a> Cycle<'a> {
                 .map(|(name, it)| (name.clone(), it.to_string()))
                 .collect(),
         };
+        for (package, version) in &plan.left_out {
+            summary.waiting.push(format!(
+                "{package} {version}: failed on this device; see airlift-agent status"
+            ));
+        }
         summary.refused.extend(found.refused.values().cloned());
         summary
             .unreachable
@@ -366,7 +369,7 @@ impl<'a> Cycle<'a> {
         if last.as_ref() == Some(&found) {
             return;
         }
-        for why in found.refused.values().chain(found.unreachable.values()) {
+        for why in found.refused.values() {
             tracing::warn!("{why}");
         }
         let bytes = serde_json::to_vec_pretty(&found).unwrap_or_default();
@@ -379,8 +382,9 @@ impl<'a> Cycle<'a> {
         *last = Some(found);
     }
 
-    fn sweep_downloads(&self, plan: &Plan) {
-        let offers = plan.transactions.iter().flatten();
+    /// Removes downloads that nobody goes on with.
+    fn sweep_downloads(&self, wanted: &[Vec<Offer>]) {
+        let offers = wanted.iter().flatten();
         let wanted: Vec<String> = offers.map(|it| it.content.sha256()).collect();
         if let Err(error) = stage::sweep_downloads(self.folders, self.disk, &wanted) {
             tracing::warn!(%error, "old downloads cannot be removed");

@@ -20,7 +20,7 @@ use crate::{
         unpack::Unpack,
     },
     state::{FailedVersion, State},
-    transaction::{Step, Transaction},
+    transaction::{Outcome, Step, Transaction},
 };
 
 /// Failures that pass, so that the same version is tried again.
@@ -56,7 +56,9 @@ impl Cycle<'_> {
             return Ok(());
         }
         let task = self.task(&offers, &State::load(self.folders)?);
+        self.pulse.beat();
         let mut begun = control.begin(&task);
+        self.pulse.beat();
         if matches!(begun, Ok(Begun::Busy(_))) && self.under_way().is_some() {
             self.give_up_task(control, "another version came meanwhile")?;
             begun = control.begin(&task);
@@ -101,7 +103,13 @@ impl Cycle<'_> {
             Ok(()) => {
                 let desk = self.desk();
                 let finished = self.updater(&desk).run(transaction)?;
-                self.memory.patience.borrow_mut().remove(&key);
+                match finished.outcome {
+                    Outcome::Updated => {
+                        self.memory.patience.borrow_mut().remove(&key);
+                    }
+                    // What is not this version's fault is tried again, but not at once.
+                    Outcome::RolledBack(_) => self.wait_longer(key),
+                }
                 self.note(&finished, summary);
                 true
             }
@@ -116,6 +124,7 @@ impl Cycle<'_> {
                     .failed
                     .push(format!("{}: the server cancelled it", names(&offers)));
                 self.cancel(errand.msg_id.as_deref().unwrap_or_default())?;
+                self.sweep_downloads(&[]);
                 true
             }
             Err((place, StageError::Trouble(trouble))) => {
@@ -221,6 +230,7 @@ impl Cycle<'_> {
         place: usize,
         errand: &Errand,
     ) -> Result<(), Trouble> {
+        self.pulse.beat();
         let name = name(offer);
         let content = &transaction.steps[place].content;
         if content.sha256.is_empty() {

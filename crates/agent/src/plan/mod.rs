@@ -117,6 +117,8 @@ pub struct Plan {
     pub unknown: Vec<(String, CatalogError)>,
     /// Package → version: the highest that each listed package's branch has.
     pub heads: BTreeMap<String, String>,
+    /// Heads that failed on this device, and are left out: package and version.
+    pub left_out: Vec<(String, String)>,
 }
 
 /// Plans what follows from the branches: every listed package goes to its branch's highest version.
@@ -125,7 +127,7 @@ pub fn follow(world: &World, catalog: &dyn Catalog) -> Result<Plan, CatalogError
     let mut goals = BTreeMap::new();
     for listed in &world.listed {
         let source = Source::of(listed);
-        match wanted(world, &source, catalog, &mut plan.heads) {
+        match wanted(world, &source, catalog, &mut plan) {
             Ok(Some(offer)) => {
                 goals.insert(listed.package.clone(), offer);
             }
@@ -133,6 +135,7 @@ pub fn follow(world: &World, catalog: &dyn Catalog) -> Result<Plan, CatalogError
             Err(error) => plan.unknown.push((listed.package.clone(), error)),
         }
     }
+    goals.extend(withdrawn_dependencies(world, catalog)?);
     finish(plan, world, catalog, goals, None)
 }
 
@@ -165,13 +168,15 @@ fn wanted(
     world: &World,
     source: &Source,
     catalog: &dyn Catalog,
-    heads: &mut BTreeMap<String, String>,
+    plan: &mut Plan,
 ) -> Result<Option<Offer>, CatalogError> {
     let Some(head) = catalog.highest(source, "")? else {
         return Ok(None);
     };
-    heads.insert(source.package.clone(), head.content.version.clone());
+    let (package, version) = (source.package.clone(), head.content.version.clone());
+    plan.heads.insert(package.clone(), version.clone());
     if world.has_failed(&head) {
+        plan.left_out.push((package, version));
         return Ok(None);
     }
     let Some(present) = world.installed.get(&source.package) else {
@@ -189,6 +194,31 @@ fn wanted(
         is_withdrawn(world, source, present, catalog)?
     };
     Ok(wanted.then_some(head))
+}
+
+/// Of packages that others brought along, those whose version was taken back, with the highest there is.
+fn withdrawn_dependencies(
+    world: &World,
+    catalog: &dyn Catalog,
+) -> Result<BTreeMap<String, Offer>, CatalogError> {
+    let mut goals = BTreeMap::new();
+    for (package, present) in &world.installed {
+        let mut others = world.installed.values();
+        let is_needed = others.any(|it| it.content.dependencies.contains_key(package));
+        if world.listed(package).is_some() || !is_needed {
+            continue;
+        }
+        let source = Source::of(&present.content);
+        if !is_withdrawn(world, &source, present, catalog)? {
+            continue;
+        }
+        if let Some(head) = catalog.highest(&source, "")?
+            && !world.has_failed(&head)
+        {
+            goals.insert(package.clone(), head);
+        }
+    }
+    Ok(goals)
 }
 
 /// Whether the server took back what is installed. A version that the device came with was never the

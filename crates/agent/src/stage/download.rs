@@ -11,7 +11,7 @@ use airlift_proto::error_code;
 use sha2::{Digest, Sha256};
 use ureq::{Body, http::Response};
 
-use super::{StageError, Trouble};
+use super::{StageError, Trouble, unpack::SYNC_BYTES};
 use crate::{
     disk::{Disk, is_full},
     folders::Folders,
@@ -254,6 +254,7 @@ impl Download<'_> {
     ) -> Result<End, StageError> {
         let mut reader = response.into_body().into_reader();
         let mut block = vec![0; BLOCK_BYTES];
+        let mut unsafe_bytes = 0;
         loop {
             self.stop_if_told()?;
             let count = match reader.read(&mut block) {
@@ -268,6 +269,13 @@ impl Download<'_> {
             written.map_err(|error| self.disk_trouble(wanted, &error))?;
             part.digest.update(&block[..count]);
             part.length += count as u64;
+            unsafe_bytes += count;
+            if unsafe_bytes >= SYNC_BYTES {
+                // What a power cut leaves can be gone on with.
+                unsafe_bytes = 0;
+                let synced = self.disk.sync(&part.file, &part.path);
+                synced.map_err(|error| self.disk_trouble(wanted, &error))?;
+            }
             watch.progress(part.length, total)?;
         }
         Ok(match total {

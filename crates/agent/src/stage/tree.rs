@@ -111,7 +111,7 @@ impl Tree<'_> {
                 let target = target.ok_or_else(|| refusal("leads nowhere"))?;
                 self.disk.symlink(&target, &path)?;
                 match self.is_root {
-                    true => lchown(&path, Some(owner.user), Some(owner.group)),
+                    true => self.give_link(&path, &owner),
                     false => Ok(()),
                 }
             }
@@ -185,6 +185,16 @@ impl Tree<'_> {
         }
         let act = Act::Create { path: path.into() };
         self.disk.act(act, || fs::hard_link(&from, path))
+    }
+
+    /// A link has an owner, but no mode that means anything.
+    fn give_link(&self, path: &Path, owner: &Owner) -> io::Result<()> {
+        let act = Act::SetMode {
+            path: path.into(),
+            mode: owner.mode,
+        };
+        self.disk
+            .act(act, || lchown(path, Some(owner.user), Some(owner.group)))
     }
 
     fn give(&self, path: &Path, owner: &Owner) -> io::Result<()> {

@@ -13,6 +13,8 @@ use crate::disk::{Act, Disk, folder_of, with_suffix};
 
 /// Read at once, bytes.
 pub const BLOCK_BYTES: usize = 64 << 10;
+/// Written at most before it is made safe.
+pub const SYNC_BYTES: usize = 16 << 20;
 /// Largest window of a zstd file, as a power of two: 8 MiB, which is that of level 19.
 const WINDOW_LOG_MAX: u32 = 23;
 /// One header of a tar archive, bytes.
@@ -121,7 +123,8 @@ impl Unpack<'_> {
     }
 }
 
-/// Copies block by block.
+/// Copies block by block, and makes it safe from time to time: all at once at the end would take slow
+/// flash so long that the agent seemed to hang.
 pub fn copy(
     disk: &Disk,
     from: &mut dyn Read,
@@ -130,6 +133,7 @@ pub fn copy(
     beat: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let mut block = vec![0; BLOCK_BYTES];
+    let mut unsafe_bytes = 0;
     loop {
         let count = match from.read(&mut block) {
             Ok(0) => return Ok(()),
@@ -138,6 +142,11 @@ pub fn copy(
             Err(error) => return Err(error),
         };
         disk.write(to, path, &block[..count])?;
+        unsafe_bytes += count;
+        if unsafe_bytes >= SYNC_BYTES {
+            unsafe_bytes = 0;
+            disk.sync(to, path)?;
+        }
         beat();
     }
 }

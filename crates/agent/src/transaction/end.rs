@@ -1,5 +1,5 @@
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -7,13 +7,13 @@ use airlift_proto::error_code;
 
 use crate::{
     disk::folder_of,
-    journal::{Record, Was},
+    journal::Record,
     processes::kill_marked,
     script::Stage,
     state::{FailedVersion, Installed, Interruption, State},
 };
 
-use super::{Failure, Finished, Outcome, UpdateError, clean, run::Run, swap};
+use super::{Failure, Finished, Outcome, UpdateError, run::Run, swap};
 
 /// So many interruptions in a row make a version count as failed.
 const INTERRUPTIONS_MAX: u32 = 3;
@@ -29,7 +29,7 @@ impl Run<'_> {
         for step in 0..self.progress.transaction.steps.len() {
             self.restore(step);
         }
-        self.finish(&state, Outcome::Updated)
+        self.finish(Outcome::Updated)
     }
 
     fn install(&self, state: &mut State, step: usize, at: i64) {
@@ -71,11 +71,11 @@ impl Run<'_> {
             self.undo(&failure)?;
             self.try_to_note(Record::Undone);
         }
-        let state = self.mark(&failure)?;
+        self.mark(&failure)?;
         for step in (0..self.progress.begun.len()).rev() {
             self.restore(step);
         }
-        self.finish(&state, Outcome::RolledBack(failure))
+        self.finish(Outcome::RolledBack(failure))
     }
 
     fn undo(&mut self, failure: &Failure) -> Result<(), UpdateError> {
@@ -137,7 +137,7 @@ impl Run<'_> {
     }
 
     /// Keeps what must not be tried again.
-    fn mark(&self, failure: &Failure) -> Result<State, UpdateError> {
+    fn mark(&self, failure: &Failure) -> Result<(), UpdateError> {
         let mut state = State::load(self.updater.folders)?;
         let before = state.clone();
         let steps = &self.progress.transaction.steps;
@@ -145,7 +145,7 @@ impl Run<'_> {
             .iter()
             .find(|step| step.content.package == failure.package)
         else {
-            return Ok(state);
+            return Ok(());
         };
         let digest = &step.content_digest;
         let mut is_final = !can_be_tried_again(&failure.code);
@@ -167,7 +167,7 @@ impl Run<'_> {
         if state != before {
             state.save(self.updater.folders, self.updater.disk)?;
         }
-        Ok(state)
+        Ok(())
     }
 
     /// Counts this transaction, once; whether it was one too many.
@@ -221,7 +221,7 @@ impl Run<'_> {
     }
 
     /// Hands the outcome over, clears up, and ends the journal.
-    fn finish(mut self, state: &State, outcome: Outcome) -> Result<Finished, UpdateError> {
+    fn finish(mut self, outcome: Outcome) -> Result<Finished, UpdateError> {
         let finished = Finished {
             transaction: self.progress.transaction.clone(),
             outcome,
@@ -231,45 +231,26 @@ impl Run<'_> {
             .audience
             .finished(&finished)
             .map_err(UpdateError::Audience)?;
-        self.clear_up(state);
+        self.clear_up();
         self.try_to_note(Record::Ended);
         self.journal.clear(self.updater.disk)?;
         Ok(finished)
     }
 
-    /// Removes what no package needs any more. What cannot be removed is tried again after the
-    /// next update.
-    fn clear_up(&self, state: &State) {
-        let is_committed = self.progress.committed.is_some();
+    /// Removes what was kept for the update before. The releases are for who staged them. What
+    /// cannot be removed is tried again with the next update.
+    fn clear_up(&self) {
+        let disk = self.updater.disk;
         for (step, begun) in self.progress.begun.iter().enumerate() {
-            let old = swap::kept(self.local(step));
-            if is_committed
+            let local = self.local(step);
+            if self.progress.committed.is_some()
                 && begun.swap == Some(false)
-                && swap::look(&old).ok() != Some(Was::Nothing)
+                && let Err(error) = swap::make_room(disk, local)
             {
-                clean::or_warn(&old, clean::remove_beside(self.updater.disk, &old));
+                let path = swap::kept(local);
+                tracing::warn!(path = %path.display(), %error, "could not be removed");
             }
         }
-        let mut used = clean::used_by(state);
-        for (step, begun) in self.progress.begun.iter().enumerate() {
-            used.extend(fs::read_link(self.local(step)).ok());
-            if let (false, Was::Link(target)) = (is_committed, &begun.was) {
-                used.push(target.clone());
-            }
-        }
-        if !is_committed {
-            let failed = |step: &&super::Step| {
-                let failed = state.failed.get(&step.content.package);
-                failed.is_some_and(|failed| failed.content_digest == step.content_digest)
-            };
-            let steps = self.progress.transaction.steps.iter();
-            used.extend(
-                steps
-                    .filter(|step| !failed(step))
-                    .map(|step| step.release.clone()),
-            );
-        }
-        clean::releases(self.updater.disk, self.updater.folders, &used);
     }
 }
 

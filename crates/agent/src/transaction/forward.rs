@@ -15,16 +15,33 @@ use super::{
     swap,
 };
 
+/// Why a transaction does not go on.
+pub enum Stop {
+    Failed(Failure),
+    /// The journal could neither be written nor be left as it was: what it says, only reading it
+    /// again will tell.
+    Unknown(JournalError),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
 impl Run<'_> {
-    /// Does every step, and commits.
-    pub fn forward(&mut self) -> Result<(), Failure> {
+    /// Does every step, and commits. `Stop::Unknown` if nobody can tell whether it is committed.
+    pub fn forward(&mut self) -> Result<i64, Stop> {
         let steps = self.progress.transaction.steps.len();
         for step in 0..steps {
             self.step_forward(step)?;
         }
         let at = clock::unix_seconds();
-        self.note(Record::Committed { at })
-            .map_err(|error| self.journal_failure(steps - 1, &error))
+        match self.note(Record::Committed { at }) {
+            Ok(()) => Ok(at),
+            Err(error) if self.journal.is_torn() => Err(Stop::Unknown(error)),
+            Err(error) => Err(self.journal_failure(steps - 1, &error).into()),
+        }
     }
 
     fn step_forward(&mut self, step: usize) -> Result<(), Failure> {
@@ -44,7 +61,7 @@ impl Run<'_> {
             let path = release.display();
             io::Error::new(error.kind(), format!("the release {path}: {error}"))
         })?;
-        self.refuse_inside_state(local)?;
+        self.refuse_place(local)?;
         let was = swap::look(local)?;
         let missing = missing_folders(folder_of(local));
         self.note(Record::Step { step, was, missing })
@@ -52,10 +69,18 @@ impl Run<'_> {
     }
 
     /// A package inside of another's release would change what others rely on.
-    fn refuse_inside_state(&self, local: &Path) -> io::Result<()> {
-        let there = folder_of(local).ancestors().find(|folder| folder.exists());
-        let there = fs::canonicalize(there.unwrap_or(Path::new("/")))?;
-        match there.starts_with(fs::canonicalize(self.updater.folders.root())?) {
+    fn refuse_place(&self, local: &Path) -> io::Result<()> {
+        let above = folder_of(local).ancestors();
+        let there = above
+            .map(Path::to_owned)
+            .find(|it| it.symlink_metadata().is_ok());
+        let there = there.unwrap_or_else(|| "/".into());
+        if !there.is_dir() {
+            let why = format!("{} is no folder", there.display());
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+        }
+        let state = fs::canonicalize(self.updater.folders.root())?;
+        match fs::canonicalize(there)?.starts_with(state) {
             true => Err(io::Error::other(
                 "`local` lies inside another package, or in the agent's own folder: give it a place of its own",
             )),
@@ -113,22 +138,24 @@ impl Run<'_> {
         let limits = &self.updater.limits;
         let deadline = Instant::now() + limits.health;
         let left = || deadline.saturating_duration_since(Instant::now());
-        for tries in 1.. {
-            let ran = self.script(step, stage, line, left());
+        let mut tries = 0;
+        loop {
+            // The last try, too, has time to answer.
+            let ran = self.script(step, stage, line, left().max(limits.health_pause));
+            tries += 1;
             if ran.succeeded() {
                 return Ok(());
             }
             self.updater.audience.beat();
-            thread::sleep(limits.health_pause.min(left()));
-            if left().is_zero() {
+            if left() <= limits.health_pause {
                 let seconds = limits.health.as_secs_f32();
                 let message = format!(
                     "health did not succeed within {seconds} s; of {tries} tries the last {ran}"
                 );
                 return Err(self.failure(step, HEALTH_FAILED, message));
             }
+            thread::sleep(limits.health_pause);
         }
-        Ok(())
     }
 
     fn disk_failure(&self, step: usize, error: &io::Error) -> Failure {

@@ -1,6 +1,5 @@
 //! Updates of packages that belong together: all new, or all as they were.
 
-mod clean;
 mod end;
 mod forward;
 mod progress;
@@ -25,6 +24,7 @@ use crate::{
     state::StateError,
 };
 
+use forward::Stop;
 use progress::Progress;
 use run::{Run, journal_code};
 
@@ -152,7 +152,6 @@ impl Updater<'_> {
     /// called before anything else at every start, and before every [`Updater::run`]. `None` if
     /// there was nothing.
     pub fn recover(&self) -> Result<Option<Finished>, UpdateError> {
-        clean::sweep(self.disk, self.folders);
         let (mut journal, progress) = self.open_journal()?;
         let Some(progress) = progress else {
             return Ok(None);
@@ -213,11 +212,9 @@ impl Updater<'_> {
             Err(failure) => return self.not_begun(transaction, failure),
         };
         match run.forward() {
-            Ok(()) => match run.progress.committed {
-                Some(at) => run.complete(at),
-                None => Err(UpdateError::Unfinished),
-            },
-            Err(failure) => run.roll_back(failure),
+            Ok(at) => run.complete(at),
+            Err(Stop::Failed(failure)) => run.roll_back(failure),
+            Err(Stop::Unknown(error)) => Err(error.into()),
         }
     }
 

@@ -68,6 +68,10 @@ pub fn point(disk: &Disk, local: &Path, target: &Path) -> io::Result<()> {
 /// something is lost that a script took away.
 pub fn put_back(disk: &Disk, local: &Path, was: &Was, swapped: bool) -> io::Result<Option<String>> {
     let mut lost = None;
+    if *was != Was::Nothing {
+        // A script may have taken them away.
+        disk.create_dir_all_synced(folder_of(local))?;
+    }
     match was {
         Was::Link(target) if look(local)? != *was => {
             if look(local)? == Was::Real {

@@ -4,7 +4,7 @@ use airlift_agent::disk::Disk;
 use serde_json::json;
 
 use super::{
-    device::{Device, content, text},
+    device::{Device, content, tar, text},
     server::{Fault, Server},
 };
 
@@ -199,10 +199,64 @@ fn what_is_no_longer_wanted_is_removed() {
 
 #[test]
 fn a_token_goes_to_its_server_alone() {
-    let (server, mut device) = ready(b"app");
+    let (server, other) = (Server::start(), Server::start());
+    server.push(content("app", "1.0.0"), b"app");
+    other.push(content("lib", "1.0.0"), b"lib");
+    let mut device = Device::new(&server, &["app", "lib"]);
+    device.set("/package/1/remote", json!(other.url()));
     fs::write(device.path().join("token"), "secret\n").unwrap();
     device.set("/tokenFile", json!("token"));
-    assert_eq!(device.poll().updated.len(), 1);
+    let summary = device.poll();
+    assert_eq!(summary.updated.len(), 2, "{summary:?}");
     let inner = server.inner();
     assert!(inner.requests.len() > 3 && inner.authorized == inner.requests.len());
+    let inner = other.inner();
+    assert!(inner.requests.len() > 1 && inner.authorized == 0);
+}
+
+/// Runs the agent with its state folder on a file system of so many MiB.
+fn run_on_small_disk(device: &Device, size: u32) -> std::process::Output {
+    let state = device.path().join("state");
+    fs::create_dir_all(&state).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size={size}m none {0} && {1} --config {2} --once; code=$?; \
+         ls -R {0}/downloads {0}/releases; cat {0}/state.json; exit $code",
+        state.display(),
+        env!("CARGO_BIN_EXE_airlift-agent"),
+        device.config_file().display(),
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_disk_that_fills_up_while_unpacking_is_emptied_again() {
+    let server = Server::start();
+    // The file fits, what is in it does not.
+    let packed = zstd::encode_all(&tar(&[("f", &[1; 20 << 20])])[..], 1).unwrap();
+    server.push(content("app", "1.0.0"), &packed);
+    let device = Device::new(&server, &["app"]);
+    let output = run_on_small_disk(&device, 8);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("failed: DISK_FULL: app 1.0.0: no space is left"),
+        "{said}"
+    );
+    assert!(!said.contains(".part") && !said.contains(".new"), "{said}");
+    assert!(!said.contains("\"failed\": {\n    \"app\""), "{said}");
+    assert_eq!(server.last_progress()["data"]["errorCode"], "DISK_FULL");
+    // And one that fills up while fetching, of which the server does not say how long it is.
+    let server = Server::start();
+    server.push(content("app", "1.0.0"), &noise(12 << 20));
+    server.inner().hides_length = true;
+    let device = Device::new(&server, &["app"]);
+    let output = run_on_small_disk(&device, 8);
+    let said = text(&output);
+    assert!(
+        said.contains("failed: DISK_FULL: app 1.0.0: no space is left"),
+        "{said}"
+    );
+    assert!(!said.contains(".part"), "{said}");
 }

@@ -102,7 +102,7 @@ fn three_packages_that_need_each_other_go_together_and_back_together() {
         let what = format!("^{version}");
         let mut app = needs(content("app", version), "lib", &what);
         if version == "2.0.0" {
-            app["AfterUpdate"] = json!("cat $OTA_LOCAL/../db/f $OTA_LOCAL/../lib/f; exit 3");
+            app["AfterUpdate"] = json!("cd $(dirname $OTA_LOCAL); cat db/f lib/f; exit 3");
         }
         server.push(app, &tar(&[("f", version.as_bytes())]));
         server.push(
@@ -134,6 +134,10 @@ fn three_packages_that_need_each_other_go_together_and_back_together() {
     // It is not tried again until it changes, and the others wait for it.
     let again = device.poll();
     assert!(!again.has_changed_something(), "{again:?}");
+    assert!(
+        again.waiting[0].starts_with("app 2.0.0: failed on this device"),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -214,4 +218,50 @@ fn two_packages_in_one_place_are_refused() {
         "{summary:?}"
     );
     assert!(server.requests_for("otafiles").is_empty());
+}
+
+#[test]
+fn two_packages_with_the_same_file_stand_on_their_own() {
+    let server = Server::start();
+    let device = Device::new(&server, &["app", "lib"]);
+    let tree = tar(&[("f", b"same")]);
+    server.push(
+        with(content("app", "1.0.0"), "dependencies", json!({"lib": "*"})),
+        &tree,
+    );
+    server.push(content("lib", "1.0.0"), &tree);
+    assert_eq!(device.poll().updated.len(), 2);
+    assert_eq!(device.names("releases").len(), 2);
+    fs::write(device.local("app").join("f"), "changed").unwrap();
+    assert_eq!(fs::read(device.local("lib").join("f")).unwrap(), b"same");
+    // A release is never used twice: the new one is unpacked anew.
+    server.push(
+        with(content("app", "1.0.1"), "dependencies", json!({"lib": "*"})),
+        &tree,
+    );
+    assert_eq!(device.poll().updated, ["app 1.0.0 → 1.0.1"]);
+    assert_eq!(fs::read(device.local("app").join("f")).unwrap(), b"same");
+    assert_eq!(device.poll(), Default::default());
+}
+
+#[test]
+fn a_device_that_came_with_a_package_goes_on_from_there() {
+    let server = Server::start();
+    let mut device = Device::new(&server, &["app"]);
+    device.set("/package/0/version", json!("2.0.0"));
+    server.push(content("app", "1.0.0"), b"one");
+    fs::create_dir_all(device.local("app")).unwrap();
+    assert_eq!(device.poll(), Default::default(), "the server's is older");
+    assert_eq!(
+        server.inner().reports.pop().unwrap()["data"]["firmwareVersion"],
+        "2.0.0"
+    );
+    server.push(content("app", "2.1.0"), b"new");
+    assert_eq!(device.poll().updated, ["app 2.0.0 → 2.1.0"]);
+    assert_eq!(fs::read(device.local("app")).unwrap(), b"new");
+    // Without the state the device JSON counts, and what stands there stays until then.
+    fs::remove_file(device.folders().state_file()).unwrap();
+    device.set("/updates", json!("command"));
+    device.poll();
+    assert_eq!(fs::read(device.local("app")).unwrap(), b"new");
 }

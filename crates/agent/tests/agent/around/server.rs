@@ -95,6 +95,8 @@ pub struct Inner {
     pub is_old: bool,
     /// Everything is answered with this.
     pub status: Option<u16>,
+    /// Files are sent until the connection ends, without a length.
+    pub hides_length: bool,
     /// Bytes of files per second.
     pub rate: Option<u64>,
 }
@@ -425,13 +427,13 @@ fn serve_file(
     request: &Request,
     sha256: &str,
 ) -> io::Result<bool> {
-    let (body, fault, rate) = {
+    let (body, fault, rate, hides_length) = {
         let mut inner = shared.lock().unwrap();
         let files = inner.files.iter();
         let body = files.rev().find(|it| it.0 == sha256).map(|it| it.1.clone());
         let fault = inner.faults.pop_front();
         inner.fired.extend(fault.clone());
-        (body, fault, inner.rate)
+        (body, fault, inner.rate, inner.hides_length)
     };
     let Some(body) = body else {
         let (status, body) = refusal(404, "not_found");
@@ -476,10 +478,13 @@ fn serve_file(
             format!("content-range: bytes {begin}-{}/{whole}\r\n", whole - 1),
         ),
     };
+    let told = match hides_length {
+        true => "connection: close\r\n".to_owned(),
+        false => format!("content-length: {}\r\n", length + lie),
+    };
     write!(
         out,
-        "HTTP/1.1 {status} x\r\ncontent-length: {}\r\netag: \"{sha256}\"\r\n{range}\r\n",
-        length + lie
+        "HTTP/1.1 {status} x\r\n{told}etag: \"{sha256}\"\r\n{range}\r\n"
     )?;
     file.seek(SeekFrom::Start(begin))?;
     let length = match fault {
@@ -492,7 +497,7 @@ fn serve_file(
         None
     };
     copy(&mut file.take(length), out, wrong, rate)?;
-    Ok(!matches!(fault, Some(Fault::Cut(_) | Fault::Lie(_))))
+    Ok(!hides_length && !matches!(fault, Some(Fault::Cut(_) | Fault::Lie(_))))
 }
 
 fn copy(

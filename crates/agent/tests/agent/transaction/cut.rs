@@ -7,8 +7,8 @@ use std::sync::{
 
 use super::{
     child::{Call, Fate, child},
-    kill::{each, moments},
-    world::{Case, World},
+    kill::{counted, each},
+    world::{self, Case, World},
 };
 
 /// Seeds per moment.
@@ -24,7 +24,7 @@ fn cut(at: usize, seed: usize, forgotten: Option<&str>) -> Fate {
 
 /// Cuts at `at`, recovers and looks.
 fn survive(case: Case, fate: &Fate) -> Result<char, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = world::folder();
     let world = World::make(folder.path(), case);
     child(&world, Call::Run, fate);
     world.recover()?;
@@ -33,7 +33,7 @@ fn survive(case: Case, fate: &Fate) -> Result<char, String> {
 
 /// Cuts are before each act, and after the last.
 fn cuts(case: Case) -> usize {
-    moments(case) / 2 + 1
+    counted(case).acts + 1
 }
 
 fn cut_at_every_step(case: Case) {
@@ -61,12 +61,18 @@ fn a_power_cut_at_every_step_of_an_update_that_fails_ends_wholly_old() {
 }
 
 #[test]
+fn a_power_cut_at_every_step_without_exchange_of_names_ends_wholly_old_or_wholly_new() {
+    cut_at_every_step(Case::OneByRename);
+    cut_at_every_step(Case::OneByRenameFails);
+}
+
+#[test]
 fn a_power_cut_during_the_recovery_from_a_power_cut_ends_wholly_old_or_wholly_new() {
-    for case in [Case::Three, Case::ThreeFail, Case::One, Case::OneFails] {
+    for case in Case::ALL {
         let cuts = cuts(case);
-        let problems = each(60, |index| {
+        let problems = each(40, |index| {
             let mut lot = fastrand::Rng::with_seed(index as u64);
-            let folder = tempfile::tempdir().unwrap();
+            let folder = world::folder();
             let world = World::make(folder.path(), case);
             child(&world, Call::Run, &cut(lot.usize(..cuts), index, None));
             // Later than its last act, the cut comes at its end.
@@ -74,6 +80,29 @@ fn a_power_cut_during_the_recovery_from_a_power_cut_ends_wholly_old_or_wholly_ne
             world.recover()?;
             world.check().map(|_| ())
         });
+        assert!(problems.is_empty(), "{case:?}: {}", problems.join("\n"));
+    }
+}
+
+/// What the recovery finds may not be safe yet, and must be before it builds on it. It is not if
+/// the kill came right before a sync.
+#[test]
+fn a_power_cut_during_the_recovery_from_a_kill_ends_wholly_old_or_wholly_new() {
+    for case in [Case::One, Case::OneFails, Case::OneByRename] {
+        let kills = counted(case).syncs;
+        let count = AtomicUsize::new(0);
+        let problems = each(kills.len(), |index| {
+            let kill = kills[index];
+            // At its beginning it relies on what it found; its end is that of any recovery.
+            for (cut, seed) in (0..10).flat_map(|cut| [1, 2, 3].map(|seed| (cut, seed))) {
+                let seed = (kill * 1000 + cut * 10 + seed) as u64;
+                let fate = Fate::KilledThenCut { kill, cut, seed };
+                survive(case, &fate).map_err(|why| format!("{cut}: {why}"))?;
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        });
+        println!("{case:?}: {} kills and cuts", count.into_inner());
         assert!(problems.is_empty(), "{case:?}: {}", problems.join("\n"));
     }
 }

@@ -23,18 +23,23 @@ use std::{
 use airlift_agent::disk::{Act, Witness};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::child::die;
+use super::{
+    child::{die, without_exchange},
+    world::Case,
+};
 
 /// Cuts the power at a moment, the end of everything among them.
 #[derive(Clone)]
 pub struct Cutter(Arc<Mutex<Model>>);
 
 struct Model {
+    case: Case,
     at: usize,
     moment: usize,
     lot: fastrand::Rng,
     /// Syncs of what ends with this are left out.
     forgotten: Option<String>,
+    kill: Option<usize>,
     changes: Vec<Change>,
     /// By inode.
     files: HashMap<u64, Bytes>,
@@ -64,17 +69,30 @@ enum Thing {
 }
 
 impl Cutter {
-    pub fn new(at: usize, seed: u64, forgotten: Option<&str>) -> Cutter {
+    pub fn new(at: usize, seed: u64, case: Case) -> Cutter {
         Cutter(Arc::new(Mutex::new(Model {
+            case,
             at,
             moment: 0,
             lot: fastrand::Rng::with_seed(seed),
-            forgotten: forgotten.map(str::to_owned),
+            forgotten: None,
+            kill: None,
             changes: Vec::new(),
             files: HashMap::new(),
             replaced: None,
             was_there: false,
         })))
+    }
+
+    pub fn forgetting(self, forgotten: Option<&str>) -> Cutter {
+        self.model().forgotten = forgotten.map(str::to_owned);
+        self
+    }
+
+    /// Panics before this act, in place of dying: the process is needed for the cut.
+    pub fn killing(self, at: usize) -> Cutter {
+        self.model().kill = Some(at);
+        self
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
@@ -90,6 +108,11 @@ impl Cutter {
 impl Witness for Cutter {
     fn before(&self, act: &Act) {
         let mut model = self.model();
+        if model.kill == Some(model.moment) {
+            model.kill = None;
+            drop(model);
+            panic!("killed");
+        }
         if model.moment == model.at {
             model.cut();
         }
@@ -99,6 +122,10 @@ impl Witness for Cutter {
 
     fn after(&self, act: &Act) {
         self.model().record(act);
+    }
+
+    fn refusal(&self, act: &Act) -> Option<io::Error> {
+        without_exchange(self.model().case, act)
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    child::{Call, Fate, child},
-    world::{Case, World},
+    child::{Call, Counted, Fate, child},
+    world::{self, Case, World},
 };
 
 /// Works off `0..count` in a few threads; what went wrong.
@@ -36,19 +36,23 @@ pub fn each(count: usize, what: impl Fn(usize) -> Result<(), String> + Sync) -> 
 }
 
 /// A new device, on which the transaction ran and met its fate.
-fn after_run(case: Case, fate: &Fate) -> (tempfile::TempDir, World, usize) {
-    let folder = tempfile::tempdir().unwrap();
+fn after_run(case: Case, fate: &Fate) -> (tempfile::TempDir, World, Counted) {
+    let folder = world::folder();
     let world = World::make(folder.path(), case);
-    let count = child(&world, Call::Run, fate);
-    (folder, world, count)
+    let counted = child(&world, Call::Run, fate);
+    (folder, world, counted)
 }
 
-/// How many moments a run has in which nobody dies.
-pub fn moments(case: Case) -> usize {
-    let (_folder, world, count) = after_run(case, &Fate::Lives);
+/// What a run consists of in which nobody dies.
+pub fn counted(case: Case) -> Counted {
+    let (_folder, world, counted) = after_run(case, &Fate::Lives);
     let version = world.check().unwrap();
     assert_eq!(version, if case.fails() { '1' } else { '2' });
-    count
+    counted
+}
+
+fn moments(case: Case) -> usize {
+    counted(case).moments
 }
 
 fn kill_at_every_step(case: Case) {
@@ -93,7 +97,7 @@ fn kill_twice(case: Case, first: usize, second: usize) -> Result<(), String> {
 
 fn recovery_moments(case: Case, first: usize) -> usize {
     let (_folder, world, _) = after_run(case, &Fate::Killed(first));
-    child(&world, Call::Recover, &Fate::Lives)
+    child(&world, Call::Recover, &Fate::Lives).moments
 }
 
 /// Between two acts nothing happens: "before" moments, the even ones, are enough here. Of the pairs
@@ -112,6 +116,13 @@ fn kill_recovery(case: Case, thin: usize) {
     });
     println!("{case:?}: {} pairs of kills", kills.into_inner());
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn killed_at_every_step_where_names_cannot_be_exchanged_ends_wholly_old_or_wholly_new() {
+    kill_at_every_step(Case::OneByRename);
+    kill_at_every_step(Case::OneByRenameFails);
+    kill_recovery(Case::OneByRename, 5);
 }
 
 #[test]

@@ -3,5 +3,9 @@
 mod child;
 mod cut;
 mod cut_model;
+mod fail;
+mod full;
+mod keep;
 mod kill;
+mod left;
 mod world;

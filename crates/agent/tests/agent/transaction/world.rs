@@ -11,10 +11,22 @@ use std::{
 use airlift_agent::{
     disk::Disk,
     folders::Folders,
+    stage,
     state::{Installed, State},
     transaction::{Audience, Finished, Limits, Outcome, Step, Transaction, Updater},
 };
 use airlift_package::Content;
+use tempfile::TempDir;
+
+/// A folder for a test: in memory where there is such a place, for the many syncs.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    folder.unwrap()
+}
 
 /// What the transaction is to come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,34 +38,52 @@ pub enum Case {
     /// The one whose `local` is a folder of its own.
     One,
     OneFails,
+    /// On a file system that cannot exchange names.
+    OneByRename,
+    OneByRenameFails,
 }
 
 impl Case {
-    pub const ALL: [Case; 4] = [Case::Three, Case::ThreeFail, Case::One, Case::OneFails];
+    pub const ALL: [Case; 6] = [
+        Case::Three,
+        Case::ThreeFail,
+        Case::One,
+        Case::OneFails,
+        Case::OneByRename,
+        Case::OneByRenameFails,
+    ];
 
     pub fn packages(self) -> &'static [&'static str] {
         match self {
             Case::Three | Case::ThreeFail => &["lib", "tool", "app"],
-            Case::One | Case::OneFails => &["app"],
+            _ => &["app"],
         }
     }
 
+    pub fn is_without_exchange(self) -> bool {
+        matches!(self, Case::OneByRename | Case::OneByRenameFails)
+    }
+
     pub fn fails(self) -> bool {
-        matches!(self, Case::ThreeFail | Case::OneFails)
+        use Case::{OneByRenameFails, OneFails, ThreeFail};
+        matches!(self, ThreeFail | OneFails | OneByRenameFails)
     }
 }
 
 /// Everything that is seen through a path: mode and bytes, by the path in it.
-type View = BTreeMap<PathBuf, (u32, Vec<u8>)>;
+pub type View = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 pub struct World {
     pub root: PathBuf,
     pub folders: Folders,
     pub case: Case,
+    pub limits: Limits,
+    /// Counts transactions: each has its own id.
+    pub number: usize,
 }
 
-const OLD: char = '1';
-const NEW: char = '2';
+pub const OLD: char = '1';
+pub const NEW: char = '2';
 
 impl World {
     /// Makes the device as it stands before.
@@ -97,6 +127,13 @@ impl World {
             root: root.to_owned(),
             folders: Folders::new(root.join("state")),
             case,
+            limits: Limits {
+                script: Duration::from_secs(20),
+                health: Duration::from_secs(20),
+                health_pause: Duration::from_millis(1),
+                grace: Duration::from_millis(200),
+            },
+            number: 0,
         }
     }
 
@@ -107,7 +144,7 @@ impl World {
         }
     }
 
-    fn release(&self, package: &str, version: char) -> PathBuf {
+    pub fn release(&self, package: &str, version: char) -> PathBuf {
         let release = self.folders.release(&digest(package, version));
         match package {
             "tool" => release.join("tool"),
@@ -116,7 +153,7 @@ impl World {
     }
 
     /// What the device finds in the file of a version.
-    fn stage(&self, package: &str, version: char, at: &Path) {
+    pub fn stage(&self, package: &str, version: char, at: &Path) {
         let put = |path: &Path, mode: u32, text: &str| {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, format!("{package} {version} {text}\n")).unwrap();
@@ -127,7 +164,7 @@ impl World {
         }
         put(&at.join("bin/run"), 0o755, "run");
         put(&at.join("share/data"), 0o640, "data");
-        if package == "lib" || version == NEW {
+        if package == "lib" || version != OLD {
             let path = at.join("restore.sh");
             fs::write(&path, format!("#!/bin/sh\n{}\n", self.said("restore"))).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -139,13 +176,13 @@ impl World {
     }
 
     /// A command that writes down that it ran.
-    fn said(&self, stage: &str) -> String {
+    pub fn said(&self, stage: &str) -> String {
         let log = self.log();
         let log = log.display();
         format!("echo \"$OTA_PACKAGE {stage} $OTA_RESULT\" >> {log}")
     }
 
-    fn content(&self, package: &str, version: char) -> Content {
+    pub fn content(&self, package: &str, version: char) -> Content {
         let after = match self.case.fails() && package == "app" && version == NEW {
             true => format!("{}; echo broken; exit 1", self.said("after")),
             false => self.said("after"),
@@ -167,7 +204,19 @@ impl World {
         }
     }
 
+    fn kept(&self) -> PathBuf {
+        self.root.join("transaction.json")
+    }
+
+    /// From now on [`World::transaction`] is this, in child processes too.
+    pub fn keep(&self, transaction: &Transaction) {
+        fs::write(self.kept(), serde_json::to_vec(transaction).unwrap()).unwrap();
+    }
+
     pub fn transaction(&self) -> Transaction {
+        if let Ok(kept) = fs::read(self.kept()) {
+            return serde_json::from_slice(&kept).unwrap();
+        }
         let steps = self.case.packages().iter().map(|package| Step {
             content: self.content(package, NEW),
             content_digest: digest(package, NEW),
@@ -175,7 +224,11 @@ impl World {
             release: self.release(package, NEW),
         });
         Transaction {
-            id: self.root.file_name().unwrap().to_str().unwrap().to_owned(),
+            id: format!(
+                "{}-{}",
+                self.root.file_name().unwrap().display(),
+                self.number
+            ),
             msg_id: None,
             steps: steps.collect(),
         }
@@ -186,22 +239,47 @@ impl World {
         what(&Updater {
             folders: &self.folders,
             disk,
-            limits: Limits {
-                script: Duration::from_secs(20),
-                health: Duration::from_secs(20),
-                health_pause: Duration::from_millis(1),
-                grace: Duration::from_millis(200),
-            },
+            limits: self.limits.clone(),
             device: "device-1",
             audience: &audience,
             shell: Path::new("/bin/sh"),
         })
     }
 
+    pub fn run(&self, transaction: &Transaction) -> Finished {
+        let disk = Disk::default();
+        let finished = self.with_updater(&disk, |updater| updater.run(transaction.clone()));
+        self.sweep(&disk);
+        finished.unwrap()
+    }
+
+    /// Of the packages that are links from the start.
+    pub fn version_of_links(&self) -> Vec<char> {
+        let version = |package: &str| {
+            let link = fs::read_link(self.local(package)).unwrap();
+            let is_new = link == self.release(package, NEW);
+            if is_new { NEW } else { OLD }
+        };
+        ["lib", "tool"].map(version).to_vec()
+    }
+
+    pub fn state(&self) -> State {
+        State::load(&self.folders).unwrap()
+    }
+
     pub fn recover(&self) -> Result<Option<Finished>, String> {
         let disk = Disk::default();
-        self.with_updater(&disk, |updater| updater.recover())
-            .map_err(|error| format!("recovery: {error}"))
+        let finished = self
+            .with_updater(&disk, |updater| updater.recover())
+            .map_err(|error| format!("recovery: {error}"))?;
+        self.sweep(&disk);
+        Ok(finished)
+    }
+
+    /// What follows every update and every start.
+    pub fn sweep(&self, disk: &Disk) {
+        let used = stage::used(&self.state(), &[]);
+        stage::sweep(&self.folders, disk, &used).unwrap();
     }
 
     /// Whether everything is wholly old or wholly new and nothing else is left; which of the two.
@@ -212,7 +290,7 @@ impl World {
         for package in self.case.packages() {
             self.check_package(package, version, &state)?;
         }
-        self.check_rest(version, &state)?;
+        self.check_rest(version)?;
         self.check_restore(version)?;
         let left = self.processes_left();
         same("processes left", &left, &Vec::new())?;
@@ -246,7 +324,7 @@ impl World {
         Expected { package, version }
     }
 
-    fn check_rest(&self, version: char, state: &State) -> Result<(), String> {
+    fn check_rest(&self, version: char) -> Result<(), String> {
         let mut expected = vec!["bin"];
         expected.extend(self.case.packages().iter().filter(|name| **name != "tool"));
         if version == NEW {
@@ -264,15 +342,11 @@ impl World {
         same("state folder", &files, &owned(&["releases", "state.json"]))?;
         let journal = fs::read(self.folders.journal()).unwrap_or_default();
         same("journal", &journal, &Vec::new())?;
-        let failed = state.failed.contains_key("app");
-        let mut releases: Vec<String> = [OLD, NEW]
-            .iter()
-            .flat_map(|version| {
-                let packages = self.case.packages().iter();
-                packages.map(|package| digest(package, *version))
-            })
+        let versions = if version == NEW { "12" } else { "1" };
+        let packages = self.case.packages().iter();
+        let mut releases: Vec<String> = packages
+            .flat_map(|package| versions.chars().map(|version| digest(package, version)))
             .filter(|name| *name != digest("app", OLD))
-            .filter(|name| !(failed && *name == digest("app", NEW)))
             .collect();
         releases.sort_unstable();
         same("releases", &names(&self.folders.releases()), &releases)
@@ -306,7 +380,7 @@ impl World {
         }
     }
 
-    fn view(&self, path: &Path) -> View {
+    pub fn view(&self, path: &Path) -> View {
         let mut view = View::new();
         look(path, Path::new(""), &mut view);
         view
