@@ -1,7 +1,7 @@
 use std::{
     ffi::OsString,
     fmt, io,
-    io::{PipeReader, Read},
+    io::{PipeReader, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -26,6 +26,10 @@ const LINE_BYTES_MAX: usize = 1 << 10;
 const DRAIN: Duration = Duration::from_millis(250);
 /// Longest time between two beats.
 const BEAT: Duration = Duration::from_secs(1);
+/// Waits until the agent says so, and becomes the command. An agent that is killed while it starts a
+/// process, before that can be told by its environment, never says so: then nothing is run behind
+/// the back of the recovery.
+const WAIT_FOR_GO: &str = "read -r go && exec \"$0\" \"$@\" < /dev/null";
 /// What systemd says to the agent alone.
 const AGENTS_OWN: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
@@ -152,13 +156,15 @@ impl Script {
         events: Sender<Event>,
     ) -> io::Result<Child> {
         let (reader, writer) = io::pipe()?;
+        let (wait, mut go) = io::pipe()?;
         let mut command = Command::new(&self.command[0]);
         command
-            .args(&self.command[1..])
+            .args(["-c", WAIT_FOR_GO])
+            .args(&self.command)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(wait)
             .stdout(writer.try_clone()?)
             .stderr(writer);
         for name in AGENTS_OWN {
@@ -168,11 +174,17 @@ impl Script {
             package: self.package.clone(),
             stage: self.stage.as_str().to_owned(),
         };
-        let mut child = disk.act(act, || command.spawn()).map_err(|error| {
+        let start = || {
+            let child = command.spawn()?;
+            // It may have been killed already; then its end says so.
+            let _ = go.write_all(b"go\n");
+            Ok(child)
+        };
+        let mut child = disk.act(act, start).map_err(|error| {
             let (program, folder) = (self.command[0].display(), self.folder.display());
             io::Error::new(error.kind(), format!("{program} in {folder}: {error}"))
         })?;
-        // It holds the pipe's writing end.
+        // It holds the writing end of the output.
         drop(command);
         let watched = self.watch(&child, reader, tail, events);
         if watched.is_err() {

@@ -94,7 +94,7 @@ fn a_power_cut_during_the_recovery_from_a_kill_ends_wholly_old_or_wholly_new() {
         let problems = each(kills.len(), |index| {
             let kill = kills[index];
             // At its beginning it relies on what it found; its end is that of any recovery.
-            for (cut, seed) in (0..10).flat_map(|cut| [1, 2, 3].map(|seed| (cut, seed))) {
+            for (cut, seed) in (0..9).flat_map(|cut| [1, 2].map(|seed| (cut, seed))) {
                 let seed = (kill * 1000 + cut * 10 + seed) as u64;
                 let fate = Fate::KilledThenCut { kill, cut, seed };
                 survive(case, &fate).map_err(|why| format!("{cut}: {why}"))?;

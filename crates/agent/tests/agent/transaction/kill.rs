@@ -1,15 +1,19 @@
 //! `kill -9` at every step of an update, and at every step of the recovery from that.
 
 use std::{
+    os::unix::process::ExitStatusExt,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
+use rustix::process::Signal;
+
 use super::{
-    child::{Call, Counted, Fate, child},
+    child::{Call, Counted, Fate, child, start},
     world::{self, Case, World},
 };
 
@@ -150,4 +154,29 @@ fn the_recovery_of_three_packages_is_killed_at_steps_drawn_by_lot() {
         });
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
+}
+
+/// Not only at the moments that we know of: also within a system call, or a script.
+#[test]
+fn killed_from_outside_at_any_time_ends_wholly_old_or_wholly_new() {
+    const ROUNDS: u32 = 60;
+    let began = Instant::now();
+    counted(Case::Three);
+    let lifetime = began.elapsed();
+    let kills = AtomicUsize::new(0);
+    let problems = each(ROUNDS as usize, |round| {
+        let folder = world::folder();
+        let world = World::make(folder.path(), Case::Three);
+        let mut agent = start(&world, Call::Run, "count".to_owned());
+        thread::sleep(lifetime * u32::try_from(round).unwrap() / ROUNDS);
+        agent.kill().unwrap();
+        let is_killed = agent.wait().unwrap().signal() == Some(Signal::KILL.as_raw());
+        kills.fetch_add(usize::from(is_killed), Ordering::SeqCst);
+        world.recover()?;
+        world.check().map(|_| ())
+    });
+    let kills = kills.into_inner();
+    println!("{kills} of {ROUNDS} kills from outside");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(kills > 5);
 }

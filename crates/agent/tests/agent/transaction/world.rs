@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -292,15 +293,29 @@ impl World {
         }
         self.check_rest(version)?;
         self.check_restore(version)?;
-        let left = self.processes_left();
-        same("processes left", &left, &Vec::new())?;
+        self.check_processes()?;
         Ok(version)
+    }
+
+    /// Nothing runs any more. A process that was being started when the agent was killed may be
+    /// there for a moment, but does nothing.
+    fn check_processes(&self) -> Result<(), String> {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let is_alone = (0..400).any(|_| {
+            let is_alone = self.processes_left().is_empty();
+            if !is_alone {
+                thread::sleep(Duration::from_millis(5));
+            }
+            is_alone
+        });
+        same("all scripts are gone", &is_alone, &true)?;
+        same("log", &fs::read(self.log()).unwrap_or_default(), &log)
     }
 
     fn check_package(&self, package: &str, version: char, state: &State) -> Result<(), String> {
         let local = self.local(package);
-        let expected = World::expected(package, version);
-        same(package, &self.view(&local), &self.view(&expected.at(self)))?;
+        let expected = self.expected(package, version);
+        same(package, &self.view(&local), &self.view(&expected))?;
         let link = fs::read_link(&local).ok();
         let is_link = package != "app" || version == NEW;
         let release = is_link.then(|| self.release(package, version));
@@ -320,8 +335,12 @@ impl World {
         same("previous", &installed.previous, &previous)
     }
 
-    fn expected(package: &str, version: char) -> Expected<'_> {
-        Expected { package, version }
+    /// A fresh copy of what a version consists of.
+    fn expected(&self, package: &str, version: char) -> PathBuf {
+        let path = self.root.join("expected").join(package);
+        let _ = fs::remove_dir_all(self.root.join("expected"));
+        self.stage(package, version, &path);
+        path
     }
 
     fn check_rest(&self, version: char) -> Result<(), String> {
@@ -389,21 +408,6 @@ impl World {
     pub fn processes_left(&self) -> Vec<String> {
         let mark = format!("OTA_TRANSACTION={}", self.transaction().id);
         processes_with(&mark)
-    }
-}
-
-struct Expected<'a> {
-    package: &'a str,
-    version: char,
-}
-
-impl Expected<'_> {
-    /// A fresh copy of what the version consists of.
-    fn at(&self, world: &World) -> PathBuf {
-        let path = world.root.join("expected").join(self.package);
-        let _ = fs::remove_dir_all(world.root.join("expected"));
-        world.stage(self.package, self.version, &path);
-        path
     }
 }
 
