@@ -8,4 +8,5 @@ mod life;
 mod memory;
 mod reports;
 mod server;
+mod trust;
 mod unpacking;

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +15,10 @@ use std::{
 };
 
 use airlift_package::{Content, Requirement, Version};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -102,6 +106,7 @@ pub struct Inner {
 }
 
 pub struct Server {
+    is_tls: bool,
     pub address: SocketAddr,
     inner: Arc<Mutex<Inner>>,
     stop: Arc<AtomicBool>,
@@ -109,6 +114,25 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Server {
+        Server::start_with(None)
+    }
+
+    /// With HTTPS, by certificate and key in these PEM files.
+    pub fn start_tls(certificate: &Path, key: &Path) -> Server {
+        let chain = CertificateDer::pem_file_iter(certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(key).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(Result::unwrap).collect(), key)
+            .unwrap();
+        Server::start_with(Some(Arc::new(config)))
+    }
+
+    fn start_with(tls: Option<Arc<ServerConfig>>) -> Server {
+        let is_tls = tls.is_some();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner: Arc<Mutex<Inner>> = Arc::default();
@@ -119,17 +143,24 @@ impl Server {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(stream), shared) = (stream, shared.clone()) else {
+                let (Ok(stream), shared, tls) = (stream, shared.clone(), tls.clone()) else {
                     continue;
                 };
                 thread::spawn(move || {
                     // A client that goes away is no fault.
-                    let _ = serve(&stream, &shared, address);
+                    let _ = match tls {
+                        None => serve(&stream, &shared, address),
+                        Some(tls) => {
+                            let tls = ServerConnection::new(tls).unwrap();
+                            serve(StreamOwned::new(tls, &stream), &shared, address)
+                        }
+                    };
                     let _ = stream.shutdown(Shutdown::Both);
                 });
             }
         });
         Server {
+            is_tls,
             address,
             inner,
             stop,
@@ -137,7 +168,8 @@ impl Server {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     pub fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -308,9 +340,8 @@ fn read_request(reader: &mut impl BufRead, address: SocketAddr) -> io::Result<Op
     }))
 }
 
-fn serve(stream: &TcpStream, shared: &Mutex<Inner>, address: SocketAddr) -> io::Result<()> {
+fn serve<S: Read + Write>(stream: S, shared: &Mutex<Inner>, address: SocketAddr) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let mut out = stream;
     while let Some(request) = read_request(&mut reader, address)? {
         let path = request.url.path().to_owned();
         let range = request.range.map(|it| format!(" from {it}"));
@@ -324,14 +355,14 @@ fn serve(stream: &TcpStream, shared: &Mutex<Inner>, address: SocketAddr) -> io::
         }
         let status = shared.lock().unwrap().status;
         if let Some(status) = status {
-            answer(&mut out, status, b"{}")?;
+            answer(reader.get_mut(), status, b"{}")?;
         } else if let Some(sha256) = path.strip_prefix("/otafiles/") {
-            if !serve_file(&mut out, shared, &request, sha256)? {
+            if !serve_file(reader.get_mut(), shared, &request, sha256)? {
                 return Ok(());
             }
         } else {
             let (status, body) = small(&mut shared.lock().unwrap(), &request, &path);
-            answer(&mut out, status, &body)?;
+            answer(reader.get_mut(), status, &body)?;
         }
     }
     Ok(())
