@@ -2,7 +2,7 @@ use super::{Error, Result, Service, upload_firmware::check_device_type};
 use crate::domain::{Bundle, Event, Firmware, FirmwareStatus};
 
 impl Service {
-    /// Deletes a draft, and its files unless another firmware has the same bytes.
+    /// Deletes a draft, and its files unless another firmware or a package has the same bytes.
     pub async fn delete_firmware(&self, device_type: &str, version: &str) -> Result<Firmware> {
         check_device_type(device_type)?;
         let mut tx = self.db.begin().await?;

@@ -20,7 +20,7 @@ impl Service {
         Ok(swept)
     }
 
-    /// Deletes a blob that no firmware uses; whether it did. The row is locked first and the use
+    /// Deletes a blob that no firmware and no package uses; whether it did. The row is locked first and the use
     /// looked up in a statement of its own, so that an upload of the same bytes either comes
     /// before and is seen, or waits and stores the file again.
     pub(super) async fn delete_blob_if_unused(&self, sha256: &str) -> Result<bool> {

@@ -14,7 +14,7 @@ use crate::{
 
 /// Delete a draft
 ///
-/// Its file goes too, unless another firmware has the same bytes.
+/// Its file goes too, unless another firmware or a package has the same bytes.
 #[utoipa::path(
     delete,
     path = "/api/ota/firmware/{version}",
