@@ -199,6 +199,10 @@ impl<'a> Cycle<'a> {
                 break;
             }
             self.follow_one(control, &remote, offers, summary)?;
+            // The server lets nobody begin an update before it has heard how the last one ended.
+            if let Err(error) = self.outbox().flush(control) {
+                summary.unreachable.push(format!("report: {error}"));
+            }
         }
         Ok(())
     }
