@@ -414,7 +414,7 @@ mod tests {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
         })
-        .take(9 << 20)
+        .take(1 << 20)
         .collect();
         fs::write(folder.path().join("noise"), noise).unwrap();
         let (archive, _) = packed(folder.path(), LEVEL_MAX);
