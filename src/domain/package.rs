@@ -48,6 +48,7 @@ pub struct PackageOrigin {
     pub name: String,
     pub branch: String,
     /// Whether its `content.json` came with a signature, by whomever.
+    #[serde(default)]
     pub has_signature: bool,
     /// The trusted key that signed its `content.json`.
     pub signed_by: Option<Signer>,

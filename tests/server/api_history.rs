@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use airlift::domain::{Event, EventKind, Gateway, Task, TaskStatus};
+use airlift::domain::{Event, EventKind, Gateway, PackageChange, Task, TaskStatus};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -182,6 +182,11 @@ async fn all_tasks_can_be_had_as_one_csv_file() {
         last.error_code = Some("=cmd|' /C calc'!A0".into());
         last.error_message = Some("one, \"two\"\nthree".into());
         last.path = vec!["1.0.2".into(), "2.0.0".into()];
+        last.packages = vec![PackageChange {
+            name: "app".into(),
+            from_version: None,
+            to_version: "1.0.2".into(),
+        }];
         put_tasks(&app, &tasks).await;
 
         let answer = app.get("/api/ota/tasks.csv").await;
@@ -206,6 +211,10 @@ async fn all_tasks_can_be_had_as_one_csv_file() {
             ("errorCode", "'=cmd|' /C calc'!A0"),
             ("errorMessage", "one, \"two\"\nthree"),
             ("path", "1.0.2 2.0.0"),
+            (
+                "packages",
+                r#"{"fromVersion":null,"name":"app","toVersion":"1.0.2"}"#,
+            ),
             ("fileSize", "14"),
             ("rolloutId", ""),
             ("completeTime", "2026-03-01T08:00:01.101Z"),
