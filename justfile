@@ -28,6 +28,19 @@ boards:
     CARGO_TARGET_DIR={{ justfile_directory() }}/target/qemu-riscv32 ./firmware/qemu-riscv32/build.sh
     CARGO_TARGET_DIR={{ justfile_directory() }}/target/esp32c3 ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool) ./firmware/esp32c3/build.sh
 
+# The agent's Debian package, in target/debian; wants `cargo install cargo-deb`.
+deb:
+    cargo deb --package airlift-agent --locked
+
+# The agent as one file without libraries, for this machine's architecture (docs/agent.md has what to know).
+agent-static:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --package airlift-agent --target "$host"
+    ldd "target/$host/release/airlift-agent" 2>&1 | grep -E 'statically linked|not a dynamic executable'
+    "target/$host/release/airlift-agent" --version
+
 # Code, memory and stack of the gateway's core on a RISC-V chip, beside their aims.
 size:
     ./firmware/size.sh
@@ -35,6 +48,10 @@ size:
 # The firmware under random power cuts, broken downloads and bad images, for as many runs as you like.
 fault-test runs='1000000':
     AIRLIFT_RUNS={{ runs }} cargo nextest run -p airlift-firmware --profile kill -E 'test(random_fault_runs)'
+
+# Power cuts at every flash operation of an update, and then at every one of each recovery (an hour).
+cut-test:
+    AIRLIFT_CUT_STRIDE=1 cargo nextest run -p airlift-firmware --profile kill -E 'test(cuts::)'
 
 # Each fuzz target for so many minutes, one after the other; wants nightly Rust and `cargo install cargo-fuzz`.
 fuzz minutes='20':

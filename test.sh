@@ -10,7 +10,7 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
 of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg gpg-agent zstd
-prometheus python3-venv, a C toolchain, qemu-system-misc and the RISC-V toolchain rustc-web cargo-web
+prometheus systemd (for systemd-analyze) python3-venv, a C toolchain, qemu-system-misc and the RISC-V toolchain rustc-web cargo-web
 rust-web-src lld-22; then cargo-nextest with cargo. The tests start servers of their own on free ports
 of the loopback address; services of the system are neither used nor started nor stopped.
 
@@ -77,6 +77,7 @@ missing_packages() {
     has_program openssl || echo openssl
     has_program curl || echo curl
     has_program gpg || echo gpg
+    has_program systemd-analyze || echo systemd
     { has_program prometheus && has_program promtool; } || echo prometheus
     has_program zstd || echo zstd
     has_program gpg-agent || echo gpg-agent
@@ -158,7 +159,8 @@ section 'Warnings'
 cargo clippy --workspace --all-targets -- -D warnings
 
 section 'Binaries'
-cargo build --workspace --bins
+# With the tests: alone, they would be built with other features of the same libraries.
+cargo build --workspace --bins --tests
 
 section 'Boards'
 root=$PWD

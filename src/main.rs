@@ -11,8 +11,7 @@ use airlift::{
     cli::{
         Cli, Command, ServeArgs, bundle,
         console::{Console, Outcome},
-        key,
-        rollout::{self, RolloutArgs},
+        key, package, rollout,
     },
     config::{Config, LogFormat},
     domain::Clock,
@@ -33,7 +32,14 @@ const COMMAND_FAILED: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, failure) = match cli.command {
-        Some(Command::Rollout(args)) => (ask(args), ExitCode::from(COMMAND_FAILED)),
+        Some(Command::Rollout(args)) => (
+            ask(async |console| rollout::run(args, console).await),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::Package(args)) => (
+            ask(async |console| package::run(*args, console).await),
+            ExitCode::from(COMMAND_FAILED),
+        ),
         Some(Command::Bundle(args)) => (
             here(|console| bundle::run(args, &Clock::System, console)),
             ExitCode::from(COMMAND_FAILED),
@@ -52,11 +58,11 @@ fn main() -> ExitCode {
 }
 
 /// Asks a running server.
-fn ask(args: RolloutArgs) -> Result<ExitCode> {
+fn ask(command: impl AsyncFnOnce(Console<'_>) -> Result<Outcome>) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    here(|console| runtime.block_on(rollout::run(args, console)))
+    here(|console| runtime.block_on(command(console)))
 }
 
 /// Carries out a command on this process's own streams.

@@ -1,5 +1,5 @@
-//! What no compiler checks: which room may call which, where SQL stands, how long files are. Each
-//! finding names file, line and reason.
+//! What no compiler checks: which room may call which, where SQL stands, how long files are, what an
+//! agent may change where. Each finding names file, line and reason.
 //!
 //! To add a rule: a function from a file's path and text to findings, its call in [`findings_in`],
 //! and a bad snippet that it finds in `tidy/bad_snippets.rs`.
@@ -65,12 +65,17 @@ const LIBRARIES: [(&str, &[&str]); 15] = [
 ];
 
 /// What the crates that also run on devices may depend on, outside of their tests.
-const DEVICE_CRATES: [(&str, Dependencies); 4] = [
+const DEVICE_CRATES: [(&str, Dependencies); 6] = [
     ("crates/proto/Cargo.toml", Dependencies::Only(&["serde"])),
     ("crates/esp/Cargo.toml", Dependencies::OfOurs(&[])),
     (
         "crates/bundle/Cargo.toml",
         Dependencies::OfOurs(&["airlift-esp", "airlift-proto"]),
+    ),
+    ("crates/package/Cargo.toml", Dependencies::OfOurs(&[])),
+    (
+        "crates/agent/Cargo.toml",
+        Dependencies::OfOurs(&["airlift-bundle", "airlift-package", "airlift-proto"]),
     ),
     (
         "firmware/Cargo.toml",
@@ -144,10 +149,12 @@ const UNSAFE: [(&str, &str); 12] = [
     ),
 ];
 /// Not ours, or made by a build.
-const SKIPPED_FOLDERS: [&str; 3] = [".git", "node_modules", "target"];
+const SKIPPED: [&str; 3] = [".git", "node_modules", "target"];
 /// Hold the words that are looked for.
 const CHECKER: &str = "tests/tidy";
 
+#[path = "tidy/agent.rs"]
+mod agent;
 #[path = "tidy/bad_snippets.rs"]
 mod bad_snippets;
 #[path = "tidy/source.rs"]
@@ -205,10 +212,13 @@ fn the_code_keeps_the_rules_of_the_house() {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        if !path.is_dir() {
-            files.push(path);
-        } else if !SKIPPED_FOLDERS.contains(&entry.file_name().to_string_lossy().as_ref()) {
-            collect(&path, files);
+        // In a worktree .git is a file.
+        if SKIPPED.contains(&entry.file_name().to_string_lossy().as_ref()) {
+            continue;
+        }
+        match path.is_dir() {
+            true => collect(&path, files),
+            false => files.push(path),
         }
     }
 }
@@ -223,6 +233,7 @@ fn findings_in(file: &str, text: &str) -> Vec<Finding> {
         let tokens = tokens(&source.code);
         found.extend(too_long(file, text, &tokens));
         found.extend(banned_words(file, &tokens));
+        found.extend(agent::unwatched(file, &tokens));
         if let Some(room) = room(file) {
             found.extend(arrows(file, room, &tokens));
             found.extend(libraries(file, room, &tokens));

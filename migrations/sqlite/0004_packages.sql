@@ -30,7 +30,7 @@ ALTER TABLE firmwares ADD COLUMN package TEXT;
 -- The packages that a task changes on a Linux device; null on gateways.
 ALTER TABLE upgrade_tasks ADD COLUMN packages TEXT;
 
--- When a gateway that reports over HTTP counts as offline unless it reports before; null if the
--- broker tells.
+-- From when on a gateway that reports over HTTP counts as offline unless it reports before; it stays
+-- when that has come. Null if the broker tells.
 ALTER TABLE gateways ADD COLUMN offline_at TEXT;
-CREATE INDEX gateways_offline ON gateways (offline_at) WHERE offline_at IS NOT NULL;
+CREATE INDEX gateways_offline ON gateways (offline_at) WHERE online AND offline_at IS NOT NULL;

@@ -2,7 +2,9 @@ use std::{error::Error, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use reqwest::{Method, StatusCode, Url, header::LOCATION, redirect::Policy};
+use reqwest::{
+    Method, RequestBuilder, StatusCode, Url, header::LOCATION, multipart::Form, redirect::Policy,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,6 +16,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for an answer that changes something, for a million gateways perhaps.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+/// An upload that is slower is given up.
+const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 16 << 10;
 
 /// Which server a command asks, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -64,6 +68,13 @@ pub struct CallError {
 struct Refusal {
     message: String,
     code: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    /// Where it sends to.
+    location: Option<String>,
+    body: Vec<u8>,
 }
 
 impl Client {
@@ -127,6 +138,34 @@ impl Client {
         self.call(Method::POST, path, query, body).await
     }
 
+    pub async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> std::result::Result<Value, CallError> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
+    /// Uploads a package with `PUT /update`, as `form` says, about `bytes` long; `None` if its file
+    /// arrived damaged.
+    pub async fn put_package(
+        &self,
+        form: Form,
+        bytes: u64,
+    ) -> std::result::Result<Option<Value>, CallError> {
+        let longest = WRITE_TIMEOUT + Duration::from_secs(bytes / UPLOAD_BYTES_PER_SECOND_MIN);
+        let request = self.http.put(self.below(&["update"])).timeout(longest);
+        let answer = self.send(request.multipart(form), false).await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        match serde_json::from_slice(&answer.body) {
+            // Not in an envelope: the old servers' answer was not, either.
+            Ok(data) if answer.status.is_success() => Ok(Some(data)),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -139,34 +178,51 @@ impl Client {
             .http
             .request(method, self.url(path, query))
             .timeout(if reads { READ_TIMEOUT } else { WRITE_TIMEOUT });
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
         if let Some(body) = body {
             request = request.json(body);
         }
-        let broken = |error| self.broken(error, reads);
-        let response = request.send().await.map_err(broken)?;
-        let status = response.status();
-        let location = response.headers().get(LOCATION).cloned();
-        let bytes = response.bytes().await.map_err(broken)?;
-        if status.is_success()
-            && let Ok(Value::Object(mut envelope)) = serde_json::from_slice(&bytes)
+        let answer = self.send(request, reads).await?;
+        if answer.status.is_success()
+            && let Ok(Value::Object(mut envelope)) = serde_json::from_slice(&answer.body)
             && let Some(data) = envelope.remove("data")
         {
             return Ok(data);
         }
-        let location = location.as_ref().and_then(|it| it.to_str().ok());
-        Err(self.refused(status, location, &bytes))
+        Err(self.refused(&answer))
+    }
+
+    /// The whole answer to a request.
+    async fn send(
+        &self,
+        mut request: RequestBuilder,
+        reads: bool,
+    ) -> std::result::Result<Answer, CallError> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let broken = |error| self.broken(error, reads);
+        let response = request.send().await.map_err(broken)?;
+        let location = response.headers().get(LOCATION);
+        let location = location.and_then(|it| it.to_str().ok()).map(str::to_owned);
+        Ok(Answer {
+            status: response.status(),
+            location,
+            body: response.bytes().await.map_err(broken)?.into(),
+        })
     }
 
     fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "ota"]).extend(path);
-        }
+        let mut url = self.below(&[&["api", "ota"], path].concat());
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    fn below(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
         }
         url
     }
@@ -185,7 +241,7 @@ impl Client {
             (false, true) => (format!("no answer from {server} ({cause})"), ": try again"),
             (false, false) => (
                 format!("the answer of {server} did not arrive ({cause})"),
-                ": see with `airlift rollout list` whether it was done before you try again",
+                ": see with the command's `list` whether it was done before you try again",
             ),
         };
         CallError {
@@ -196,9 +252,10 @@ impl Client {
     }
 
     /// The answer is no success.
-    fn refused(&self, status: StatusCode, location: Option<&str>, body: &[u8]) -> CallError {
+    fn refused(&self, answer: &Answer) -> CallError {
+        let status = answer.status;
         let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        let (what, advice) = match (serde_json::from_slice(body), location) {
+        let (what, advice) = match (serde_json::from_slice(&answer.body), &answer.location) {
             (Ok(Refusal { message, code }), _) => (printable(&message), format!(" ({code})")),
             (Err(_), Some(location)) if status.is_redirection() => (
                 format!("{} sends to {}", self.server(), printable(location)),
@@ -273,15 +330,20 @@ mod tests {
     fn a_refusal_is_the_servers_sentence_and_code() {
         let client = client(SERVER_DEFAULT);
         let body = br#"{"status":false,"message":"no\u001b such","code":"a_b","data":null}"#;
-        let error = client.refused(StatusCode::NOT_FOUND, None, body);
+        let answer = |status, location: Option<&str>, body: &[u8]| Answer {
+            status,
+            location: location.map(str::to_owned),
+            body: body.to_vec(),
+        };
+        let error = client.refused(&answer(StatusCode::NOT_FOUND, None, body));
         assert_eq!(error.to_string(), "no\u{fffd} such (a_b)");
         assert!(!error.passes);
-        let error = client.refused(StatusCode::BAD_GATEWAY, None, b"<html>");
+        let error = client.refused(&answer(StatusCode::BAD_GATEWAY, None, b"<html>"));
         assert!(
             error.passes && error.to_string().contains("--server"),
             "{error}"
         );
-        let error = client.refused(StatusCode::FOUND, Some("https://a/"), b"");
+        let error = client.refused(&answer(StatusCode::FOUND, Some("https://a/"), b""));
         assert!(error.to_string().contains("sends to https://a/"), "{error}");
     }
 }

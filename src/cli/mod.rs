@@ -1,11 +1,16 @@
 //! The command line. To add a command: a variant in [`Command`] and its file here.
 
+mod answer;
 pub mod bundle;
 mod client;
 pub mod console;
 pub mod key;
+mod list;
+pub mod package;
 mod passphrase;
+mod progress;
 pub mod rollout;
+mod signing;
 mod table;
 mod text;
 
@@ -28,7 +33,8 @@ use crate::config::Options;
         curl -X POST http://localhost:8018/api/ota/firmware/1.0.2/release\n  \
         curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n  \
         airlift rollout create 1.0.2 --watch\n  \
-        airlift bundle build --help\n\
+        airlift bundle build --help\n  \
+        airlift package push --help\n\
         The API is described at http://localhost:8018/docs"
 )]
 pub struct Cli {
@@ -75,7 +81,18 @@ pub enum Command {
         Ends with 0 when all is done; with 1 when the bundle is refused; with 2 when the command\n\
         could not be carried out, its error stream saying why.")]
     Bundle(bundle::BundleArgs),
-    /// Make keys that sign bundles, and list those that are trusted
+    /// Give out packages for Linux devices: upload, list, roll back, release
+    ///
+    /// Asks a running server, over its HTTP API. Times are UTC.
+    #[command(after_help = "Examples:\n  \
+        airlift package init app\n  \
+        airlift package push dist --content content.json --version 1.2.0\n  \
+        airlift package list --server https://ota.example.com\n  \
+        airlift package rollback app --branch main\n\n\
+        Ends with 0 when all is done; with 2 when the command could not be carried out, its error\n\
+        stream saying why.")]
+    Package(Box<package::PackageArgs>),
+    /// Make keys that sign bundles and packages, and list those that are trusted
     #[command(after_help = "Examples:\n  \
         airlift key generate --name release-1 --out signing\n  \
         cp signing/release-1.asc keys/\n  \

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{Bundle, rollout::time};
+use super::{Bundle, Firmware, PackageOrigin, Signer, rollout::time};
 
 /// When a firmware must be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub enum Barred {
     )]
     Unsigned,
     #[error(
+        "the package's content.json is not signed, and this server sends only what a trusted key has \
+         signed: push it once more with a signature (PUT /update) and release it again"
+    )]
+    UnsignedPackage,
+    #[error(
         "the firmware was signed by the key {name} ({fingerprint}), which is not among the trusted \
          keys any more: sign it with one that is, under a new version"
     )]
@@ -50,35 +55,61 @@ pub enum Barred {
         time(*.at)
     )]
     Expired { at: DateTime<Utc> },
+    #[error(
+        "the package was withdrawn at {}, so devices can't fetch it: push it once more, or release \
+         another version",
+        time(*.at)
+    )]
+    Withdrawn { at: DateTime<Utc> },
 }
 
 impl Barred {
     /// The stable word.
     pub fn code(&self) -> &'static str {
         match self {
-            Barred::Unsigned => "unsigned",
+            Barred::Unsigned | Barred::UnsignedPackage => "unsigned",
             Barred::UntrustedKey { .. } => "untrusted_key",
             Barred::Expired { .. } => "bundle_expired",
+            Barred::Withdrawn { .. } => "package_withdrawn",
         }
     }
 }
 
 impl Admission {
-    /// Why a firmware with this bundle, or with none, must not be sent.
-    pub fn bars(&self, bundle: Option<&Bundle>) -> Option<Barred> {
-        if let Some(trusted) = &self.trusted {
-            let Some(signer) = bundle.and_then(|bundle| bundle.signed_by.as_ref()) else {
-                return Some(Barred::Unsigned);
-            };
-            if !trusted.contains(&signer.fingerprint) {
-                return Some(Barred::UntrustedKey {
-                    name: signer.name.clone(),
-                    fingerprint: signer.fingerprint.clone(),
-                });
-            }
+    /// Why a firmware must not be sent.
+    pub fn bars(&self, firmware: &Firmware) -> Option<Barred> {
+        match &firmware.package {
+            Some(package) => self.bars_package(package),
+            None => self.bars_bundle(firmware.bundle.as_ref()),
         }
-        let at = bundle?.expires_at?;
-        (at <= self.now).then_some(Barred::Expired { at })
+    }
+
+    /// The same of a firmware with this bundle, or with none.
+    pub fn bars_bundle(&self, bundle: Option<&Bundle>) -> Option<Barred> {
+        let signer = bundle.and_then(|bundle| bundle.signed_by.as_ref());
+        let expired = || {
+            let at = bundle?.expires_at?;
+            (at <= self.now).then_some(Barred::Expired { at })
+        };
+        self.bars_signer(signer, Barred::Unsigned).or_else(expired)
+    }
+
+    /// The same of a firmware that is a package.
+    pub fn bars_package(&self, package: &PackageOrigin) -> Option<Barred> {
+        let withdrawn = || Some(Barred::Withdrawn { at: package.withdrawn_at? });
+        self.bars_signer(package.signed_by.as_ref(), Barred::UnsignedPackage)
+            .or_else(withdrawn)
+    }
+
+    fn bars_signer(&self, signer: Option<&Signer>, unsigned: Barred) -> Option<Barred> {
+        let trusted = self.trusted.as_ref()?;
+        let Some(signer) = signer else {
+            return Some(unsigned);
+        };
+        (!trusted.contains(&signer.fingerprint)).then(|| Barred::UntrustedKey {
+            name: signer.name.clone(),
+            fingerprint: signer.fingerprint.clone(),
+        })
     }
 }
 
@@ -126,19 +157,19 @@ mod tests {
         let open = Admission { now, trusted: None };
         let (signed, unsigned) = (bundle(Some("AB"), None), bundle(None, None));
         for it in [None, Some(&unsigned), Some(&signed)] {
-            assert_eq!(open.bars(it), None);
+            assert_eq!(open.bars_bundle(it), None);
         }
-        assert_eq!(trusted(&["AB"]).bars(None), Some(Barred::Unsigned));
+        assert_eq!(trusted(&["AB"]).bars_bundle(None), Some(Barred::Unsigned));
         assert_eq!(
-            trusted(&["AB"]).bars(Some(&unsigned)),
+            trusted(&["AB"]).bars_bundle(Some(&unsigned)),
             Some(Barred::Unsigned)
         );
-        assert_eq!(trusted(&["CD", "AB"]).bars(Some(&signed)), None);
-        let other = trusted(&["CD"]).bars(Some(&signed)).unwrap();
+        assert_eq!(trusted(&["CD", "AB"]).bars_bundle(Some(&signed)), None);
+        let other = trusted(&["CD"]).bars_bundle(Some(&signed)).unwrap();
         assert_eq!(other.code(), "untrusted_key");
         assert!(other.to_string().contains("release (AB)"), "{other}");
         // Required, and no key is there.
-        assert!(trusted(&[]).bars(Some(&signed)).is_some());
+        assert!(trusted(&[]).bars_bundle(Some(&signed)).is_some());
     }
 
     #[test]
@@ -149,12 +180,47 @@ mod tests {
             trusted: None,
         };
         let bundle = bundle(None, Some(expires_at));
-        assert_eq!(at(99).bars(Some(&bundle)), None);
-        let expired = at(100).bars(Some(&bundle)).unwrap();
+        assert_eq!(at(99).bars_bundle(Some(&bundle)), None);
+        let expired = at(100).bars_bundle(Some(&bundle)).unwrap();
         assert_eq!(expired, Barred::Expired { at: expires_at });
         assert!(
             expired.to_string().contains("1970-01-01T00:01:40Z"),
             "{expired}"
         );
+    }
+
+    fn package(signer: Option<&str>) -> PackageOrigin {
+        PackageOrigin {
+            name: "app".to_owned(),
+            branch: "main".to_owned(),
+            has_signature: signer.is_some(),
+            signed_by: signer.map(|fingerprint| Signer {
+                name: "release".to_owned(),
+                fingerprint: fingerprint.to_owned(),
+            }),
+            withdrawn_at: None,
+        }
+    }
+
+    #[test]
+    fn a_package_is_sent_if_a_trusted_key_signed_it_and_nobody_withdrew_it() {
+        let now = DateTime::UNIX_EPOCH;
+        let open = Admission { now, trusted: None };
+        let trusting = Admission {
+            now,
+            trusted: Some(BTreeSet::from(["AB".to_owned()])),
+        };
+        assert_eq!(open.bars_package(&package(None)), None);
+        assert_eq!(trusting.bars_package(&package(Some("AB"))), None);
+        let unsigned = trusting.bars_package(&package(None)).unwrap();
+        assert_eq!(unsigned.code(), "unsigned");
+        // A bundle is not what would help.
+        assert!(unsigned.to_string().contains("PUT /update"), "{unsigned}");
+        let other = trusting.bars_package(&package(Some("CD"))).unwrap();
+        assert_eq!(other.code(), "untrusted_key");
+        let mut withdrawn = package(None);
+        withdrawn.withdrawn_at = Some(now);
+        let barred = open.bars_package(&withdrawn).unwrap();
+        assert_eq!(barred.code(), "package_withdrawn");
     }
 }

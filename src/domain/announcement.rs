@@ -133,10 +133,7 @@ pub fn release_announcement(
     let available: Available = Available {
         version: firmware.version.clone(),
         device_type: firmware.device_type.clone(),
-        kind: bundle
-            .map_or(Kind::Firmware, |bundle| bundle.kind)
-            .as_str()
-            .to_owned(),
+        kind: firmware.kind().unwrap_or(Kind::Firmware.as_str()).to_owned(),
         target: bundle.map(|bundle| bundle.target.clone()),
         release_counter: bundle.map(|bundle| bundle.release_counter),
         min_version: firmware.min_version.clone(),
@@ -209,6 +206,7 @@ mod tests {
             force_upgrade: false,
             min_version: Some("2.6.0".into()),
             bundle: None,
+            package: None,
             release_date: Some(at(0)),
             created_at: at(0),
             updated_at: at(0),

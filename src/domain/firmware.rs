@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use semver::Version;
 use uuid::Uuid;
 
-use super::Bundle;
+use super::{Bundle, PackageOrigin};
 
 pub const DEVICE_TYPE_DEFAULT: &str = "gateway";
+/// The device type of those that run the agent.
+pub const DEVICE_TYPE_LINUX: &str = "linux";
 /// Longest device type, in bytes.
 pub const DEVICE_TYPE_LENGTH_MAX: usize = 64;
 /// Longest version, in bytes.
@@ -35,9 +37,21 @@ pub struct Firmware {
     pub min_version: Option<String>,
     /// `None` for a plain image.
     pub bundle: Option<Bundle>,
+    /// The package for Linux devices that it is.
+    pub package: Option<PackageOrigin>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl Firmware {
+    /// `package`, of a bundle `firmware`, `web` or `firmware+web`; of a plain image nothing.
+    pub fn kind(&self) -> Option<&'static str> {
+        match &self.package {
+            Some(_) => Some(PackageOrigin::KIND),
+            None => self.bundle.as_ref().map(Bundle::kind),
+        }
+    }
 }
 
 /// draft → testing → released → deprecated; testing may be skipped.

@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -8,6 +8,14 @@ use super::{
     tags::Tags,
 };
 
+/// Between two reports of a gateway that reports over HTTP and does not say, in seconds.
+const REPORT_SECONDS_DEFAULT: f64 = 300.0;
+/// It counts as offline when it has missed so many.
+const REPORTS_MISSED: f64 = 3.0;
+/// But not before.
+const SILENCE_MIN: TimeDelta = TimeDelta::seconds(30);
+/// And from then on.
+const SILENCE_MAX: TimeDelta = TimeDelta::days(1);
 /// Shuffle numbers are below this prime.
 const SHUFFLE_MODULUS: u32 = (1 << 31) - 1;
 
@@ -25,6 +33,9 @@ pub struct Gateway {
     pub tags: Tags,
     /// Unix seconds by the gateway's clock, of the last heartbeat.
     pub heartbeat_timestamp: Option<i64>,
+    /// Of one that reports over HTTP: it counts as offline from then on unless it reports before.
+    /// `None`: the broker tells.
+    pub offline_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -41,6 +52,7 @@ impl Gateway {
             attributes: Value::Object(Default::default()),
             tags: Tags::new(),
             heartbeat_timestamp: None,
+            offline_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -85,9 +97,48 @@ impl Gateway {
         .collect()
     }
 
-    /// Any sign of life.
+    /// Whether it speaks HTTP: it asks for its commands, and nobody says when it is gone.
+    pub fn speaks_http(&self) -> bool {
+        self.offline_at.is_some()
+    }
+
+    /// It has said something over HTTP: the next word is awaited from now on.
+    pub fn await_report(&mut self, now: DateTime<Utc>) {
+        self.offline_at = Some(now + self.patience());
+    }
+
+    /// It is offline if the time by which it should have reported over HTTP has passed. What passed
+    /// before `listening_since` passed while it may have found nobody to report to: it has that long
+    /// again from then on.
+    pub fn miss_report(&mut self, now: DateTime<Utc>, listening_since: DateTime<Utc>) {
+        match self.offline_at {
+            Some(at) if at < listening_since => {
+                self.offline_at = Some(listening_since + self.patience());
+            }
+            Some(at) if at <= now && self.online => {
+                self.online = false;
+                self.updated_at = now;
+            }
+            _ => {}
+        }
+    }
+
+    /// How long it may say nothing.
+    fn patience(&self) -> TimeDelta {
+        let seconds = self.attributes["reportSeconds"]
+            .as_f64()
+            .filter(|seconds| *seconds > 0.0)
+            .unwrap_or(REPORT_SECONDS_DEFAULT);
+        // Casts saturate.
+        TimeDelta::try_seconds((seconds * REPORTS_MISSED) as i64)
+            .unwrap_or(SILENCE_MAX)
+            .clamp(SILENCE_MIN, SILENCE_MAX)
+    }
+
+    /// Any sign of life. One that came over HTTP goes on with [`Gateway::await_report`].
     pub fn heard(&mut self, now: DateTime<Utc>) {
         self.online = true;
+        self.offline_at = None;
         self.last_seen_at = Some(now);
         self.updated_at = now;
     }
@@ -112,6 +163,47 @@ mod tests {
             late: false,
             attributes: serde_json::json!({ "firmwareVersion": version }),
         }
+    }
+
+    #[test]
+    fn who_reports_over_http_is_offline_when_it_has_missed_three_reports() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+        for (report_seconds, patience) in [
+            (serde_json::json!(60), 180),
+            (serde_json::json!(0.5), 30),
+            (serde_json::json!(1e300), 86_400),
+            (serde_json::json!(u64::MAX), 86_400),
+            (serde_json::json!(0), 900),
+            (serde_json::json!(-60), 900),
+            (serde_json::json!("60"), 900),
+            (serde_json::json!(null), 900),
+        ] {
+            let mut gateway = Gateway::new("g", "linux", now);
+            gateway.attributes = serde_json::json!({ "reportSeconds": report_seconds });
+            gateway.heard(now);
+            gateway.await_report(now);
+            let patience = TimeDelta::seconds(patience);
+            assert_eq!(gateway.offline_at, Some(now + patience), "{report_seconds}");
+            let begun = now - TimeDelta::days(1);
+            gateway.miss_report(now + patience - TimeDelta::milliseconds(1), begun);
+            assert!(gateway.online, "{report_seconds}");
+            gateway.miss_report(now + patience, begun);
+            assert!(!gateway.online && gateway.speaks_http(), "{report_seconds}");
+        }
+    }
+
+    #[test]
+    fn what_passed_while_nobody_listened_is_granted_again() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(100);
+        let mut gateway = Gateway::new("g", "linux", now);
+        gateway.heard(now);
+        gateway.await_report(now);
+        let back = now + TimeDelta::hours(5);
+        gateway.miss_report(back, back);
+        assert!(gateway.online);
+        assert_eq!(gateway.offline_at, Some(back + TimeDelta::seconds(900)));
+        gateway.miss_report(back + TimeDelta::seconds(900), back);
+        assert!(!gateway.online);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use download_budget::{
 };
 pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
-    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
+    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, DEVICE_TYPE_LINUX, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
     file_name, is_device_type, latest, needs_upgrade, parse_version, version_key,
 };
 pub use gateway::{Gateway, shuffle};

@@ -47,8 +47,31 @@ pub struct PackageBranch {
 pub struct PackageOrigin {
     pub name: String,
     pub branch: String,
+    /// Whether its `content.json` came with a signature, by whomever.
+    pub has_signature: bool,
     /// The trusted key that signed its `content.json`.
     pub signed_by: Option<Signer>,
+    /// Since when its server gives it to no device any more; looked up, not stored with it.
+    #[serde(skip)]
+    pub withdrawn_at: Option<DateTime<Utc>>,
+}
+
+impl Package {
+    /// What a firmware that is made of it says of it.
+    pub fn origin(&self) -> PackageOrigin {
+        PackageOrigin {
+            name: self.name.clone(),
+            branch: self.branch.clone(),
+            has_signature: self.signature.is_some(),
+            signed_by: self.signed_by.clone(),
+            withdrawn_at: self.withdrawn_at,
+        }
+    }
+}
+
+impl PackageOrigin {
+    /// What a command or an announcement calls it.
+    pub const KIND: &str = "package";
 }
 
 /// What a task does to one package of a device.

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
+    package::PackageChange,
     report::{Heartbeat, Progress, Sent, sent},
     task_status::TaskStatus,
 };
@@ -53,6 +54,8 @@ pub struct Task {
     pub not_before: Option<DateTime<Utc>>,
     /// The versions it goes through, `to_version` first; empty if that is the last.
     pub path: Vec<String>,
+    /// Of an update that a Linux device began on its own: what it does to each package; else empty.
+    pub packages: Vec<PackageChange>,
     /// From `start_time` to `complete_time`.
     pub duration_ms: Option<i64>,
     pub created_at: DateTime<Utc>,
@@ -119,6 +122,25 @@ impl Task {
     /// A new task waits for the gateway's first sign of life.
     pub fn wait_for_answer(&mut self, deadlines: &TaskDeadlines) {
         self.wait(self.start_time, deadlines.pending);
+    }
+
+    /// The device is at it already, of its own accord: there is no command that it could answer.
+    pub fn begin_on_its_own(
+        &mut self,
+        from_version: Option<String>,
+        packages: Vec<PackageChange>,
+        now: DateTime<Utc>,
+        deadlines: &TaskDeadlines,
+    ) {
+        self.from_version = from_version;
+        self.packages = packages;
+        self.status = TaskStatus::Downloading;
+        self.wait(now, deadlines.silence);
+    }
+
+    /// Whether the device began it of its own accord.
+    pub fn is_its_own(&self) -> bool {
+        !self.packages.is_empty()
     }
 
     /// A rollout to the same version takes the task for its own, with its patience.

@@ -346,6 +346,7 @@ mod tests {
             force_upgrade: false,
             min_version: min_version.map(Into::into),
             bundle: None,
+            package: None,
             release_date: None,
             created_at: chrono::DateTime::UNIX_EPOCH,
             updated_at: chrono::DateTime::UNIX_EPOCH,

@@ -33,6 +33,12 @@ pub struct ErrorEnvelope {
     pub data: (),
 }
 
+/// Always null: there is nothing to say.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Option<Object>)]
+pub struct Nothing(pub ());
+
 /// Some of a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -133,6 +133,23 @@ async fn json<S: Send + Sync, T: DeserializeOwned>(
     Ok(Some(value))
 }
 
+/// What a device says, for the service to read. It is taken as `text/plain` or without a type too.
+pub struct Payload(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Payload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (content_type, body) = typed_body(request, state, BODY_BYTES_MAX).await?;
+        check_media_type(
+            content_type,
+            &["application/json", "text/plain", "application/octet-stream"],
+            "application/json",
+        )?;
+        Ok(Payload(body))
+    }
+}
+
 /// A list as CSV. It is taken as `text/plain` or without a type too.
 pub struct CsvBody(pub Bytes);
 

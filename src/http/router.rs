@@ -77,6 +77,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/healthz", get(system::healthz::healthz))
         .route("/readyz", get(system::readyz::readyz))
         .route("/metrics", get(system::metrics::metrics))
+        .merge(linux_devices())
         .merge(rollouts())
         .merge(webhooks())
         .merge(packages())
@@ -87,6 +88,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(service.clone(), observe))
         .with_state(service)
+}
+
+/// What devices without MQTT say and ask, and what is released for them.
+fn linux_devices() -> Router<Arc<Service>> {
+    Router::new()
+        .route(
+            "/api/ota/gateways/{gateway_id}/report",
+            post(gateway::report::report),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}/command",
+            get(gateway::command::command),
+        )
+        .route(
+            "/api/ota/gateways/{gateway_id}/task",
+            post(gateway::task::task),
+        )
+        .route(
+            "/api/ota/packages/{name}/{version}/release",
+            post(firmware::release_package::release_package),
+        )
 }
 
 fn rollouts() -> Router<Arc<Service>> {

@@ -17,6 +17,7 @@ const RECOVER_INTERVAL: Duration = Duration::from_secs(2);
 /// Age of a message in the inbox from which it counts as left behind.
 const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(1);
+const MARK_SILENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait between two looks at rollouts: other servers may have made or changed one.
 const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two looks for new events, those of other servers among them.
@@ -32,6 +33,7 @@ pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
             dispatch(&service),
             recover(&service),
             expire(&service),
+            mark_silent(&service),
             watch_events(&service),
             fan_out(&service),
             deliver::deliver(&service),
@@ -71,6 +73,14 @@ async fn expire(service: &Service) {
     loop {
         while let Some(1..) = report("expire tasks", service.expire_tasks().await) {}
         sleep(EXPIRE_INTERVAL).await;
+    }
+}
+
+async fn mark_silent(service: &Service) {
+    loop {
+        while let Some(1..) = report("find silent gateways", service.mark_silent_gateways().await) {
+        }
+        sleep(MARK_SILENT_INTERVAL).await;
     }
 }
 

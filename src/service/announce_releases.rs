@@ -92,7 +92,7 @@ impl Service {
         versions.sort_by_cached_key(|version| Reverse(version_key(version)));
         for version in &versions {
             if let Some(firmware) = tx.firmware(device_type, version).await?
-                && admission.bars(firmware.bundle.as_ref()).is_none()
+                && admission.bars(&firmware).is_none()
             {
                 self.announce_firmware(tx, &firmware, now).await?;
                 return Ok(true);
@@ -107,15 +107,14 @@ impl Service {
         firmware: &Firmware,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        let bundle = firmware.bundle.as_ref();
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("version", &firmware.version)
             .append_pair("deviceType", &firmware.device_type)
             .finish();
         let urls = ReleaseUrls {
             file: self.firmware_url(firmware),
-            manifest: bundle.map(|bundle| self.file_url(&bundle.manifest.file_name)),
-            signature: bundle.map(|bundle| self.file_url(&bundle.signature.file_name)),
+            manifest: self.manifest_url(firmware),
+            signature: self.signature_url(firmware),
             changelog: format!("{}/ota/changelog?{query}", self.settings.public_url),
         };
         let announcement = release_announcement(firmware, urls, now);

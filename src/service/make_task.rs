@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Service;
 use crate::{
     domain::{
-        Bundle, BundleFile, CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand,
-        Task, TaskStatus,
+        CommandKind, Event, EventKind, Firmware, Gateway, OutboundCommand, PackageOrigin, Task,
+        TaskStatus,
     },
     store::Tx,
 };
@@ -29,34 +29,34 @@ pub(super) struct NewTask<'n> {
     pub newest_task_id: Option<Uuid>,
 }
 
+/// The file that a task brings.
+pub(super) struct TaskFile<'f> {
+    /// What the device runs when it is done.
+    pub version: &'f str,
+    pub url: String,
+    /// Lower-case hex.
+    pub md5: &'f str,
+    /// Lower-case hex.
+    pub sha256: &'f str,
+    /// Bytes.
+    pub size: i64,
+}
+
 impl Service {
     /// A task and the command that brings it to the gateway; the caller stores both.
     pub(super) fn new_task(&self, new: NewTask, now: DateTime<Utc>) -> (Task, OutboundCommand) {
         let (gateway, firmware) = (new.gateway, new.firmware);
-        let task_id = self.clock.new_id_after(new.newest_task_id);
-        let start_time = new.scheduled_at.map_or(now, |at| at.max(now));
+        let file = TaskFile {
+            version: &firmware.version,
+            url: self.firmware_url(firmware),
+            md5: &firmware.md5,
+            sha256: &firmware.sha256,
+            size: firmware.file_size,
+        };
         let mut task = Task {
-            task_id,
-            gateway_id: gateway.gateway_id.clone(),
-            device_type: gateway.device_type.clone(),
-            from_version: gateway.current_version.clone(),
-            to_version: firmware.version.clone(),
-            firmware_url: self.firmware_url(firmware),
-            md5: firmware.md5.clone(),
-            sha256: firmware.sha256.clone(),
-            file_size: firmware.file_size,
-            msg_id: format!("ota_{}", task_id.simple()),
-            status: TaskStatus::Pending,
-            progress: 0,
-            error_code: None,
-            error_message: None,
             force_upgrade: new.force_upgrade || firmware.force_upgrade,
             scheduled_at: new.scheduled_at,
-            start_time,
-            complete_time: None,
-            confirmed_at: None,
-            deadline_at: None,
-            completed_timestamp: None,
+            start_time: new.scheduled_at.map_or(now, |at| at.max(now)),
             rollout_id: new.rollout_id,
             timeout_seconds: new.timeout_seconds,
             not_before: new.not_before,
@@ -65,13 +65,53 @@ impl Service {
             } else {
                 Vec::new()
             },
+            ..self.plain_task(gateway, file, new.newest_task_id, now)
+        };
+        task.wait_for_answer(&self.settings.deadlines);
+        let command = self.upgrade_command(&task, firmware);
+        (task, command)
+    }
+
+    /// A task that begins now and waits for nothing yet.
+    pub(super) fn plain_task(
+        &self,
+        gateway: &Gateway,
+        file: TaskFile,
+        newest_task_id: Option<Uuid>,
+        now: DateTime<Utc>,
+    ) -> Task {
+        let task_id = self.clock.new_id_after(newest_task_id);
+        Task {
+            task_id,
+            gateway_id: gateway.gateway_id.clone(),
+            device_type: gateway.device_type.clone(),
+            from_version: gateway.current_version.clone(),
+            to_version: file.version.to_owned(),
+            firmware_url: file.url,
+            md5: file.md5.to_owned(),
+            sha256: file.sha256.to_owned(),
+            file_size: file.size,
+            msg_id: format!("ota_{}", task_id.simple()),
+            status: TaskStatus::Pending,
+            progress: 0,
+            error_code: None,
+            error_message: None,
+            force_upgrade: false,
+            scheduled_at: None,
+            start_time: now,
+            complete_time: None,
+            confirmed_at: None,
+            deadline_at: None,
+            completed_timestamp: None,
+            rollout_id: None,
+            timeout_seconds: None,
+            not_before: None,
+            path: Vec::new(),
+            packages: Vec::new(),
             duration_ms: None,
             created_at: now,
             updated_at: now,
-        };
-        task.wait_for_answer(&self.settings.deadlines);
-        let command = self.upgrade_command(&task, firmware.bundle.as_ref());
-        (task, command)
+        }
     }
 
     /// Where devices download a firmware from.
@@ -84,9 +124,41 @@ impl Service {
         format!("{}/firmware/{file_name}", self.settings.public_url)
     }
 
-    fn upgrade_command(&self, task: &Task, bundle: Option<&Bundle>) -> OutboundCommand {
-        let url = |file: &BundleFile| self.file_url(&file.file_name);
-        let parts = bundle.iter().flat_map(|bundle| &bundle.parts);
+    /// Of a bundle its manifest, of a package its `content.json`.
+    pub fn manifest_url(&self, firmware: &Firmware) -> Option<String> {
+        match &firmware.package {
+            Some(package) => Some(self.package_query_url("getVersion", package, &firmware.version)),
+            None => {
+                let bundle = firmware.bundle.as_ref()?;
+                Some(self.file_url(&bundle.manifest.file_name))
+            }
+        }
+    }
+
+    /// The signature of what [`Service::manifest_url`] names, if there is one.
+    pub fn signature_url(&self, firmware: &Firmware) -> Option<String> {
+        match &firmware.package {
+            Some(package) => package
+                .has_signature
+                .then(|| self.package_query_url("getSignature", package, &firmware.version)),
+            None => {
+                let bundle = firmware.bundle.as_ref()?;
+                Some(self.file_url(&bundle.signature.file_name))
+            }
+        }
+    }
+
+    fn package_query_url(&self, what: &str, package: &PackageOrigin, version: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("package", &package.name)
+            .append_pair("branch", &package.branch)
+            .append_pair("version", version)
+            .finish();
+        format!("{}/{what}?{query}", self.settings.public_url)
+    }
+
+    fn upgrade_command(&self, task: &Task, firmware: &Firmware) -> OutboundCommand {
+        let parts = firmware.bundle.iter().flat_map(|bundle| &bundle.parts);
         let command = Command::Upgrade(Message {
             msg_id: Some(task.msg_id.clone()),
             uuid: Some(task.gateway_id.clone()),
@@ -100,14 +172,14 @@ impl Service {
                 force_upgrade: task.force_upgrade,
                 not_before: task.not_before.map(|at| at.timestamp()),
                 msg_id: Some(task.msg_id.clone()),
-                manifest_url: bundle.map(|bundle| url(&bundle.manifest)),
-                signature_url: bundle.map(|bundle| url(&bundle.signature)),
-                kind: bundle.map(|bundle| bundle.kind.as_str().to_owned()),
+                manifest_url: self.manifest_url(firmware),
+                signature_url: self.signature_url(firmware),
+                kind: firmware.kind().map(str::to_owned),
                 parts: parts
                     .map(|part| PartData {
                         name: part.name.clone(),
                         partition: part.partition.clone(),
-                        url: url(&part.file),
+                        url: self.file_url(&part.file.file_name),
                         size: part.file.size.unsigned_abs(),
                         sha256: part.file.sha256.clone(),
                         md5: part.md5.clone(),

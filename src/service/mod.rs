@@ -22,12 +22,17 @@ mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
+mod begin_update;
+mod fetch_command;
 mod make_task;
 mod next_step;
 mod packages;
 mod push_package;
 mod record_messages;
+mod record_report;
+mod release_package;
 mod rollout;
+mod silent_gateways;
 mod statistics;
 mod stream_events;
 mod sweep_blobs;
@@ -47,10 +52,11 @@ use std::{
 };
 
 use airlift_proto::Topics;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use change_firmware_status::LatestFirmware;
+pub use begin_update::BeginUpdate;
 pub use deliver_events::ClaimedDelivery;
 pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
@@ -128,6 +134,8 @@ pub struct Service {
     /// Rung when something waits to be announced, so that it leaves at once.
     announcements_queued: Notify,
     alert_limit: Mutex<AlertLimit>,
+    /// Since when gateways can report over HTTP to this server.
+    listening_since: DateTime<Utc>,
     /// When tasks and rollouts were last counted for the metrics.
     counted_at: watch::Sender<Option<Instant>>,
     events: stream_events::EventStreams,
@@ -155,6 +163,7 @@ impl Service {
             .download_bytes_per_second
             .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
         let service = Service {
+            listening_since: clock.now(),
             db,
             blobs,
             publisher,

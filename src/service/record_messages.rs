@@ -33,6 +33,13 @@ pub struct InboundMessage {
     pub late: bool,
 }
 
+/// The door through which messages came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Broker,
+    Http,
+}
+
 /// What a gateway said.
 #[derive(Debug)]
 enum Said {
@@ -77,36 +84,40 @@ impl Service {
     /// Takes in a batch of messages. When this returns `Ok`, each of them is stored or was counted
     /// as refused: it can be acknowledged. An error means that the database is away.
     pub async fn record_messages(&self, messages: &[InboundMessage]) -> Result<()> {
-        match self.record_together(messages).await {
+        match self.record_together(messages, Door::Broker).await {
             Err(Error::Store(error)) if error.is_transient() => Err(error.into()),
             Err(error) => {
                 tracing::error!(%error, messages = messages.len(), "messages can't be stored");
                 self.record_one_by_one(messages).await
             }
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
         }
     }
 
     /// One of them can't be stored: it must not keep the others out.
     async fn record_one_by_one(&self, messages: &[InboundMessage]) -> Result<()> {
         for message in messages {
-            match self.record_together(std::slice::from_ref(message)).await {
+            let message = std::slice::from_ref(message);
+            match self.record_together(message, Door::Broker).await {
                 Err(Error::Store(error)) if error.is_transient() => return Err(error.into()),
                 Err(error) => {
-                    self.count_refusal(&message.topic, "unstorable", &error.to_string());
+                    self.count_refusal(&message[0].topic, "unstorable", &error.to_string());
                     let mut tx = self.db.begin().await?;
-                    self.forget_inbox(&mut tx, std::slice::from_ref(message))
-                        .await?;
+                    self.forget_inbox(&mut tx, message).await?;
                     tx.commit().await?;
                 }
-                Ok(()) => {}
+                Ok(_) => {}
             }
         }
         Ok(())
     }
 
-    /// All in one transaction.
-    async fn record_together(&self, messages: &[InboundMessage]) -> Result<()> {
+    /// All in one transaction; which of them were refused.
+    pub(super) async fn record_together(
+        &self,
+        messages: &[InboundMessage],
+        door: Door,
+    ) -> Result<Vec<ReportRefusal>> {
         let mut tally = Tally::default();
         // By gateway, so that concurrent servers lock gateways in the same order.
         let mut by_gateway: BTreeMap<&str, Vec<Said>> = BTreeMap::new();
@@ -120,11 +131,14 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let mut reports = Vec::new();
         for (gateway_id, said) in by_gateway {
-            self.record_gateway(&mut tx, gateway_id, said, now, &mut tally, &mut reports)
+            let words = (said, door);
+            self.record_gateway(&mut tx, gateway_id, words, now, &mut tally, &mut reports)
                 .await?;
         }
         tx.put_task_reports(&reports, now).await?;
-        self.forget_inbox(&mut tx, messages).await?;
+        if door == Door::Broker {
+            self.forget_inbox(&mut tx, messages).await?;
+        }
         for alert in &tally.alerts {
             self.alert(&mut tx, alert).await?;
         }
@@ -138,8 +152,9 @@ impl Service {
         self.metrics
             .ingest_batch_messages
             .observe(messages.len() as f64);
+        let refused = tally.refused.iter().map(|(_, refusal)| *refusal).collect();
         self.count(tally);
-        Ok(())
+        Ok(refused)
     }
 
     async fn forget_inbox(&self, tx: &mut Tx, messages: &[InboundMessage]) -> Result<()> {
@@ -202,13 +217,13 @@ impl Service {
         Ok((gateway_id, said))
     }
 
-    /// Applies what one gateway said, in its order, and writes the gateway and each task once. Its
+    /// Applies what one gateway said through a door, in its order, and writes the gateway and each task once. Its
     /// progress reports go to `reports`.
     async fn record_gateway(
         &self,
         tx: &mut Tx,
         gateway_id: &str,
-        said: Vec<Said>,
+        (said, door): (Vec<Said>, Door),
         now: DateTime<Utc>,
         tally: &mut Tally,
         reports: &mut Vec<(Uuid, Progress)>,
@@ -247,6 +262,8 @@ impl Service {
                             status.firmware_version.map(|version| storable(&version));
                     }
                 }
+                // The will of a connection that it had before it spoke HTTP.
+                Said::Status(_) if gateway.speaks_http() => {}
                 Said::Status(_) => {
                     gateway.online = false;
                     gateway.updated_at = now;
@@ -267,6 +284,9 @@ impl Service {
                 }
             }
             tally.stored.push(kind);
+        }
+        if door == Door::Http {
+            gateway.await_report(now);
         }
         tx.update_gateway(&gateway).await?;
         let change = gateway.changes_since(&before);

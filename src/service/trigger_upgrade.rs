@@ -124,6 +124,16 @@ impl Service {
                 ),
             ));
         }
+        if task.is_its_own() {
+            return Err(Error::conflict(
+                "task_not_retryable",
+                format!(
+                    "gateway {} began task {task_id} on its own, as it follows a branch: \
+                     `airlift-agent retry` on the device tries again",
+                    task.gateway_id
+                ),
+            ));
+        }
         let trigger = TriggerUpgrade {
             version: Some(task.final_version().to_owned()),
             force_upgrade: task.force_upgrade,

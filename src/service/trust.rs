@@ -92,7 +92,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 /// Refuses a firmware that must not be sent whatever its status.
 pub(super) fn admit(firmware: &Firmware, admission: &Admission) -> Result<()> {
-    match admission.bars(firmware.bundle.as_ref()) {
+    match admission.bars(firmware) {
         None => Ok(()),
         Some(barred) => Err(refused(&firmware.version, &barred)),
     }

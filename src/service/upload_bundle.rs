@@ -281,6 +281,7 @@ fn firmware(
             signature: beside(signature_file, airlift_bundle::SIGNATURE_NAME),
             parts,
         }),
+        package: None,
         release_date: None,
         created_at: now,
         updated_at: now,

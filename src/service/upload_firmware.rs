@@ -237,6 +237,7 @@ impl Service {
             force_upgrade: details.force_upgrade,
             min_version: details.min_version.clone(),
             bundle: None,
+            package: None,
             release_date: None,
             created_at: now,
             updated_at: now,

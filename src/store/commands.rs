@@ -8,6 +8,26 @@ use crate::domain::{CommandKind, OutboundCommand};
 /// Rows per INSERT; SQLite takes 32,766 parameters.
 const ROWS_PER_INSERT: usize = 1000;
 
+/// That a command is no upgrade of a rollout which must not send.
+macro_rules! may_send {
+    () => {
+        "(kind <> 'ota_upgrade' OR NOT EXISTS (SELECT 1 FROM upgrade_tasks AS t
+                  JOIN rollouts AS r ON r.rollout_id = t.rollout_id
+                  WHERE t.task_id = commands.task_id
+                    AND r.state IN ('paused', 'halted', 'cancelled')))"
+    };
+}
+
+/// That a command waits for gateway `$1`, which asks for it at `$2`.
+macro_rules! waiting {
+    () => {
+        concat!(
+            "gateway_id = $1 AND (sends > 0 OR next_send_at <= $2) AND ",
+            may_send!()
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct CommandRow {
     command_id: Uuid,
@@ -83,7 +103,7 @@ impl Tx {
 
     /// The commands that are due, most overdue first, locked for this transaction; those that
     /// another server holds are passed over, and so are upgrades of a rollout that must not send:
-    /// the engine takes them back.
+    /// the engine takes them back. Those for a gateway that speaks HTTP wait for it to ask.
     pub async fn lock_due_commands(
         &mut self,
         now: DateTime<Utc>,
@@ -93,11 +113,10 @@ impl Tx {
             self,
             [
                 "SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
-              FROM commands WHERE next_send_at <= $1
-                AND (kind <> 'ota_upgrade' OR NOT EXISTS (SELECT 1 FROM upgrade_tasks AS t
-                  JOIN rollouts AS r ON r.rollout_id = t.rollout_id
-                  WHERE t.task_id = commands.task_id
-                    AND r.state IN ('paused', 'halted', 'cancelled')))
+              FROM commands WHERE next_send_at <= $1 AND ",
+                may_send!(),
+                " AND NOT EXISTS (SELECT 1 FROM gateways AS g
+                    WHERE g.gateway_id = commands.gateway_id AND g.offline_at IS NOT NULL)
               ORDER BY next_send_at LIMIT $2"
             ],
             "FOR UPDATE SKIP LOCKED",
@@ -110,6 +129,49 @@ impl Tx {
         .into_iter()
         .map(OutboundCommand::try_from)
         .collect()
+    }
+
+    /// Whether a gateway that asks gets a command; see [`Tx::lock_waiting_command`].
+    pub async fn has_waiting_command(
+        &mut self,
+        gateway_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        Ok(on!(self, |conn| sqlx::query_scalar::<_, bool>(concat!(
+            "SELECT EXISTS (SELECT 1 FROM commands WHERE ",
+            waiting!(),
+            ")"
+        ))
+        .bind(gateway_id)
+        .bind(now)
+        .fetch_one(conn)
+        .await)?)
+    }
+
+    /// The oldest command that a gateway which asks gets, locked: what was sent before is not held
+    /// back until its next send, but schedules and rollouts count as for [`Tx::lock_due_commands`].
+    pub async fn lock_waiting_command(
+        &mut self,
+        gateway_id: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<OutboundCommand>> {
+        on_locked!(
+            self,
+            [
+                "SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at
+              FROM commands WHERE ",
+                waiting!(),
+                " ORDER BY command_id LIMIT 1"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_as::<_, CommandRow>(sql)
+                .bind(gateway_id)
+                .bind(now)
+                .fetch_optional(conn)
+                .await
+        )?
+        .map(OutboundCommand::try_from)
+        .transpose()
     }
 
     pub async fn update_command(&mut self, command: &OutboundCommand) -> Result<()> {

@@ -3,13 +3,29 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
-use crate::domain::{Admission, Bundle, Candidate, Firmware, FirmwareStatus};
+use crate::domain::{Admission, Bundle, Candidate, Firmware, FirmwareStatus, PackageOrigin};
 
 macro_rules! columns {
     () => {
         "firmware_id, device_type, version, file_name, file_size, md5, sha256, description, \
-         changelog, status, force_upgrade, min_version, bundle, release_date, created_at, \
-         updated_at"
+         changelog, status, force_upgrade, min_version, bundle, package, release_date, \
+         created_at, updated_at"
+    };
+}
+
+/// Since when the package that a firmware is has been withdrawn.
+macro_rules! withdrawn {
+    () => {
+        "(SELECT p.withdrawn_at FROM packages AS p WHERE p.name = firmwares.package ->> 'name'
+          AND p.branch = firmwares.package ->> 'branch' AND p.version = firmwares.version)
+         AS package_withdrawn_at"
+    };
+}
+
+/// What a [`FirmwareRow`] is read from.
+macro_rules! read_columns {
+    () => {
+        concat!(columns!(), ", ", withdrawn!())
     };
 }
 
@@ -28,6 +44,8 @@ struct FirmwareRow {
     force_upgrade: bool,
     min_version: Option<String>,
     bundle: Option<Json<Bundle>>,
+    package: Option<Json<PackageOrigin>>,
+    package_withdrawn_at: Option<DateTime<Utc>>,
     release_date: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -56,12 +74,26 @@ impl TryFrom<FirmwareRow> for Firmware {
             force_upgrade: row.force_upgrade,
             min_version: row.min_version,
             bundle: row.bundle.map(|bundle| bundle.0),
+            package: row.package.map(|Json(package)| PackageOrigin {
+                withdrawn_at: row.package_withdrawn_at,
+                ..package
+            }),
             release_date: row.release_date,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
     }
 }
+
+/// Version, minimum, status, and what speaks for a firmware.
+type CandidateRow = (
+    String,
+    Option<String>,
+    String,
+    Option<Json<Bundle>>,
+    Option<Json<PackageOrigin>>,
+    Option<DateTime<Utc>>,
+);
 
 /// Which firmwares to list, newest upload first.
 #[derive(Clone, Debug)]
@@ -80,7 +112,7 @@ impl Tx {
             sqlx::query(concat!(
             "INSERT INTO firmwares (",
             columns!(),
-            ", release_counter) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+            ", release_counter) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
         ))
         .bind(firmware.firmware_id)
         .bind(&firmware.device_type)
@@ -95,6 +127,7 @@ impl Tx {
         .bind(firmware.force_upgrade)
         .bind(&firmware.min_version)
         .bind(firmware.bundle.as_ref().map(Json))
+        .bind(firmware.package.as_ref().map(Json))
         .bind(firmware.release_date)
         .bind(firmware.created_at)
         .bind(firmware.updated_at)
@@ -109,7 +142,7 @@ impl Tx {
     pub async fn firmware(&mut self, device_type: &str, version: &str) -> Result<Option<Firmware>> {
         on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
             "SELECT ",
-            columns!(),
+            read_columns!(),
             " FROM firmwares WHERE device_type = $1 AND version = $2"
         ))
         .bind(device_type)
@@ -130,7 +163,7 @@ impl Tx {
             self,
             [
                 "SELECT ",
-                columns!(),
+                read_columns!(),
                 " FROM firmwares WHERE device_type = $1 AND version = $2"
             ],
             "FOR UPDATE",
@@ -148,7 +181,7 @@ impl Tx {
     pub async fn firmware_by_file_name(&mut self, file_name: &str) -> Result<Option<Firmware>> {
         on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
             "SELECT ",
-            columns!(),
+            read_columns!(),
             " FROM firmwares WHERE file_name = $1 OR firmware_id =
                 (SELECT firmware_id FROM bundle_files WHERE file_name = $1)"
         ))
@@ -162,7 +195,7 @@ impl Tx {
     pub async fn firmwares(&mut self, filter: &FirmwareFilter) -> Result<Vec<Firmware>> {
         on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
             "SELECT ",
-            columns!(),
+            read_columns!(),
             " FROM firmwares
              WHERE (CAST($1 AS TEXT) IS NULL OR device_type = $1)
                AND (CAST($2 AS TEXT) IS NULL OR status = $2)
@@ -196,19 +229,25 @@ impl Tx {
         device_type: &str,
         admission: &Admission,
     ) -> Result<Vec<Candidate>> {
-        let rows = on!(self, |conn| sqlx::query_as::<
-            _,
-            (String, Option<String>, String, Option<Json<Bundle>>),
-        >(
-            "SELECT version, min_version, status, bundle FROM firmwares WHERE device_type = $1",
-        )
+        let rows = on!(self, |conn| sqlx::query_as::<_, CandidateRow>(concat!(
+            "SELECT version, min_version, status, bundle, package, ",
+            withdrawn!(),
+            " FROM firmwares WHERE device_type = $1"
+        ))
         .bind(device_type)
         .fetch_all(conn)
         .await)?;
         rows.into_iter()
-            .map(|(version, min_version, status, bundle)| {
+            .map(|(version, min_version, status, bundle, package, withdrawn_at)| {
+                let barred = match package {
+                    Some(Json(package)) => admission.bars_package(&PackageOrigin {
+                        withdrawn_at,
+                        ..package
+                    }),
+                    None => admission.bars_bundle(bundle.as_deref()),
+                };
                 Ok(Candidate {
-                    barred: admission.bars(bundle.as_deref()),
+                    barred,
                     status: FirmwareStatus::parse(&status).ok_or_else(|| Error::BadRow {
                         table: "firmwares",
                         column: "status",
@@ -247,5 +286,61 @@ impl Tx {
         .await
         .map(drop))?;
         Ok(())
+    }
+
+    /// What a package that came with another signature since says of itself now.
+    pub async fn update_firmware_package(&mut self, firmware: &Firmware) -> Result<()> {
+        on!(self, |conn| sqlx::query(
+            "UPDATE firmwares SET package = $2, updated_at = $3 WHERE firmware_id = $1",
+        )
+        .bind(firmware.firmware_id)
+        .bind(firmware.package.as_ref().map(Json))
+        .bind(firmware.updated_at)
+        .execute(conn)
+        .await
+        .map(drop))?;
+        Ok(())
+    }
+
+    /// A firmware that this version of a package is, for whatever device type. Whoever takes the
+    /// package away or changes it asks this with the package locked ([`Tx::lock_package`]).
+    pub async fn firmware_of_package(
+        &mut self,
+        name: &str,
+        branch: &str,
+        version: &str,
+    ) -> Result<Option<Firmware>> {
+        on!(self, |conn| sqlx::query_as::<_, FirmwareRow>(concat!(
+            "SELECT ",
+            read_columns!(),
+            " FROM firmwares WHERE version = $3 AND package ->> 'name' = $1
+              AND package ->> 'branch' = $2 ORDER BY firmware_id LIMIT 1"
+        ))
+        .bind(name)
+        .bind(branch)
+        .bind(version)
+        .fetch_optional(conn)
+        .await)?
+        .map(Firmware::try_from)
+        .transpose()
+    }
+
+    /// Locks a version of a package until the transaction ends, so that it is not released and
+    /// taken away at once; whether there is one.
+    pub async fn lock_package(&mut self, name: &str, branch: &str, version: &str) -> Result<bool> {
+        let row = on_locked!(
+            self,
+            [
+                "SELECT version FROM packages WHERE name = $1 AND branch = $2 AND version = $3"
+            ],
+            "FOR UPDATE",
+            |sql, conn| sqlx::query_scalar::<_, String>(sql)
+                .bind(name)
+                .bind(branch)
+                .bind(version)
+                .fetch_optional(conn)
+                .await
+        )?;
+        Ok(row.is_some())
     }
 }

@@ -16,7 +16,7 @@ const ROWS_PER_INSERT: usize = 1000;
 macro_rules! columns {
     () => {
         "gateway_id, device_type, current_version, online, last_seen_at, attributes, tags, \
-         heartbeat_timestamp, created_at, updated_at"
+         heartbeat_timestamp, offline_at, created_at, updated_at"
     };
 }
 
@@ -30,6 +30,7 @@ struct GatewayRow {
     attributes: Json<Value>,
     tags: Json<Tags>,
     heartbeat_timestamp: Option<i64>,
+    offline_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -45,6 +46,7 @@ impl From<GatewayRow> for Gateway {
             attributes: row.attributes.0,
             tags: row.tags.0,
             heartbeat_timestamp: row.heartbeat_timestamp,
+            offline_at: row.offline_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -157,6 +159,7 @@ impl Tx {
                     .push_bind(Json(&gateway.attributes))
                     .push_bind(Json(Tags::new()))
                     .push_bind(gateway.heartbeat_timestamp)
+                    .push_bind(gateway.offline_at)
                     .push_bind(gateway.created_at)
                     .push_bind(gateway.updated_at)
                     .push_bind(gateway.version_key())
@@ -175,7 +178,7 @@ impl Tx {
         let inserted = on!(self, |conn| sqlx::query(concat!(
             "INSERT INTO gateways (",
             columns!(),
-            ", version_key, shuffle) VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11)
+            ", version_key, shuffle) VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12)
              ON CONFLICT (gateway_id) DO NOTHING"
         ))
         .bind(&gateway.gateway_id)
@@ -185,6 +188,7 @@ impl Tx {
         .bind(gateway.last_seen_at)
         .bind(Json(&gateway.attributes))
         .bind(gateway.heartbeat_timestamp)
+        .bind(gateway.offline_at)
         .bind(gateway.created_at)
         .bind(gateway.updated_at)
         .bind(gateway.version_key())
@@ -200,7 +204,7 @@ impl Tx {
         on!(self, |conn| sqlx::query(
             "UPDATE gateways SET device_type = $2, current_version = $3, online = $4,
              last_seen_at = $5, attributes = $6, heartbeat_timestamp = $7, updated_at = $8,
-             version_key = $9 WHERE gateway_id = $1",
+             version_key = $9, offline_at = $10 WHERE gateway_id = $1",
         )
         .bind(&gateway.gateway_id)
         .bind(&gateway.device_type)
@@ -211,10 +215,35 @@ impl Tx {
         .bind(gateway.heartbeat_timestamp)
         .bind(gateway.updated_at)
         .bind(gateway.version_key())
+        .bind(gateway.offline_at)
         .execute(conn)
         .await
         .map(drop))?;
         Ok(())
+    }
+
+    /// Gateways that should have reported over HTTP by now, locked; those that another server holds
+    /// are passed over.
+    pub async fn lock_silent_gateways(
+        &mut self,
+        now: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<Gateway>> {
+        let rows = on_locked!(
+            self,
+            [
+                "SELECT ",
+                columns!(),
+                " FROM gateways WHERE online AND offline_at <= $1 ORDER BY offline_at LIMIT $2"
+            ],
+            "FOR UPDATE SKIP LOCKED",
+            |sql, conn| sqlx::query_as::<_, GatewayRow>(sql)
+                .bind(now)
+                .bind(limit)
+                .fetch_all(conn)
+                .await
+        )?;
+        Ok(rows.into_iter().map(Gateway::from).collect())
     }
 
     pub async fn gateways(&mut self, filter: &GatewayFilter) -> Result<Vec<Gateway>> {

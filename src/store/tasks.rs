@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{Error, Result, Tx, gateway_query::Dialect};
-use crate::domain::{LastReport, Progress, Task, TaskStatus};
+use crate::domain::{LastReport, PackageChange, Progress, Task, TaskStatus};
 
 /// Rows per INSERT; SQLite takes 32,766 parameters.
 const ROWS_PER_INSERT: usize = 500;
@@ -15,8 +15,8 @@ macro_rules! columns {
         "task_id, gateway_id, device_type, from_version, to_version, firmware_url, md5, sha256, \
          file_size, msg_id, status, progress, error_code, error_message, force_upgrade, \
          scheduled_at, start_time, complete_time, confirmed_at, deadline_at, \
-         completed_timestamp, rollout_id, timeout_seconds, not_before, path, duration_ms, \
-         created_at, updated_at"
+         completed_timestamp, rollout_id, timeout_seconds, not_before, path, packages, \
+         duration_ms, created_at, updated_at"
     };
 }
 
@@ -47,6 +47,7 @@ struct TaskRow {
     timeout_seconds: Option<i64>,
     not_before: Option<DateTime<Utc>>,
     path: Option<Json<Vec<String>>>,
+    packages: Option<Json<Vec<PackageChange>>>,
     duration_ms: Option<i64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -87,6 +88,7 @@ impl TryFrom<TaskRow> for Task {
             timeout_seconds: row.timeout_seconds,
             not_before: row.not_before,
             path: row.path.map(|path| path.0).unwrap_or_default(),
+            packages: row.packages.map(|packages| packages.0).unwrap_or_default(),
             duration_ms: row.duration_ms,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -140,6 +142,7 @@ impl Tx {
                         .push_bind(task.timeout_seconds)
                         .push_bind(task.not_before)
                         .push_bind((!task.path.is_empty()).then_some(Json(&task.path)))
+                        .push_bind((!task.packages.is_empty()).then_some(Json(&task.packages)))
                         .push_bind(task.duration_ms)
                         .push_bind(task.created_at)
                         .push_bind(task.updated_at);

@@ -39,6 +39,7 @@ pub fn ended_task(app: &TestApp, gateway_id: &str) -> Task {
         timeout_seconds: None,
         not_before: None,
         path: Vec::new(),
+        packages: Vec::new(),
         duration_ms: Some(0),
         created_at: now,
         updated_at: now,

@@ -173,7 +173,7 @@ impl TestApp {
     }
 
     /// Ends the server and looks at what it leaves: no message untaken in the inbox, no file in
-    /// staging, and of every firmware and package its file and no other.
+    /// staging, and of every firmware and package its files and no other.
     pub async fn stop(mut self) {
         let db = self.db().await;
         let anytime = self.clock.now() + TimeDelta::days(365);
@@ -201,8 +201,9 @@ impl TestApp {
         };
         let packages = tx.packages(&every).await.unwrap();
         drop(tx);
-        let mut used: BTreeSet<String> = firmwares.into_iter().flat_map(digests).collect();
-        used.extend(packages.into_iter().map(|(package, _)| package.sha256));
+        let packages = packages.into_iter().map(|(package, _)| package.sha256);
+        let used = firmwares.into_iter().flat_map(digests).chain(packages);
+        let used: BTreeSet<String> = used.collect();
         let stored: BTreeSet<String> = self.blob_files().into_iter().collect();
         assert_eq!(
             stored, used,

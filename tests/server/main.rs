@@ -39,6 +39,7 @@ mod cli_bundle;
 mod cli_bundle_verify;
 mod cli_bundle_web;
 mod cli_key;
+mod cli_package;
 mod cli_program;
 mod cli_rollouts;
 mod crowd;

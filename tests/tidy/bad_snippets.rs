@@ -139,6 +139,44 @@ fn an_unpaired_migration_is_found() {
 }
 
 #[test]
+fn a_change_that_the_agents_disk_does_not_see_is_found() {
+    let file = "crates/agent/src/stage/x.rs";
+    for change in [
+        "fs::write(path, bytes)?;",
+        "std::fs::rename(a, b)?;",
+        "symlink(a, b)?;",
+        "std::os::unix::fs::symlink(a, b)?;",
+        "rustix::fs::unlinkat(a, b)?;",
+        "renameat_with(CWD, a, CWD, b, flags)?;",
+        "let file = File::create(path)?;",
+        "let file = OpenOptions::new().write(true).create(true).open(path)?;",
+        "let child = Command::new(a).spawn()?;",
+        "let done = Command::new(a)\n.output()?;",
+        "disk.act(act, || fs::write(a, b))?; fs::write(a, b)?;",
+    ] {
+        let text = format!("fn f() {{ {change}\n}}");
+        assert!(!lines(file, &text).is_empty(), "{change}");
+        assert_eq!(lines("crates/agent/src/disk.rs", &text), [0; 0], "{change}");
+        assert_eq!(lines("src/blob/x.rs", &text), [0; 0], "{change}");
+        let test = format!("#[cfg(test)]\nmod tests {{\n{text}\n}}");
+        assert_eq!(lines(file, &test), [0; 0], "{change}");
+    }
+    for fine in [
+        "disk.act(act, || fs::rename(a, b))?;",
+        "self.disk.act(act, || { renameat_with(a, b)?; Ok(()) })?;",
+        "let mut child = disk.act(act, || command.spawn())?;",
+        "disk.symlink(a, b)?; disk.rename(a, b)?; self.rename(a, b)?;",
+        "let file = OpenOptions::new().read(true).write(true).open(path)?;",
+        "let bytes = fs::read(path)?; let file = File::open(path)?;",
+        "thread::Builder::new().spawn(move || {})?;",
+        "// fs::write(a, b)",
+    ] {
+        let text = format!("fn f() {{\n{fine}\n}}");
+        assert_eq!(lines(file, &text), [0; 0], "{fine}");
+    }
+}
+
+#[test]
 fn a_device_crate_that_depends_on_the_server_is_found() {
     let proto = "crates/proto/Cargo.toml";
     assert_eq!(lines(proto, "[dependencies]\nserde = \"1\""), [0; 0]);
@@ -149,4 +187,9 @@ fn a_device_crate_that_depends_on_the_server_is_found() {
     let firmware = "firmware/Cargo.toml";
     let text = "[dependencies]\nairlift-proto = \"1\"\nairlift.path = \"..\"";
     assert_eq!(lines(firmware, text), [3]);
+    for name in ["agent", "package"] {
+        let file = format!("crates/{name}/Cargo.toml");
+        let text = "[dependencies]\nserde = \"1\"\nairlift.path = \"../..\"";
+        assert_eq!(lines(&file, text), [3], "{name}");
+    }
 }

@@ -129,7 +129,8 @@ fn check(world: &World, scenario: Scenario, context: &str) {
 }
 
 /// Every operation once, `depth` deep: after each cut the operations of the recovery are counted and
-/// cut in turn. Gives how many cuts fired.
+/// every so manieth of them is cut in turn, other ones than after the cut before. Gives how many cuts
+/// fired.
 fn cut_everywhere(scenario: Scenario, loader: Loader, factory: bool, depth: usize) -> u64 {
     let mut fired = 0;
     cut_from(
@@ -169,7 +170,14 @@ fn cut_from(
     let played = whole.flash.sim.borrow().operations() - untouched;
     let operations = played - before;
     assert!(operations > 100 || !cuts.is_empty(), "{operations}");
-    for at in 1..=operations {
+    let (first, stride) = match cuts.last() {
+        None => (1, 1),
+        Some((cut, _)) => {
+            let stride = second_cut_stride(5);
+            (1 + cut % stride as u64, stride)
+        }
+    };
+    for at in (first..=operations).step_by(stride) {
         cuts.push((at, at.wrapping_mul(31).wrapping_add(cuts.len() as u64)));
         cut_from(scenario, loader, factory, depth, cuts, fired);
         cuts.pop();

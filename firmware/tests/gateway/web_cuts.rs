@@ -15,10 +15,6 @@ const BOARDS: [(Loader, bool); 4] = [
     (Loader::Rollback, true),
 ];
 
-/// Of the operations of a recovery, every so manieth is cut after one first cut; the next first cut
-/// takes the ones beside them.
-const SECOND_STRIDE: usize = 5;
-
 /// What is to be cut.
 #[derive(Clone, Copy, Debug)]
 struct Scenario {
@@ -125,7 +121,7 @@ impl Scenario {
 
     /// The same, and operations of each recovery: those that the neighbouring first cuts leave out.
     fn cut_twice(&self, loader: Loader, factory: bool) -> u64 {
-        self.cut_from(loader, factory, &[], 2, SECOND_STRIDE)
+        self.cut_from(loader, factory, &[], 2, second_cut_stride(13))
     }
 
     fn cut_from(

@@ -10,18 +10,18 @@ use std::{
 use airlift_bundle::{
     CHANGELOG_BYTES_MAX, Kind, Manifest, SCHEMA,
     archive::{self, Archive},
-    keys::SigningKey,
 };
 use airlift_esp::Target;
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::{BuildArgs, EXPIRES_IN_DAYS, parts::Prepared, progress::Progress, read, show};
+use super::{BuildArgs, EXPIRES_IN_DAYS, parts::Prepared, read, show};
 use crate::{
     cli::{
         console::{Console, Outcome},
-        passphrase,
+        progress::Progress,
+        signing::signing_key,
     },
     domain::Clock,
 };
@@ -71,29 +71,6 @@ pub fn build(
         writeln!(console.notes, "warning: {warning}")?;
     }
     Ok(Outcome::Done)
-}
-
-/// Opens the key, and asks for its passphrase where there is somebody to ask.
-fn signing_key(key: &str) -> Result<SigningKey> {
-    let passphrase = passphrase::from_environment()?;
-    let opened = SigningKey::open(key, passphrase.as_deref());
-    let is_file = !key.starts_with("gpg:") && Path::new(key).is_file();
-    let about = match is_file {
-        true => format!(
-            "--sign {key} (its passphrase is taken from {})",
-            passphrase::VARIABLE
-        ),
-        false => format!("--sign {key}"),
-    };
-    if opened.is_ok() || passphrase.is_some() || !is_file || !passphrase::can_ask() {
-        return opened.context(about);
-    }
-    let asked = passphrase::ask(&format!("Passphrase of {key}: "))?;
-    let opened = match asked {
-        Some(passphrase) => SigningKey::open(key, Some(&passphrase)),
-        None => opened,
-    };
-    opened.context(about)
 }
 
 fn changelog(path: &Path, stdin: &mut dyn Read) -> Result<String> {

@@ -4,7 +4,6 @@
 
 mod build;
 mod parts;
-mod progress;
 mod read;
 mod show;
 

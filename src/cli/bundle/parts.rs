@@ -17,7 +17,8 @@ use anyhow::{Context, Result, ensure};
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::{BuildArgs, progress::Progress};
+use super::BuildArgs;
+use crate::cli::progress::Progress;
 
 const READ_BYTES: usize = 64 << 10;
 

@@ -15,10 +15,11 @@ use airlift_bundle::{
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{progress::Progress, show};
+use super::show;
 use crate::{
     cli::{
         console::{Console, Outcome},
+        progress::Progress,
         text::unix_time,
     },
     domain::Clock,

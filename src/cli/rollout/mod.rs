@@ -14,15 +14,14 @@ use serde_json::Value;
 use self::{request::RequestArgs, show::Rollout};
 pub use super::console::{Console, Outcome};
 use super::{
+    answer,
     client::{Client, ServerArgs},
     console::ended,
+    list::List,
     table::Table,
     text,
 };
 use crate::domain::{MemberState, RolloutState};
-
-/// Most entries of a page of the API.
-const PAGE_MAX: usize = 500;
 
 #[derive(Args, Clone, Debug)]
 pub struct RolloutArgs {
@@ -197,7 +196,7 @@ impl Run<'_, '_> {
     async fn create(&mut self, args: CreateArgs) -> Result<Outcome> {
         let body = args.request.body(self.console.input)?;
         let made = self.client.post(&["rollouts"], &[], Some(&body)).await?;
-        let rollout: Rollout = show::read(&made)?;
+        let rollout: Rollout = answer::read(&made)?;
         let id = &rollout.rollout_id;
         if args.watch {
             if !self.json {
@@ -239,7 +238,7 @@ impl Run<'_, '_> {
         if self.json {
             return self.json(&data);
         }
-        show::read::<Rollout>(&data)?.write(self.console.out)?;
+        answer::read::<Rollout>(&data)?.write(self.console.out)?;
         Ok(Outcome::Done)
     }
 
@@ -249,7 +248,7 @@ impl Run<'_, '_> {
         if self.json {
             return self.json(&data);
         }
-        let rollout: Rollout = show::read(&data)?;
+        let rollout: Rollout = answer::read(&data)?;
         writeln!(
             self.console.out,
             "rollout {}: {}",
@@ -274,7 +273,7 @@ impl Run<'_, '_> {
             "NAME",
         ]);
         let row = |item: &Value| -> Result<Vec<String>> {
-            let rollout: Rollout = show::read(item)?;
+            let rollout: Rollout = answer::read(item)?;
             let waves = rollout.wave_counters.len();
             Ok(vec![
                 rollout.rollout_id,
@@ -289,7 +288,12 @@ impl Run<'_, '_> {
                 rollout.name,
             ])
         };
-        self.pages(&["rollouts"], &query, args.limit, table, row)
+        let list = List {
+            path: &["rollouts"],
+            query: &query,
+            limit: args.limit,
+        };
+        list.write(&self.client, self.json, table, row, self.console)
             .await
     }
 
@@ -298,7 +302,7 @@ impl Run<'_, '_> {
         let query = [("state", args.state), ("wave", wave)];
         let table = Table::new(&["STATE", " WAVE", "GATEWAY", "REASON"]);
         let row = |item: &Value| -> Result<Vec<String>> {
-            let gateway: show::Gateway = show::read(item)?;
+            let gateway: show::Gateway = answer::read(item)?;
             let wave = gateway.wave.map(|wave| wave.to_string());
             Ok(vec![
                 gateway.state,
@@ -308,48 +312,13 @@ impl Run<'_, '_> {
             ])
         };
         let path = ["rollouts", &args.rollout.id, "gateways"];
-        let limit = args.limit.unwrap_or(usize::MAX);
-        self.pages(&path, &query, limit, table, row).await
-    }
-
-    /// Writes a list of up to `limit` entries, page by page.
-    async fn pages(
-        &mut self,
-        path: &[&str],
-        query: &[(&str, Option<String>)],
-        limit: usize,
-        mut table: Table,
-        row: impl Fn(&Value) -> Result<Vec<String>>,
-    ) -> Result<Outcome> {
-        let query = query.iter().cloned();
-        let query: Vec<_> = query.filter_map(|(name, it)| Some((name, it?))).collect();
-        let mut left = limit;
-        let mut cursor = None;
-        loop {
-            let mut query = query.clone();
-            query.push(("limit", left.clamp(1, PAGE_MAX).to_string()));
-            query.extend(cursor.map(|cursor| ("cursor", cursor)));
-            let data = self.client.get(path, &query).await?;
-            let page: show::Page<Value> = serde_json::from_value(data)?;
-            left = left.saturating_sub(page.items.len());
-            for item in &page.items {
-                match self.json {
-                    true => writeln!(self.console.out, "{item}")?,
-                    false => table.row(row(item)?),
-                }
-            }
-            if !self.json {
-                table.write(self.console.out)?;
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() || left == 0 {
-                break;
-            }
-        }
-        if cursor.is_some() && !self.json {
-            writeln!(self.console.out, "… and more: --limit shows them")?;
-        }
-        Ok(Outcome::Done)
+        let list = List {
+            path: &path,
+            query: &query,
+            limit: args.limit.unwrap_or(usize::MAX),
+        };
+        list.write(&self.client, self.json, table, row, self.console)
+            .await
     }
 
     async fn watch(&mut self, id: &str) -> Result<Outcome> {

@@ -5,14 +5,15 @@ use std::{
     io::{self, Write},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::{
+    answer::{Page, read},
     table::Table,
-    text::{printable, time},
+    text::time,
 };
 
 /// As much of a rollout as is shown.
@@ -112,15 +113,6 @@ struct Exclusion {
     total: u64,
 }
 
-/// Some of a list.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Page<T> {
-    pub items: Vec<T>,
-    /// `cursor` of the next page; `None` on the last.
-    pub next_cursor: Option<String>,
-}
-
 /// A gateway in a rollout.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,24 +133,6 @@ struct DryRunGateway {
     wave: Option<usize>,
     path: Vec<String>,
     message: Option<String>,
-}
-
-/// Reads an answer whose texts can do nothing to a terminal: some are what gateways say.
-pub fn read<T: DeserializeOwned>(data: &Value) -> Result<T> {
-    serde_json::from_value(harmless(data))
-        .context("the server is of another version than this command: use the same on both sides")
-}
-
-fn harmless(data: &Value) -> Value {
-    match data {
-        Value::String(text) => printable(text).into(),
-        Value::Array(items) => items.iter().map(harmless).collect(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| (printable(name), harmless(value)))
-            .collect(),
-        other => other.clone(),
-    }
 }
 
 fn time_or_none(at: Option<DateTime<Utc>>) -> String {

@@ -6,12 +6,8 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    Console, Outcome,
-    screen::Screen,
-    show::{self, Rollout},
-};
-use crate::cli::client::Client;
+use super::{Console, Outcome, screen::Screen, show::Rollout};
+use crate::cli::{answer, client::Client};
 
 /// Between two looks at the rollout.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,7 +25,7 @@ pub async fn watch(
     let mut data = client.get(&path, &[]).await?;
     let mut screen = Screen::new(json, console);
     loop {
-        let rollout: Rollout = show::read(&data)?;
+        let rollout: Rollout = answer::read(&data)?;
         screen.show(&data, &rollout)?;
         if let Some(outcome) = outcome(&rollout) {
             screen.end(&advice(&rollout, &client.flag()))?;

@@ -40,6 +40,7 @@ fn task() -> Task {
         timeout_seconds: None,
         not_before: None,
         path: Vec::new(),
+        packages: Vec::new(),
         duration_ms: None,
         created_at: at(0),
         updated_at: at(0),

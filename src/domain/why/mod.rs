@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use rule::Rule;
 
 use super::{
-    Candidate, FirmwareStatus, Gateway, GatewayQuery, MemberState, OutboundCommand, Rollout, Task,
+    Candidate, DEVICE_TYPE_LINUX, FirmwareStatus, Gateway, GatewayQuery, MemberState, OutboundCommand, Rollout, Task,
     WaveCounts, latest, needs_upgrade, plan_path,
 };
 
@@ -257,9 +257,22 @@ pub fn explain(facts: &WhyFacts) -> Explanation {
 fn connection(facts: &WhyFacts) -> Option<Finding> {
     let (rule, message) = match facts.gateway.last_seen_at {
         _ if facts.gateway.online => return None,
+        Some(_) if facts.gateway.speaks_http() => (
+            Rule::GatewayOffline,
+            format!(
+                "it is offline: it reports over HTTP, and is silent for too long, {}",
+                last_heard_of(&facts.gateway)
+            ),
+        ),
         Some(_) => (
             Rule::GatewayOffline,
             format!("it is offline, {}", last_heard_of(&facts.gateway)),
+        ),
+        None if facts.gateway.device_type == DEVICE_TYPE_LINUX => (
+            Rule::NeverHeardOf,
+            "it was registered, but it has never reported: look at server and device in its JSON \
+             file, and whether airlift-agent runs"
+                .to_owned(),
         ),
         None => (
             Rule::NeverHeardOf,
@@ -278,6 +291,14 @@ fn last_heard_of(gateway: &Gateway) -> String {
     }
 }
 
+/// What no rollout and no task has to bring, behind a sentence that says that none does.
+fn on_its_own(gateway: &Gateway) -> &'static str {
+    match gateway.device_type == DEVICE_TYPE_LINUX {
+        true => "; if it follows a branch, it takes what is pushed there by itself",
+        false => "",
+    }
+}
+
 /// How to bring it the latest release, if nothing does and nothing forbids it.
 fn not_triggered(facts: &WhyFacts, findings: &[Finding]) -> Option<Finding> {
     let latest = facts.latest_version()?;
@@ -290,7 +311,8 @@ fn not_triggered(facts: &WhyFacts, findings: &[Finding]) -> Option<Finding> {
         let gateway_id = &facts.gateway.gateway_id;
         let message = format!(
             "no task and no rollout brings it {latest}: POST /api/ota/upgrade/{gateway_id} makes a \
-             task for it alone, POST /api/ota/rollouts a rollout"
+             task for it alone, POST /api/ota/rollouts a rollout{}",
+            on_its_own(&facts.gateway)
         );
         Finding::new(Bearing::Unasked, Rule::NotTriggered, message)
     })

@@ -46,11 +46,14 @@ pub(super) fn rule_of(refusal: &VersionRefusal) -> (Bearing, Rule) {
         VersionRefusal::NotInstallable { .. } => (Bearing::Barred, Rule::FirmwareNotInstallable),
         VersionRefusal::NoFirmware => (Bearing::Barred, Rule::FirmwareNotFound),
         VersionRefusal::OtherDeviceType => (Bearing::Barred, Rule::OtherDeviceType),
-        VersionRefusal::Barred(Barred::Unsigned) => (Bearing::Barred, Rule::Unsigned),
+        VersionRefusal::Barred(Barred::Unsigned | Barred::UnsignedPackage) => (Bearing::Barred, Rule::Unsigned),
         VersionRefusal::Barred(Barred::UntrustedKey { .. }) => {
             (Bearing::Barred, Rule::UntrustedKey)
         }
         VersionRefusal::Barred(Barred::Expired { .. }) => (Bearing::Barred, Rule::BundleExpired),
+        VersionRefusal::Barred(Barred::Withdrawn { .. }) => {
+            (Bearing::Barred, Rule::PackageWithdrawn)
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use airlift_proto::error_code;
 use chrono::{DateTime, Utc};
 
 use super::{Bearing, Finding, Rule, TaskFacts, WhyFacts, last_heard_of};
-use crate::domain::{Task, TaskStatus, is_downgrade, rollout::time};
+use crate::domain::{PackageChange, Task, TaskStatus, is_downgrade, rollout::time};
 
 /// What the gateway's newest task says.
 pub(super) fn findings(facts: &WhyFacts, of: &TaskFacts) -> Vec<Finding> {
@@ -28,6 +28,7 @@ pub(super) fn findings(facts: &WhyFacts, of: &TaskFacts) -> Vec<Finding> {
             ),
         )),
     }
+    findings.extend(own_update(task));
     if is_open(task) {
         findings.extend(step_stone(task));
         findings.extend(facts.not_the_latest("its task", task.final_version()));
@@ -60,13 +61,20 @@ fn pending(facts: &WhyFacts, of: &TaskFacts) -> Finding {
     let next_send_at = of.command.as_ref().map(|command| command.next_send_at);
     if let Some(scheduled_at) = task.scheduled_at.filter(|at| now < *at) {
         let message = format!(
-            "its upgrade to {version} is scheduled; the command leaves at {}",
+            "its upgrade to {version} is scheduled; the command {} {}",
+            if gateway.speaks_http() {
+                "is given out from"
+            } else {
+                "leaves at"
+            },
             time(scheduled_at)
         );
         return find(Rule::TaskScheduled, message).until(scheduled_at);
     }
     let sent = match (sends, next_send_at) {
         (0, _) => String::new(),
+        (1, _) if gateway.speaks_http() => "the command was fetched once".to_owned(),
+        (sends, _) if gateway.speaks_http() => format!("the command was fetched {sends} times"),
         (1, next) => format!("the command was sent once{}", and_next(next)),
         (sends, next) => format!("the command was sent {sends} times{}", and_next(next)),
     };
@@ -85,6 +93,13 @@ fn pending(facts: &WhyFacts, of: &TaskFacts) -> Finding {
         );
         return find(Rule::WaitsForGateway, message).until(task.deadline_at);
     }
+    if gateway.speaks_http() && sends == 0 {
+        let message = format!(
+            "its upgrade to {version} waits for it to ask: it speaks HTTP, and asks for its command \
+             at its next poll{fails}"
+        );
+        return find(Rule::WaitsForPoll, message).until(task.deadline_at);
+    }
     if let Some(due) = next_send_at.filter(|_| sends == 0) {
         let message = format!(
             "the command for {version} has not left yet, though it is due since {}: if that stays \
@@ -100,6 +115,13 @@ fn pending(facts: &WhyFacts, of: &TaskFacts) -> Finding {
             time(not_before)
         );
         return find(Rule::NotBefore, message).until(not_before);
+    }
+    if gateway.speaks_http() {
+        let message = format!(
+            "it is online but has not reported on the command for {version}: {sent}{fails}; look at \
+             the agent's log (journalctl -u airlift-agent)"
+        );
+        return find(Rule::CommandUnanswered, message).until(task.deadline_at);
     }
     let message = format!(
         "it is online but has not answered the command for {version}: {sent}{fails}; look whether \
@@ -243,12 +265,33 @@ fn step_stone(task: &Task) -> Option<Finding> {
     })
 }
 
+/// That nobody has sent it.
+fn own_update(task: &Task) -> Option<Finding> {
+    task.is_its_own().then(|| {
+        let change = |it: &PackageChange| match &it.from_version {
+            Some(from) => format!("{} {from} -> {}", it.name, it.to_version),
+            None => format!("{} {}, which it did not have", it.name, it.to_version),
+        };
+        let changes: Vec<String> = task.packages.iter().map(change).collect();
+        let message = format!(
+            "nobody sent it: the device follows a branch and began its last task on its own: {}",
+            changes.join(", ")
+        );
+        Finding::new(Bearing::Note, Rule::OwnUpdate, message)
+    })
+}
+
 fn ended(task: &Task) -> String {
     task.complete_time
         .map_or_else(String::new, |at| format!(" at {}", time(at)))
 }
 
 fn retry(task: &Task) -> String {
+    if task.is_its_own() {
+        return "the device tries again by itself when the package changes, at once with \
+                `airlift-agent retry`"
+            .to_owned();
+    }
     format!(
         "a task is not tried again by itself: POST /api/ota/task/{}/retry",
         task.task_id

@@ -1,6 +1,6 @@
-use super::{Bearing, Finding, Rule, WhyFacts, rollout::rule_of, task::is_open};
+use super::{Bearing, Finding, Rule, WhyFacts, on_its_own, rollout::rule_of, task::is_open};
 use crate::domain::{
-    DEVICE_TYPE_DEFAULT, FirmwareStatus, VersionRefusal, is_downgrade, latest, needs_upgrade,
+    DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LINUX, FirmwareStatus, VersionRefusal, is_downgrade, latest, needs_upgrade,
     parse_version, plan_path,
 };
 
@@ -89,6 +89,11 @@ fn nothing_released(facts: &WhyFacts) -> Finding {
     let device_type = &facts.gateway.device_type;
     let versions = facts.candidates.iter().map(|it| it.version.as_str());
     let message = match latest(versions) {
+        None if device_type == DEVICE_TYPE_LINUX => format!(
+            "no package is released for its device type {device_type}: POST \
+             /api/ota/packages/{{name}}/{{version}}/release does that{}",
+            on_its_own(&facts.gateway)
+        ),
         None => format!(
             "there is no firmware for its device type {device_type}: upload one, or look at what \
              deviceType its heartbeat says"

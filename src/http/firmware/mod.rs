@@ -6,6 +6,7 @@ pub mod get;
 pub mod latest;
 pub mod list;
 pub mod release;
+pub mod release_package;
 pub mod status;
 pub mod upload;
 
@@ -14,9 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    domain::{
-        Bundle, BundleFile, BundlePart, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Signer,
-    },
+    domain::{BundlePart, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Signer},
     service::Service,
 };
 
@@ -47,7 +46,7 @@ pub struct FirmwareDto {
     /// The lowest version from which it may be installed.
     pub min_version: Option<String>,
     /// Of a signed bundle, like all until `parts`; a plain image has none of them. `firmware`,
-    /// `web` or `firmware+web`.
+    /// `web` or `firmware+web`; or `package`, which has `signedBy` and the URLs besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("firmware+web"))]
     pub kind: Option<&'static str>,
@@ -72,16 +71,33 @@ pub struct FirmwareDto {
     #[schema(value_type = Option<SignerDto>)]
     pub signed_by: Option<Option<SignerDto>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Of a package: its `content.json`.
     pub manifest_url: Option<String>,
-    /// The manifest's detached OpenPGP signature.
+    /// The detached OpenPGP signature of what `manifestUrl` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature_url: Option<String>,
     /// The first is the file that the fields above describe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<PartDto>>,
+    /// The package for Linux devices that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageOriginDto>,
     pub release_date: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// The package that a firmware is; its version is the firmware's.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PackageOrigin)]
+pub struct PackageOriginDto {
+    #[schema(examples("app"))]
+    pub name: String,
+    #[schema(examples("main"))]
+    pub branch: String,
+    /// Since when the branch's head is below it: it is sent to nobody.
+    pub withdrawn_at: Option<DateTime<Utc>>,
 }
 
 /// A key of the folder of trusted keys.
@@ -148,17 +164,26 @@ impl From<FirmwareStatusDto> for FirmwareStatus {
 impl FirmwareDto {
     pub fn new(service: &Service, firmware: Firmware) -> Self {
         let bundle = firmware.bundle.as_ref();
-        let url = |file: &BundleFile| service.file_url(&file.file_name);
+        let package = firmware.package.as_ref();
+        let signer = |signer: &Option<Signer>| signer.clone().map(SignerDto::from);
         FirmwareDto {
-            kind: bundle.map(Bundle::kind),
+            kind: firmware.kind(),
             target: bundle.map(|it| it.target.clone()),
             release_counter: bundle.map(|it| it.release_counter),
             allow_rollback: bundle.map(|it| it.allow_rollback),
             expires_at: bundle.map(|it| it.expires_at),
             built_at: bundle.map(|it| it.built_at),
-            signed_by: bundle.map(|it| it.signed_by.clone().map(SignerDto::from)),
-            manifest_url: bundle.map(|it| url(&it.manifest)),
-            signature_url: bundle.map(|it| url(&it.signature)),
+            signed_by: match package {
+                Some(package) => Some(signer(&package.signed_by)),
+                None => bundle.map(|it| signer(&it.signed_by)),
+            },
+            manifest_url: service.manifest_url(&firmware),
+            signature_url: service.signature_url(&firmware),
+            package: package.map(|it| PackageOriginDto {
+                name: it.name.clone(),
+                branch: it.branch.clone(),
+                withdrawn_at: it.withdrawn_at,
+            }),
             parts: bundle.map(|it| {
                 it.parts
                     .iter()

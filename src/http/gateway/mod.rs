@@ -1,10 +1,13 @@
 //! `/api/ota/gateways`
 
+pub mod command;
 pub mod edit;
 pub mod export;
 pub mod get;
 pub mod import;
 pub mod list;
+pub mod report;
+pub mod task;
 pub mod why;
 
 use std::collections::BTreeMap;
@@ -84,6 +87,9 @@ pub struct GatewayDto {
     pub need_upgrade: bool,
     pub online: bool,
     pub last_seen_at: Option<DateTime<Utc>>,
+    /// Of one that reports over HTTP: from then on it counts as offline unless it reports before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline_at: Option<DateTime<Utc>>,
     /// The `data` of its last heartbeat.
     #[schema(value_type = Object)]
     pub attributes: Value,
@@ -105,6 +111,7 @@ impl From<GatewayView> for GatewayDto {
             need_upgrade: view.need_upgrade,
             online: gateway.online,
             last_seen_at: gateway.last_seen_at,
+            offline_at: gateway.offline_at,
             attributes: gateway.attributes,
             tags: gateway.tags,
             created_at: gateway.created_at,

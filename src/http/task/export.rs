@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The fields of a task.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "taskId",
     "gatewayId",
     "fromVersion",
@@ -45,6 +45,7 @@ const COLUMNS: [&str; 24] = [
     "rolloutId",
     "notBefore",
     "path",
+    "packages",
     "createdAt",
     "updatedAt",
 ];

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::domain::{Task, TaskStatus};
+use crate::domain::{PackageChange, Task, TaskStatus};
 
 /// One upgrade of one gateway.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,8 +56,46 @@ pub struct TaskDto {
     pub not_before: Option<DateTime<Utc>>,
     /// The versions that it goes through, `toVersion` first; null if that is the last.
     pub path: Option<Vec<String>>,
+    /// Of an update that a Linux device began on its own: what it does to each package.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Vec<PackageChangeDto>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// What an update does to a package.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = PackageChange)]
+pub struct PackageChangeDto {
+    #[schema(examples("app"))]
+    pub name: String,
+    /// Null: it was not there.
+    #[serde(default)]
+    #[schema(examples("1.1.0"))]
+    pub from_version: Option<String>,
+    #[schema(examples("1.2.0"))]
+    pub to_version: String,
+}
+
+impl From<PackageChange> for PackageChangeDto {
+    fn from(change: PackageChange) -> Self {
+        PackageChangeDto {
+            name: change.name,
+            from_version: change.from_version,
+            to_version: change.to_version,
+        }
+    }
+}
+
+impl From<PackageChangeDto> for PackageChange {
+    fn from(change: PackageChangeDto) -> Self {
+        PackageChange {
+            name: change.name,
+            from_version: change.from_version,
+            to_version: change.to_version,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
@@ -126,6 +164,8 @@ impl From<Task> for TaskDto {
             rollout_id: task.rollout_id,
             not_before: task.not_before,
             path: Some(task.path).filter(|path| !path.is_empty()),
+            packages: (!task.packages.is_empty())
+                .then(|| task.packages.into_iter().map(Into::into).collect()),
             created_at: task.created_at,
             updated_at: task.updated_at,
         }

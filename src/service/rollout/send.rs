@@ -115,7 +115,7 @@ impl Engine<'_> {
             Some(target) if !target.status.is_installable() => {
                 format!("firmware {version} is {} now", target.status)
             }
-            Some(target) => match admission.bars(target.bundle.as_ref()) {
+            Some(target) => match admission.bars(&target) {
                 Some(barred) => format!("firmware {version}: {barred}"),
                 None => {
                     return Ok(Some(Turns {

@@ -2,9 +2,13 @@
 
 mod archive;
 mod attacks;
+mod firmware;
 mod fuzzed;
 mod manifest;
+mod openpgp;
+mod spiffs;
 mod stock;
+mod web;
 
 #[allow(dead_code)]
 #[path = "../../../../fuzz/src/lib.rs"]

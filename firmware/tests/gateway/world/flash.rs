@@ -91,3 +91,15 @@ impl NorFlash for Flash {
         }
     }
 }
+
+/// Of the operations of a recovery, every so manieth is cut after one first cut; the next first cut
+/// takes the ones beside them. `AIRLIFT_CUT_STRIDE=1` cuts every one.
+pub fn second_cut_stride(default: usize) -> usize {
+    match std::env::var("AIRLIFT_CUT_STRIDE") {
+        Ok(stride) => stride
+            .parse::<std::num::NonZeroUsize>()
+            .expect("AIRLIFT_CUT_STRIDE is a number from 1 on")
+            .get(),
+        Err(_) => default,
+    }
+}

@@ -20,7 +20,7 @@ use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 
 pub use bundles::*;
 pub use files::*;
-pub use flash::{Flash, Wear};
+pub use flash::{Flash, Wear, second_cut_stride};
 pub use webs::*;
 
 pub const FIRST_VERSION: &str = "1.0.1";

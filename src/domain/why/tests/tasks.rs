@@ -28,6 +28,7 @@ fn task(status: TaskStatus) -> Task {
         timeout_seconds: None,
         not_before: None,
         path: Vec::new(),
+        packages: Vec::new(),
         duration_ms: None,
         created_at: at("07:00:00"),
         updated_at: at("07:00:00"),

@@ -3,7 +3,7 @@
 use airlift_bundle::{Refusal, keys::TrustedKeys};
 use airlift_testkit::Gpg;
 
-use crate::parts::{Folder, MANIFEST, check, dearmor, now, trusted};
+use super::parts::{Folder, MANIFEST, check, dearmor, now, trusted};
 
 fn key(gpg: &Gpg, name: &str, algorithm: &str) -> String {
     gpg.generate(name, algorithm, "never").expect("a key")

@@ -16,7 +16,7 @@ use pgp::{
 };
 use rand::rngs::OsRng;
 
-use crate::parts::{Folder, MANIFEST, check};
+use super::parts::{Folder, MANIFEST, check};
 
 /// Signs with a key in a file.
 fn sign(key: &[u8], passphrase: Option<&str>) -> Result<String, KeyError> {

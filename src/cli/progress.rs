@@ -4,7 +4,7 @@ use std::io::Read;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::console::Console;
+use super::console::Console;
 
 const BAR: &str = "{msg:24} {bar:30} {bytes} of {total_bytes}";
 /// Below this all is done at once, bytes.
@@ -22,8 +22,20 @@ impl Progress {
         }
     }
 
+    /// Shows nothing.
+    #[cfg(test)]
+    pub fn hidden() -> Progress {
+        Progress { is_terminal: false }
+    }
+
     /// A reader of so many bytes, which shows how far it has come until it is dropped.
     pub fn over<R: Read>(&self, what: &'static str, bytes: u64, input: R) -> Watched<R> {
+        let bar = self.bar(what, bytes);
+        Watched { input, bar }
+    }
+
+    /// Shows how many of so many bytes are done, until it is dropped.
+    pub fn bar(&self, what: &'static str, bytes: u64) -> Bar {
         let target = match self.is_terminal && bytes >= SHOWN_BYTES_MIN {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),
@@ -32,26 +44,35 @@ impl Progress {
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(bytes), target).with_style(style);
         bar.set_message(what);
-        Watched { input, bar }
+        Bar(bar)
+    }
+}
+
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// So many bytes more are done.
+    pub fn add(&self, bytes: usize) {
+        self.0.inc(bytes as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 
 /// A reader with its bar.
 pub struct Watched<R> {
     input: R,
-    bar: ProgressBar,
+    bar: Bar,
 }
 
 impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.input.read(buffer)?;
-        self.bar.inc(count as u64);
+        self.bar.add(count);
         Ok(count)
-    }
-}
-
-impl<R> Drop for Watched<R> {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }

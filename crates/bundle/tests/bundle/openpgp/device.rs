@@ -5,7 +5,7 @@ use airlift_testkit::Gpg;
 use base64ct::{Base64, Encoding as _};
 use proptest::prelude::*;
 
-use crate::parts::{MANIFEST, armor, body, check, dearmor, trusted};
+use super::parts::{MANIFEST, armor, body, check, dearmor, trusted};
 
 /// A gpg with an Ed25519 key, and what a device knows of it.
 fn signer() -> (Gpg, String, TrustedKey) {

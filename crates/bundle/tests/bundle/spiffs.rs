@@ -40,7 +40,7 @@ struct Judges {
 }
 
 static JUDGES: LazyLock<Mutex<Judges>> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/spiffs/judges.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bundle/spiffs/judges.py");
     // Its input ends with this process, and so does it.
     let mut python = Command::new(python_with("idftool", IDFTOOL_VERSION).unwrap())
         .arg(script)

@@ -4,7 +4,7 @@ use airlift_bundle::{Refusal, TrustedKey};
 use airlift_testkit::Gpg;
 use proptest::prelude::*;
 
-use crate::parts::{Folder, MANIFEST, check, dearmor, now};
+use super::parts::{Folder, MANIFEST, check, dearmor, now};
 
 /// Files of signatures by Ed25519 keys, and both sides with those keys.
 struct Sides {

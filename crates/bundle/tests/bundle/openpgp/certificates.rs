@@ -13,7 +13,7 @@ use pgp::{
 };
 use rand::rngs::OsRng;
 
-use crate::parts::{Folder, MANIFEST, check, dearmor};
+use super::parts::{Folder, MANIFEST, check, dearmor};
 
 /// What server and device say to a signature, with this key trusted.
 fn answer(key: &[u8], signature: &[u8]) -> Result<(), (Refusal, String)> {

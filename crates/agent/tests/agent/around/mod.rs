@@ -1,0 +1,11 @@
+//! The agent around its transaction core, against a server in the test that misbehaves on demand.
+
+mod commands;
+mod device;
+mod downloads;
+mod follows;
+mod life;
+mod memory;
+mod reports;
+mod server;
+mod unpacking;
