@@ -255,23 +255,20 @@ impl Metrics {
             uploads: register!("airlift_uploads", "Firmwares and packages taken in"),
             download_sent_bytes: register!(
                 "airlift_download_sent_bytes",
-                "Bytes of firmwares and packages given to the connections of downloads"
+                "Bytes of files given to the connections of downloads"
             ),
             downloads_refused: register!(
                 "airlift_downloads_refused",
                 "Downloads put off because the budget was used up"
             ),
-            upload_bytes: register!(
-                "airlift_upload_bytes",
-                "Bytes of firmwares and packages taken in"
-            ),
+            upload_bytes: register!("airlift_upload_bytes", "Bytes of files taken in"),
             bundles_refused: register!(
                 "airlift_bundles_refused",
                 "Uploads refused by the rules of signed bundles"
             ),
             download_bytes: register!(
                 "airlift_download_bytes",
-                "Bytes of firmwares and packages promised to gateways"
+                "Bytes of files promised to gateways"
             ),
             history_deleted: register!(
                 "airlift_history_deleted",

@@ -43,7 +43,7 @@ async fn told(app: &TestApp) -> Vec<(String, String)> {
 /// From now on the firmware of this version is this package's.
 async fn mark_released(app: &TestApp) {
     let db = app.db().await;
-    let sql = "UPDATE firmwares SET package = '{\"name\":\"app\",\"branch\":\"main\"}'";
+    let sql = "UPDATE firmwares SET package = '{\"name\":\"app\",\"branch\":\"main\",\"signedBy\":null,\"hasSignature\":false}'";
     match &db {
         Db::Postgres(pool) => sqlx::query(sql).execute(pool).await.map(drop),
         Db::Sqlite { writer, .. } => sqlx::query(sql).execute(writer).await.map(drop),
