@@ -1,10 +1,10 @@
-use std::{fs, io, path::PathBuf};
+use std::{fs, io};
 
 use airlift_package::Content;
 use airlift_proto::{Command, Message, ReportState, UpgradeData, error_code};
 use serde::{Deserialize, Serialize};
 
-use super::{Cycle, CycleError, Summary, device_version, update::Errand};
+use super::{Cycle, CycleError, Summary, desk::under_way_file, device_version, update::Errand};
 use crate::{
     clock,
     control::{Control, Progress},
@@ -284,12 +284,8 @@ impl Cycle<'_> {
         Ok(())
     }
 
-    fn under_way_file(&self) -> PathBuf {
-        self.folders.root().join("under_way.json")
-    }
-
     pub(super) fn under_way(&self) -> Option<UnderWay> {
-        let bytes = fs::read(self.under_way_file()).ok()?;
+        let bytes = fs::read(under_way_file(self.folders)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -300,12 +296,12 @@ impl Cycle<'_> {
         let bytes = serde_json::to_vec(under_way).unwrap_or_default();
         let kept = self
             .disk
-            .write_synced(&self.under_way_file(), &bytes, 0o600);
+            .write_synced(&under_way_file(self.folders), &bytes, 0o600);
         kept.map_err(|error| self.folder_error(error))
     }
 
     pub(super) fn forget_under_way(&self) -> io::Result<()> {
-        none_if_missing(self.disk.remove(&self.under_way_file())).map(|_| ())
+        none_if_missing(self.disk.remove(&under_way_file(self.folders))).map(|_| ())
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
 use airlift_package::Content;
 use airlift_proto::ReportState;
@@ -80,7 +80,10 @@ impl Desk<'_> {
             error_code,
             error_message,
         };
-        self.put(&transaction.id, &report.report())
+        self.put(&transaction.id, &report.report())?;
+        // Before the transaction is forgotten: what has an outcome is under way no more, and must not
+        // be taken for given up.
+        self.disk.remove_if_there(&under_way_file(self.folders))
     }
 
     pub fn put(&self, id: &str, report: &Value) -> io::Result<()> {
@@ -93,6 +96,11 @@ impl Desk<'_> {
         };
         outbox.put(id, report)
     }
+}
+
+/// What the server knows to be under way.
+pub fn under_way_file(folders: &Folders) -> PathBuf {
+    folders.root().join("under_way.json")
 }
 
 /// The device's version: that of the first package of its JSON.

@@ -1,6 +1,7 @@
 //! The agent around its transaction core, against a server in the test that misbehaves on demand.
 
 mod commands;
+mod deaths;
 mod device;
 mod downloads;
 mod follows;
