@@ -261,10 +261,7 @@ impl Metrics {
                 "airlift_downloads_refused",
                 "Downloads put off because the budget was used up"
             ),
-            upload_bytes: register!(
-                "airlift_upload_bytes",
-                "Bytes of firmwares and packages taken in"
-            ),
+            upload_bytes: register!("airlift_upload_bytes", "Bytes of uploads taken in"),
             bundles_refused: register!(
                 "airlift_bundles_refused",
                 "Uploads refused by the rules of signed bundles"
