@@ -355,9 +355,8 @@ mod tests {
 
     #[test]
     fn force_goes_back_but_over_no_gap() {
-        let target = firmware("2.0.0", Some("1.4.0"));
+        let (target, lowest) = (firmware("2.0.0", Some("1.4.0")), "1.4.0".to_owned());
         let firmwares = [released("2.0.0", Some("1.4.0"))];
-        let lowest = "1.4.0".to_owned();
         for (current, forced, expected) in [
             (Some("2.1.0"), false, Err(VersionRefusal::NewerRuns)),
             (Some("2.1.0"), true, path(&["2.0.0"])),
