@@ -60,7 +60,7 @@ async fn a_package_is_pushed_found_and_downloaded_byte_for_byte() {
         assert_eq!(whole.header("etag"), Some(format!("\"{sha}\"").as_str()));
         assert!(whole.header("cache-control").unwrap().contains("immutable"));
     }
-    assert_eq!(list(&app, "").await, [package.clone()]);
+    assert_eq!(list(&app, "").await, std::slice::from_ref(&package));
     let one = app.get("/api/ota/packages/app/1.10?branch=main").await;
     assert_eq!(one.data(), package);
     app.stop().await;

@@ -143,15 +143,13 @@ pub async fn withdraw(app: &TestApp, version: &str) {
     let db = app.db().await;
     let sql = "UPDATE packages SET withdrawn_at = created_at WHERE version = $1";
     match &db {
-        Db::Postgres(pool) => drop(sqlx::query(sql).bind(version).execute(pool).await.unwrap()),
+        Db::Postgres(pool) => {
+            let withdrawn = sqlx::query(sql).bind(version).execute(pool).await;
+            withdrawn.unwrap();
+        }
         Db::Sqlite { writer, .. } => {
-            drop(
-                sqlx::query(sql)
-                    .bind(version)
-                    .execute(writer)
-                    .await
-                    .unwrap(),
-            );
+            let withdrawn = sqlx::query(sql).bind(version).execute(writer).await;
+            withdrawn.unwrap();
         }
     }
     db.close().await;
