@@ -160,9 +160,10 @@ async fn a_withdrawn_version_is_left_for_the_one_before() {
 async fn kill_9_of_the_agent_at_any_moment_leaves_the_device_wholly_old_or_wholly_new() {
     let scene = Scene::start();
     let url = &scene.server.url;
-    for package in ["base", "app"] {
-        draft(package, "0.0.0").push(url).await;
-    }
+    draft("base", "0.0.0").push(url).await;
+    // So that neither ever goes alone.
+    let app = draft("app", "0.0.0").with("dependencies", json!({ "base": "0.0.0" }));
+    app.push(url).await;
     let device = Device::new("LINUX-KILLED", url, &["app", "base"]);
     scene.confirmed(&device).await;
     assert_eq!(device.runs("base"), "base 0.0.0");

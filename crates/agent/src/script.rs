@@ -174,13 +174,13 @@ impl Script {
             package: self.package.clone(),
             stage: self.stage.as_str().to_owned(),
         };
-        let start = || {
+        let started = disk.act(act, || {
             let child = command.spawn()?;
             // It may have been killed already; then its end says so.
             let _ = go.write_all(b"go\n");
             Ok(child)
-        };
-        let mut child = disk.act(act, start).map_err(|error| {
+        });
+        let mut child = started.map_err(|error| {
             let (program, folder) = (self.command[0].display(), self.folder.display());
             io::Error::new(error.kind(), format!("{program} in {folder}: {error}"))
         })?;
