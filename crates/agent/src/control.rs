@@ -141,6 +141,9 @@ fn is_door(error: &HttpError) -> bool {
     matches!(error.status(), Some(401 | 403))
 }
 
+/// What an update that is being installed has behind it.
+pub const INSTALLING_PERCENT: u64 = 98;
+
 /// One `ota_progress`.
 #[derive(Clone, Debug)]
 pub struct Progress<'a> {

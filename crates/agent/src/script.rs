@@ -281,18 +281,25 @@ fn kill_group(child: &Child, signal: Signal) {
 
 fn collect(mut reader: PipeReader, tail: &Mutex<Tail>, package: &str, stage: Stage) {
     let mut line = Vec::new();
+    let say = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let (text, stage_name) = (text.trim_end(), stage.as_str());
+        match stage {
+            // Tried each second; what the last try said is in the failure.
+            Stage::Health => tracing::debug!(package, stage = stage_name, "{text}"),
+            _ => tracing::info!(package, stage = stage_name, "{text}"),
+        }
+    };
     let mut log = |bytes: &[u8], is_end: bool| {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             line.extend_from_slice(part);
             if part.ends_with(b"\n") || line.len() >= LINE_BYTES_MAX {
-                let text = String::from_utf8_lossy(&line);
-                tracing::info!(package, stage = stage.as_str(), "{}", text.trim_end());
+                say(&line);
                 line.clear();
             }
         }
         if is_end && !line.is_empty() {
-            let text = String::from_utf8_lossy(&line);
-            tracing::info!(package, stage = stage.as_str(), "{}", text.trim_end());
+            say(&line);
         }
     };
     let mut buffer = [0; LINE_BYTES_MAX];

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     config::Config,
-    control::Progress,
+    control::{INSTALLING_PERCENT, Progress},
     disk::Disk,
     folders::Folders,
     notify::Pulse,
@@ -29,7 +29,13 @@ impl Audience for Desk<'_> {
         match &finished.outcome {
             Outcome::Updated => {
                 let warning = (!warnings.is_empty()).then_some(warnings.as_str());
-                self.keep(&finished.transaction, ReportState::Completed, None, warning)
+                self.keep(
+                    &finished.transaction,
+                    ReportState::Completed,
+                    100,
+                    None,
+                    warning,
+                )
             }
             Outcome::RolledBack(failure) => {
                 let mut message = format!(
@@ -43,6 +49,7 @@ impl Audience for Desk<'_> {
                 self.keep(
                     &finished.transaction,
                     ReportState::Failed,
+                    INSTALLING_PERCENT,
                     code,
                     Some(&message),
                 )
@@ -61,6 +68,7 @@ impl Desk<'_> {
         &self,
         transaction: &Transaction,
         state: ReportState,
+        progress: u64,
         error_code: Option<&str>,
         error_message: Option<&str>,
     ) -> io::Result<()> {
@@ -74,7 +82,7 @@ impl Desk<'_> {
             device: &self.config.device,
             msg_id: Some(msg_id),
             state,
-            progress: if is_new { 100 } else { 0 },
+            progress: progress.cast_signed(),
             current_version: if is_new { &to } else { &from },
             target_version: &to,
             error_code,

@@ -10,7 +10,7 @@ use airlift_proto::{ReportState, error_code};
 use super::{Cycle, CycleError, PATIENCE_MAX, Summary, command::UnderWay, desk, watch::Teller};
 use crate::{
     clock,
-    control::{Begun, Control, NewTask, PackageChange},
+    control::{Begun, Control, INSTALLING_PERCENT, NewTask, PackageChange},
     plan::Offer,
     remote::{Remote, file_url},
     signature,
@@ -189,7 +189,7 @@ impl Cycle<'_> {
         if self.stop.load(std::sync::atomic::Ordering::SeqCst) {
             return Err((0, StageError::Stopped));
         }
-        teller.say(ReportState::Installing, 98);
+        teller.say(ReportState::Installing, INSTALLING_PERCENT);
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Cycle<'_> {
         }
         let (code, message) = (Some(trouble.code), Some(trouble.message.as_str()));
         let desk = self.desk();
-        let kept = desk.keep(transaction, ReportState::Failed, code, message);
+        let kept = desk.keep(transaction, ReportState::Failed, 0, code, message);
         kept.map_err(|error| self.folder_error(error))
     }
 
