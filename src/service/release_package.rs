@@ -1,4 +1,5 @@
 use airlift_package::Content;
+use chrono::{DateTime, Utc};
 
 use super::{
     Error, Result, Service,
@@ -48,7 +49,7 @@ impl Service {
         let known = tx.lock_firmware(device_type, version).await?;
         let is_new = known.is_none();
         let firmware = match known {
-            None => self.firmware_of(&package, device_type),
+            None => self.firmware_of(&package, device_type, now),
             Some(known) => again(known, &package)?,
         };
         admit(&firmware, &admission)?;
@@ -76,12 +77,11 @@ impl Service {
         Ok(firmware)
     }
 
-    fn firmware_of(&self, package: &Package, device_type: &str) -> Firmware {
+    fn firmware_of(&self, package: &Package, device_type: &str, now: DateTime<Utc>) -> Firmware {
         let content = Content::read(package.content.as_bytes()).unwrap_or_default();
         // Not a field of every content.json.
         let changelog = content.other.get("changelog");
         let changelog = changelog.and_then(|text| text.as_str()).unwrap_or_default();
-        let now = self.clock.now();
         Firmware {
             firmware_id: self.clock.new_id(),
             device_type: device_type.to_owned(),

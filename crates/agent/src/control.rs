@@ -151,7 +151,7 @@ pub struct Progress<'a> {
     pub msg_id: Option<&'a str>,
     pub state: ReportState,
     /// Percent.
-    pub progress: i64,
+    pub progress: u64,
     /// The device's.
     pub current_version: &'a str,
     pub target_version: &'a str,
@@ -169,7 +169,7 @@ impl Progress<'_> {
             timestamp: Some(clock::unix_seconds()),
             data: ProgressData {
                 state: self.state,
-                progress: self.progress,
+                progress: self.progress.cast_signed(),
                 current_version: text(self.current_version),
                 target_version: text(self.target_version),
                 error_code: self.error_code.map(str::to_owned),

@@ -5,6 +5,7 @@ use std::{
 };
 
 use airlift_package::Content;
+use airlift_proto::error_code;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -48,6 +49,16 @@ pub struct FailedVersion {
     pub message: String,
     /// Unix seconds.
     pub failed_at: i64,
+}
+
+/// Whether a failure lies outside the version, so that the same one is tried again.
+pub fn may_pass(code: &str) -> bool {
+    [
+        error_code::DISK_FULL,
+        error_code::DOWNLOAD_FAILED,
+        error_code::INSTALL_FAILED,
+    ]
+    .contains(&code)
 }
 
 /// How often in a row an update was cut short while this package was at it.

@@ -82,7 +82,7 @@ impl Desk<'_> {
             device: &self.config.device,
             msg_id: Some(msg_id),
             state,
-            progress: progress.cast_signed(),
+            progress,
             current_version: if is_new { &to } else { &from },
             target_version: &to,
             error_code,

@@ -19,16 +19,9 @@ use crate::{
         download::{Download, Wanted},
         unpack::Unpack,
     },
-    state::{FailedVersion, State},
+    state::{FailedVersion, State, may_pass},
     transaction::{Outcome, Step, Transaction},
 };
-
-/// Failures that pass, so that the same version is tried again.
-const PASSING: [&str; 3] = [
-    error_code::DISK_FULL,
-    error_code::DOWNLOAD_FAILED,
-    error_code::INSTALL_FAILED,
-];
 
 /// For whom an update is done, and where its leading package is if not in the usual places.
 #[derive(Clone, Debug, Default)]
@@ -156,9 +149,9 @@ impl Cycle<'_> {
             checked.map_err(|trouble| (place, trouble.into()))?;
         }
         let versions = desk::versions(self.config, state, transaction);
-        let files = offers.len() as u64;
+        let count = offers.len() as u64;
         let msg_id = errand.msg_id.clone();
-        let mut teller = Teller::new(control, self.pulse, msg_id, versions, files);
+        let mut teller = Teller::new(control, self.pulse, msg_id, versions, count);
         let download = Download {
             http: self.http,
             folders: self.folders,
@@ -167,16 +160,21 @@ impl Cycle<'_> {
             pause: self.pause,
         };
         let wanted: Vec<Wanted> = offers.iter().map(|it| self.wanted(it, errand)).collect();
+        let mut files = Vec::new();
         for (place, wanted) in wanted.iter().enumerate() {
             teller.file = place as u64;
             let fetched = download.run(wanted, &mut teller);
-            fetched.map_err(|error| (place, error))?;
+            files.push(fetched.map_err(|error| (place, error))?);
         }
         teller.say(ReportState::Verifying, 95);
         let mut used = stage::used(state, &self.config.packages);
-        for (place, wanted) in wanted.iter().enumerate() {
-            // There already, unless two packages have the same file.
-            let unpacked = download.run(wanted, &mut teller).and_then(|file| {
+        for (place, (wanted, file)) in wanted.iter().zip(files).enumerate() {
+            // Gone if a package before it had the same file.
+            let file = match file.exists() {
+                true => Ok(file),
+                false => download.run(wanted, &mut teller),
+            };
+            let unpacked = file.and_then(|file| {
                 let release = self.unpack(wanted, &file, transaction, place, &used)?;
                 used.push(release.clone());
                 transaction.steps[place].release = release;
@@ -300,7 +298,7 @@ impl Cycle<'_> {
         let line = format!("{}: {trouble}", trouble.code);
         tracing::error!("{line}");
         summary.failed.push(line);
-        if !PASSING.contains(&trouble.code) {
+        if !may_pass(trouble.code) {
             let mut state = State::load(self.folders)?;
             let failed = FailedVersion {
                 content_digest: offer.digest.clone(),

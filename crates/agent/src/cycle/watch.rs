@@ -61,7 +61,7 @@ impl<'a> Teller<'a> {
             device: self.control.device(),
             msg_id: self.msg_id.as_deref(),
             state,
-            progress: i64::try_from(progress).unwrap_or(0),
+            progress,
             current_version: &self.from,
             target_version: &self.to,
             error_code: None,

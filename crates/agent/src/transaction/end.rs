@@ -3,14 +3,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use airlift_proto::error_code;
-
 use crate::{
     disk::folder_of,
     journal::Record,
     processes::kill_marked,
     script::Stage,
-    state::{FailedVersion, Installed, Interruption, State},
+    state::{FailedVersion, Installed, Interruption, State, may_pass},
 };
 
 use super::{Failure, Finished, Outcome, UpdateError, run::Run, swap};
@@ -148,7 +146,7 @@ impl Run<'_> {
             return Ok(());
         };
         let digest = &step.content_digest;
-        let mut is_final = !can_be_tried_again(&failure.code);
+        let mut is_final = !may_pass(&failure.code);
         if failure.interrupted {
             is_final = !self.progress.begun.is_empty()
                 && self.count_interruption(&mut state, &failure.package, digest);
@@ -252,9 +250,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// Whether the cause lies outside the version, and may pass.
-fn can_be_tried_again(code: &str) -> bool {
-    [error_code::DISK_FULL, error_code::INSTALL_FAILED].contains(&code)
 }
