@@ -3,7 +3,7 @@
 use std::{fs::File, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use airlift_proto::Topics;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,8 @@ impl App {
         );
         let service = Arc::new(service);
         service.check_trusted_keys().await?;
+        service.look_for_credentials().await?;
+        refuse_public_address(config, &service)?;
         service.expire_own_sessions().await?;
         let recovered = service.recover_inbox(TimeDelta::zero()).await?;
         if recovered > 0 {
@@ -139,6 +141,19 @@ impl App {
     }
 }
 
+fn refuse_public_address(config: &Config, service: &Service) -> Result<()> {
+    if service.is_closed() || config.insecure_open {
+        return Ok(());
+    }
+    if let Some((flag, address)) = config.public_addresses().first() {
+        bail!(
+            "{flag} {address} can be reached by others, and there are no credentials: make one with \
+             airlift token create, or say --insecure-open if the network is yours alone"
+        );
+    }
+    Ok(())
+}
+
 /// What the services are told of the configuration.
 fn settings(config: &Config, topics: Topics) -> Settings {
     Settings {
@@ -163,6 +178,9 @@ fn settings(config: &Config, topics: Topics) -> Settings {
             RequireSignature::Always => SignaturePolicy::Always,
             RequireSignature::Never => SignaturePolicy::Never,
         },
+        public_downloads: config.public_downloads,
+        download_url_lifetime: TimeDelta::hours(config.download_url_hours.into()),
+        session_lifetime: TimeDelta::hours(config.session_hours.into()),
         built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
     }
 }

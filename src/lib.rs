@@ -5,7 +5,7 @@
 //! | `app` | wires everything; no logic | all |
 //! | `cli`, `http`, `ingest`, `jobs` | doors: people, REST, gateways' reports, time | `service` |
 //! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt`, `webhook` |
-//! | `store`, `blob`, `mqtt`, `webhook` | database, files, broker, receivers of events | `domain` |
+//! | `store`, `blob`, `mqtt`, `webhook`, `oidc` | database, files, broker, receivers of events, login provider | `domain` |
 //! | `domain` | types and decisions, no I/O | `airlift_proto` |
 //! | `config`, `metrics` | settings and counters | nothing of ours |
 //!

@@ -11,29 +11,31 @@ use std::{
 };
 
 /// The arrows: a room, and which others it may name. `proto` is the crate `airlift-proto`.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("main", &["app", "cli", "config", "domain"]),
     (
         "app",
         &[
-            "blob", "cli", "config", "domain", "http", "ingest", "jobs", "metrics", "mqtt",
-            "proto", "service", "store", "webhook",
+            "blob", "cli", "config", "domain", "http", "ingest", "jobs", "metrics", "mqtt", "oidc",
+            "proto", "service", "store", "tls", "webhook",
         ],
     ),
     ("cli", &["config", "domain", "service"]),
-    ("http", &["domain", "metrics", "service"]),
+    ("http", &["domain", "metrics", "service", "tls"]),
     ("ingest", &["mqtt", "service"]),
     ("jobs", &["service"]),
     (
         "service",
         &[
-            "blob", "domain", "metrics", "mqtt", "proto", "store", "webhook",
+            "blob", "domain", "metrics", "mqtt", "oidc", "proto", "store", "webhook",
         ],
     ),
     ("blob", &["domain", "proto"]),
-    ("mqtt", &["domain", "proto"]),
+    ("mqtt", &["domain", "proto", "tls"]),
     ("store", &["domain", "proto"]),
     ("webhook", &["domain", "proto"]),
+    ("oidc", &["domain"]),
+    ("tls", &[]),
     ("domain", &["proto"]),
     ("metrics", &["proto"]),
     ("config", &[]),
@@ -41,16 +43,21 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 15] = [
+const LIBRARIES: [(&str, &[&str]); 21] = [
     ("airlift_bundle", &["cli", "domain", "service"]),
     ("airlift_esp", &["cli", "service"]),
     ("airlift_package", &["cli", "domain", "service"]),
+    ("argon2", &["service"]),
     ("axum", &["app", "http"]),
     ("clap", &["cli", "config", "main"]),
+    ("governor", &["http", "mqtt"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("indicatif", &["cli"]),
     ("object_store", &["blob"]),
+    ("openidconnect", &["oidc"]),
     ("prometheus_client", &["metrics"]),
-    ("reqwest", &["cli", "webhook"]),
+    ("reqwest", &["cli", "oidc", "webhook"]),
     ("rmqtt", &["mqtt"]),
     ("rumqttc", &["mqtt"]),
     ("sqlx", &["store"]),
@@ -58,8 +65,10 @@ const LIBRARIES: [(&str, &[&str]); 15] = [
         "tokio",
         &[
             "app", "blob", "cli", "http", "ingest", "jobs", "main", "mqtt", "service", "store",
+            "tls",
         ],
     ),
+    ("tokio_rustls", &["http", "mqtt", "tls"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
 ];

@@ -4,16 +4,16 @@
 //! To add a key: a field in [`Options`], its default in [`Options::resolve`], a line in
 //! `config/default.toml` (a test compares the two).
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU64,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+pub use options::Options;
+
+mod options;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -33,97 +33,6 @@ pub enum RequireSignature {
     Never,
 }
 
-/// What can be set; `None` where it is not.
-#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Options {
-    /// Address of the HTTP server [default: 127.0.0.1:8018]
-    #[arg(long, env = "AIRLIFT_LISTEN", value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
-    /// What devices are told to download from [default: http://localhost:8018]
-    #[arg(long, env = "AIRLIFT_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Folder of everything the embedded defaults keep [default: ./data]
-    #[arg(long, env = "AIRLIFT_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Database: sqlite:PATH or postgres://… [default: SQLite in the data dir]
-    #[arg(
-        long,
-        env = "AIRLIFT_DATABASE_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub database_url: Option<String>,
-    /// Files: file:DIR, s3://bucket/prefix (endpoint and keys from AWS_* variables) or memory:
-    /// [default: files in the data dir]
-    #[arg(long, env = "AIRLIFT_BLOB_URL", value_name = "URL")]
-    pub blob_url: Option<String>,
-    /// Address of the built-in MQTT broker [default: 127.0.0.1:1885]
-    #[arg(long, env = "AIRLIFT_MQTT_LISTEN", value_name = "ADDRESS")]
-    pub mqtt_listen: Option<SocketAddr>,
-    /// An outside MQTT 5 broker, mqtt[s]://[user:password@]host[:port]; the built-in one then
-    /// stays off
-    #[arg(
-        long,
-        env = "AIRLIFT_MQTT_URL",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    pub mqtt_url: Option<String>,
-    /// First level of every MQTT topic [default: hanqi]
-    #[arg(long, env = "AIRLIFT_TOPIC_PREFIX", value_name = "TOPIC")]
-    pub topic_prefix: Option<String>,
-    /// Folder of the OpenPGP public keys whose signed bundles are trusted, armored or binary
-    #[arg(long, env = "AIRLIFT_TRUSTED_KEYS", value_name = "DIR")]
-    pub trusted_keys: Option<PathBuf>,
-    /// When firmwares must be signed; auto: as soon as a key is trusted [default: auto]
-    #[arg(long, env = "AIRLIFT_REQUIRE_SIGNATURE", value_name = "WHEN")]
-    pub require_signature: Option<RequireSignature>,
-    /// Serve a public address although anyone who reaches it may upload and release
-    #[arg(
-        long,
-        env = "AIRLIFT_INSECURE_OPEN",
-        num_args = 0..=1,
-        default_missing_value = "true",
-        value_name = "BOOL"
-    )]
-    pub insecure_open: Option<bool>,
-    /// Largest upload, in bytes [default: 2147483648]
-    #[arg(long, env = "AIRLIFT_UPLOAD_BYTES_MAX", value_name = "BYTES")]
-    pub upload_bytes_max: Option<u64>,
-    /// What all downloads of this server may take together, in bytes per second; who comes while
-    /// it is used up is told when to come again [default: no limit]
-    #[arg(long, env = "AIRLIFT_DOWNLOAD_BYTES_PER_SECOND", value_name = "BYTES")]
-    pub download_bytes_per_second: Option<NonZeroU64>,
-    /// Silence of a gateway, in seconds, that fails a running upgrade [default: 900]
-    #[arg(long, env = "AIRLIFT_TASK_TIMEOUT_SECONDS", value_name = "SECONDS")]
-    pub task_timeout_seconds: Option<u64>,
-    /// Wait for a gateway's first answer, in seconds, before the upgrade fails [default: 604800]
-    #[arg(long, env = "AIRLIFT_PENDING_TIMEOUT_SECONDS", value_name = "SECONDS")]
-    pub pending_timeout_seconds: Option<u64>,
-    /// Wait, in seconds, for the heartbeat that proves a completed upgrade, before it fails
-    /// [default: 3600]
-    #[arg(long, env = "AIRLIFT_CONFIRM_TIMEOUT_SECONDS", value_name = "SECONDS")]
-    pub confirm_timeout_seconds: Option<u64>,
-    /// Days for which ended tasks and rollouts are kept [default: 365]
-    #[arg(long, env = "AIRLIFT_HISTORY_DAYS", value_name = "DAYS")]
-    pub history_days: Option<u32>,
-    /// Days for which events of rollouts, gateways and firmwares are kept [default: 30]
-    #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
-    pub event_days: Option<u32>,
-    /// Hours after which the newest release of each device type is announced again; 0: only at the
-    /// release [default: 24]
-    #[arg(long, env = "AIRLIFT_ANNOUNCE_HOURS", value_name = "HOURS")]
-    pub announce_hours: Option<u32>,
-    /// How the log is written [default: text]
-    #[arg(long, env = "AIRLIFT_LOG_FORMAT", value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-    /// What is logged: a level (error, warn, info, debug, trace) or directives as in
-    /// info,airlift::ingest=debug [default: info]
-    #[arg(long, env = "AIRLIFT_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
-}
-
 /// Every setting, resolved.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -137,6 +46,19 @@ pub struct Config {
     pub topic_prefix: String,
     pub trusted_keys: Option<PathBuf>,
     pub require_signature: RequireSignature,
+    pub insecure_open: bool,
+    pub tls: Option<TlsFiles>,
+    pub public_downloads: bool,
+    pub download_url_hours: u32,
+    /// 0: no limit.
+    pub requests_per_second: u32,
+    pub uploads_max: u32,
+    pub connections_max: u32,
+    pub trusted_proxies: Vec<IpNet>,
+    /// 0: no limit.
+    pub gateway_messages_per_second: u32,
+    pub session_hours: u32,
+    pub oidc: Option<OidcOptions>,
     pub upload_bytes_max: u64,
     pub download_bytes_per_second: Option<NonZeroU64>,
     pub task_timeout: Duration,
@@ -150,6 +72,25 @@ pub struct Config {
     pub log: String,
 }
 
+/// What TLS needs, as files that are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub device_ca: Option<PathBuf>,
+}
+
+/// The provider that people log in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcOptions {
+    pub issuer: String,
+    pub client_id: String,
+    /// Without one this server is a public client.
+    pub client_secret_file: Option<PathBuf>,
+    pub role_claim: String,
+    pub default_role: Option<String>,
+}
+
 /// Which broker gateways are on.
 #[derive(Clone, Debug)]
 pub enum Broker {
@@ -157,61 +98,17 @@ pub enum Broker {
     Outside(String),
 }
 
-macro_rules! first_set {
-    ($flags:ident, $file:ident, $($field:ident),+ $(,)?) => {
-        Options { $($field: $flags.$field.or($file.$field)),+ }
-    };
-}
-
 impl Options {
-    /// Flags and environment (already in `self`) over the file's values.
-    pub fn over_file(self, path: Option<&Path>) -> Result<Options> {
-        let Some(path) = path else { return Ok(self) };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read the configuration {}", path.display()))?;
-        let file = Options::from_toml(&text)
-            .with_context(|| format!("in the configuration {}", path.display()))?;
-        let flags = self;
-        Ok(first_set!(
-            flags,
-            file,
-            listen,
-            public_url,
-            data_dir,
-            database_url,
-            blob_url,
-            mqtt_listen,
-            mqtt_url,
-            topic_prefix,
-            trusted_keys,
-            require_signature,
-            insecure_open,
-            upload_bytes_max,
-            download_bytes_per_second,
-            task_timeout_seconds,
-            pending_timeout_seconds,
-            confirm_timeout_seconds,
-            history_days,
-            event_days,
-            announce_hours,
-            log_format,
-            log,
-        ))
-    }
-
-    fn from_toml(text: &str) -> Result<Options> {
-        // `public_url` is as good as `public-url`.
-        let table: toml::Table = toml::from_str(text)?;
-        let table: toml::Table = table
-            .into_iter()
-            .map(|(key, value)| (key.replace('_', "-"), value))
-            .collect();
-        Ok(table.try_into()?)
-    }
-
     pub fn resolve(self) -> Result<Config> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("./data"));
+        let oidc = oidc(
+            self.oidc_issuer,
+            self.oidc_client_id,
+            self.oidc_client_secret_file,
+            self.oidc_role_claim,
+            self.oidc_default_role,
+        )?;
         let config = Config {
             listen: self.listen.unwrap_or(local(8018)),
             public_url: public_url(self.public_url)?,
@@ -228,6 +125,17 @@ impl Options {
             topic_prefix: topic_prefix(self.topic_prefix)?,
             trusted_keys: self.trusted_keys,
             require_signature: self.require_signature.unwrap_or(RequireSignature::Auto),
+            insecure_open: self.insecure_open.unwrap_or(false),
+            tls: tls_files(self.tls_cert, self.tls_key, self.device_ca)?,
+            public_downloads: self.public_downloads.unwrap_or(false),
+            download_url_hours: at_least_one("download-url-hours", self.download_url_hours, 24)?,
+            requests_per_second: self.requests_per_second.unwrap_or(200),
+            uploads_max: at_least_one("uploads-max", self.uploads_max, 16)?,
+            connections_max: at_least_one("connections-max", self.connections_max, 10_000)?,
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
+            gateway_messages_per_second: self.gateway_messages_per_second.unwrap_or(20),
+            session_hours: at_least_one("session-hours", self.session_hours, 12)?,
+            oidc,
             upload_bytes_max: self.upload_bytes_max.unwrap_or(2 << 30),
             download_bytes_per_second: self.download_bytes_per_second,
             task_timeout: seconds("task-timeout-seconds", self.task_timeout_seconds, 900)?,
@@ -253,30 +161,74 @@ impl Options {
             "--require-signature always wants --trusted-keys DIR too: without a trusted key nothing \
              could ever be uploaded"
         );
-        if !self.insecure_open.unwrap_or(false) {
-            config.refuse_public_address()?;
-        }
         Ok(config)
     }
 }
 
 impl Config {
-    fn refuse_public_address(&self) -> Result<()> {
-        let mut addresses = vec![("--listen", self.listen)];
-        if let Broker::BuiltIn(address) = &self.broker {
-            addresses.push(("--mqtt-listen", *address));
-        }
-        for (flag, address) in addresses {
-            if !address.ip().is_loopback() {
-                bail!(
-                    "{flag} {address} can be reached by others, and there are no credentials: \
-                     listen on 127.0.0.1 behind a proxy that asks for some, or say \
-                     --insecure-open if the network is yours alone"
-                );
-            }
-        }
-        Ok(())
+    /// The addresses that others than this machine can reach, each with its flag.
+    pub fn public_addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let broker = match &self.broker {
+            Broker::BuiltIn(address) => Some(("--mqtt-listen", *address)),
+            Broker::Outside(_) => None,
+        };
+        [Some(("--listen", self.listen)), broker]
+            .into_iter()
+            .flatten()
+            .filter(|(_, address)| !address.ip().is_loopback())
+            .collect()
     }
+}
+
+fn tls_files(
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    device_ca: Option<PathBuf>,
+) -> Result<Option<TlsFiles>> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+            cert,
+            key,
+            device_ca,
+        })),
+        (None, None) => {
+            ensure!(
+                device_ca.is_none(),
+                "--device-ca wants --tls-cert and --tls-key too: certificates are shown over TLS"
+            );
+            Ok(None)
+        }
+        _ => bail!("--tls-cert and --tls-key belong together: give both or none"),
+    }
+}
+
+fn oidc(
+    issuer: Option<String>,
+    client_id: Option<String>,
+    client_secret_file: Option<PathBuf>,
+    role_claim: Option<String>,
+    default_role: Option<String>,
+) -> Result<Option<OidcOptions>> {
+    let Some(issuer) = issuer else {
+        ensure!(
+            client_id.is_none() && client_secret_file.is_none(),
+            "--oidc-client-id and --oidc-client-secret-file want --oidc-issuer too"
+        );
+        return Ok(None);
+    };
+    Ok(Some(OidcOptions {
+        issuer,
+        client_id: client_id.context("--oidc-issuer wants --oidc-client-id too")?,
+        client_secret_file,
+        role_claim: role_claim.unwrap_or_else(|| "groups".to_owned()),
+        default_role,
+    }))
+}
+
+fn at_least_one(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
+    let value = value.unwrap_or(default);
+    ensure!(value > 0, "--{flag} must be at least 1");
+    Ok(value)
 }
 
 fn public_url(url: Option<String>) -> Result<String> {
@@ -372,6 +324,22 @@ mod tests {
             trusted_keys: Some(PathBuf::new()),
             require_signature: Some(RequireSignature::Auto),
             insecure_open: Some(false),
+            tls_cert: Some(PathBuf::new()),
+            tls_key: Some(PathBuf::new()),
+            device_ca: Some(PathBuf::new()),
+            public_downloads: Some(false),
+            download_url_hours: Some(1),
+            requests_per_second: Some(1),
+            uploads_max: Some(1),
+            connections_max: Some(1),
+            trusted_proxies: Some(Vec::new()),
+            gateway_messages_per_second: Some(1),
+            session_hours: Some(1),
+            oidc_issuer: Some(String::new()),
+            oidc_client_id: Some(String::new()),
+            oidc_client_secret_file: Some(PathBuf::new()),
+            oidc_role_claim: Some(String::new()),
+            oidc_default_role: Some(String::new()),
             upload_bytes_max: Some(1),
             download_bytes_per_second: Some(NonZeroU64::MIN),
             task_timeout_seconds: Some(1),
@@ -386,23 +354,19 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_without_credentials_is_refused() {
-        let public = Options {
-            listen: Some(([0, 0, 0, 0], 8018).into()),
-            ..Options::default()
+    fn addresses_that_others_can_reach_are_told_apart() {
+        let flags = |listen: &str, mqtt_listen: &str| -> Vec<&str> {
+            let options = Options {
+                listen: Some(listen.parse().unwrap()),
+                mqtt_listen: Some(mqtt_listen.parse().unwrap()),
+                ..Options::default()
+            };
+            let addresses = options.resolve().unwrap().public_addresses();
+            addresses.into_iter().map(|(flag, _)| flag).collect()
         };
-        let refusal = public.clone().resolve().unwrap_err().to_string();
-        assert!(refusal.contains("--insecure-open"), "{refusal}");
-        let broker = Options {
-            mqtt_listen: Some(([0, 0, 0, 0], 1885).into()),
-            ..Options::default()
-        };
-        assert!(broker.resolve().is_err());
-        let open = Options {
-            insecure_open: Some(true),
-            ..public
-        };
-        assert!(open.resolve().is_ok());
+        assert_eq!(flags("127.0.0.1:1", "[::1]:2"), [""; 0]);
+        assert_eq!(flags("0.0.0.0:1", "127.0.0.1:2"), ["--listen"]);
+        assert_eq!(flags("127.0.0.1:1", "[::]:2"), ["--mqtt-listen"]);
     }
 
     #[test]

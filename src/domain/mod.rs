@@ -3,6 +3,7 @@
 //!
 //! To add a rule: write it here with its tests, then let a service apply it inside its transaction.
 
+mod access;
 mod admission;
 mod alert_limit;
 mod announcement;
@@ -25,6 +26,7 @@ mod version_rules;
 mod webhook;
 mod why;
 
+pub use access::{Actor, Admittance, AuditEntry, Caller, Need, Role};
 pub use admission::{Admission, Barred, SignaturePolicy};
 pub use alert_limit::{
     ALERT_KINDS_MAX, ALERTS_PER_MINUTE_MAX, ALERTS_PER_MINUTE_OF_A_KIND_MAX, AlertLimit,

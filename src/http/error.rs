@@ -1,6 +1,9 @@
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 
@@ -72,6 +75,17 @@ impl From<service::Error> for ApiError {
             Trouble::Busy(code) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, error.to_string())
             }
+            Trouble::Unauthenticated(code) => {
+                Self::new(StatusCode::UNAUTHORIZED, code, error.to_string())
+            }
+            Trouble::Forbidden(code) => Self::new(StatusCode::FORBIDDEN, code, error.to_string()),
+            Trouble::TooMany {
+                code,
+                retry_after_seconds,
+            } => ApiError {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, error.to_string())
+            },
             Trouble::Oversized(code) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, code, error.to_string())
             }
@@ -114,6 +128,11 @@ impl IntoResponse for ApiError {
             data: (),
         });
         let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after_seconds {
             response
                 .headers_mut()

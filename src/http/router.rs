@@ -6,7 +6,6 @@ use axum::{
     http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
@@ -17,170 +16,257 @@ use super::{
     event,
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
     firmware, gateway,
+    guard::{Guard, guard},
     observe::observe,
     openapi::openapi,
-    package, rollout, statistics, system, task, upgrade, webhook,
+    package, rollout,
+    routes::{Routes, Rule},
+    statistics, system, task, upgrade, webhook,
 };
-use crate::service::Service;
+use crate::{
+    domain::Need::{
+        Administer, BeGateway, Download, Nothing, Operate, Publish, Read, ReadGateway, ReadRelease,
+    },
+    service::Service,
+};
 
-/// Every route of the server.
-pub fn router(service: Arc<Service>) -> Router {
-    Router::new()
-        .route(
+/// Every route of the server, and what it needs of who comes.
+fn routes() -> Routes {
+    Routes::default()
+        .post(
+            Publish,
             "/api/ota/firmware/upload",
-            // The upload counts its own bytes, against limits of its own.
-            post(firmware::upload::upload).layer(DefaultBodyLimit::disable()),
+            firmware::upload::upload,
         )
-        .route("/api/ota/firmware", get(firmware::list::list))
-        .route("/api/ota/firmware/latest", get(firmware::latest::latest))
-        .route(
+        // The upload counts its own bytes, against limits of its own.
+        .with_bodies(DefaultBodyLimit::disable())
+        .get(Read, "/api/ota/firmware", firmware::list::list)
+        .get(
+            ReadRelease,
+            "/api/ota/firmware/latest",
+            firmware::latest::latest,
+        )
+        .get(Read, "/api/ota/firmware/{version}", firmware::get::get)
+        .delete(
+            Publish,
             "/api/ota/firmware/{version}",
-            get(firmware::get::get).delete(firmware::delete::delete),
+            firmware::delete::delete,
         )
-        .route(
+        .post(
+            Publish,
             "/api/ota/firmware/{version}/release",
-            post(firmware::release::release),
+            firmware::release::release,
         )
-        .route(
+        .post(
+            Publish,
             "/api/ota/firmware/{version}/status",
-            post(firmware::status::status),
+            firmware::status::status,
         )
-        .route(
+        .post(
+            Operate,
             "/api/ota/upgrade/{gateway_id}",
-            post(upgrade::trigger::trigger),
+            upgrade::trigger::trigger,
         )
-        .route("/api/ota/task/{id}", get(task::newest::newest))
-        .route("/api/ota/task/{id}/cancel", post(task::cancel::cancel))
-        .route("/api/ota/task/{id}/retry", post(task::retry::retry))
-        .route("/api/ota/task/{id}/events", get(task::events::events))
-        .route("/api/ota/tasks", get(task::list::list))
-        .route("/api/ota/tasks.csv", get(task::export::export))
-        .route("/api/ota/gateways", get(gateway::list::list))
-        .route("/api/ota/gateways/{gateway_id}/why", get(gateway::why::why))
-        .route("/api/ota/gateways.csv", get(gateway::export::export))
-        .route(
-            "/api/ota/gateways/tags",
-            post(gateway::import::import).layer(DefaultBodyLimit::max(CSV_BYTES_MAX)),
-        )
-        .route(
+        .get(ReadGateway, "/api/ota/task/{id}", task::newest::newest)
+        .post(Operate, "/api/ota/task/{id}/cancel", task::cancel::cancel)
+        .post(Operate, "/api/ota/task/{id}/retry", task::retry::retry)
+        .get(Read, "/api/ota/task/{id}/events", task::events::events)
+        .get(Read, "/api/ota/tasks", task::list::list)
+        .get(Read, "/api/ota/tasks.csv", task::export::export)
+        .get(Read, "/api/ota/gateways", gateway::list::list)
+        .get(Read, "/api/ota/gateways.csv", gateway::export::export)
+        .post(Operate, "/api/ota/gateways/tags", gateway::import::import)
+        .with_bodies(DefaultBodyLimit::max(CSV_BYTES_MAX))
+        .get(
+            ReadGateway,
             "/api/ota/gateways/{gateway_id}",
-            get(gateway::get::get).patch(gateway::edit::edit),
+            gateway::get::get,
         )
-        .route("/api/ota/statistics", get(statistics::get::get))
-        .route(
+        .patch(
+            Operate,
+            "/api/ota/gateways/{gateway_id}",
+            gateway::edit::edit,
+        )
+        .get(
+            ReadGateway,
+            "/api/ota/gateways/{gateway_id}/why",
+            gateway::why::why,
+        )
+        .get(Read, "/api/ota/statistics", statistics::get::get)
+        .get(
+            Read,
             "/api/ota/statistics/timeline",
-            get(statistics::timeline::timeline),
+            statistics::timeline::timeline,
         )
-        .route("/api/ota/events", get(event::stream::stream))
-        .route("/firmware/{file_name}", get(firmware::download::download))
-        .route("/ota/changelog", get(changelog::get::get))
-        .route("/healthz", get(system::healthz::healthz))
-        .route("/readyz", get(system::readyz::readyz))
-        .route("/metrics", get(system::metrics::metrics))
-        .merge(linux_devices())
-        .merge(rollouts())
-        .merge(webhooks())
-        .merge(packages())
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        .get(Read, "/api/ota/events", event::stream::stream)
+        .get(
+            Download,
+            "/firmware/{file_name}",
+            firmware::download::download,
+        )
+        .get(ReadRelease, "/ota/changelog", changelog::get::get)
+        .get(Nothing, "/healthz", system::healthz::healthz)
+        .get(Nothing, "/readyz", system::readyz::readyz)
+        .get(Read, "/metrics", system::metrics::metrics)
+        .and(linux_devices())
+        .and(rollouts())
+        .and(webhooks())
+        .and(packages())
+}
+
+/// What devices without MQTT say and ask, and what is released for them.
+fn linux_devices() -> Routes {
+    Routes::default()
+        .post(
+            BeGateway,
+            "/api/ota/gateways/{gateway_id}/report",
+            gateway::report::report,
+        )
+        .get(
+            BeGateway,
+            "/api/ota/gateways/{gateway_id}/command",
+            gateway::command::command,
+        )
+        .post(
+            BeGateway,
+            "/api/ota/gateways/{gateway_id}/task",
+            gateway::task::task,
+        )
+        .post(
+            Publish,
+            "/api/ota/packages/{name}/{version}/release",
+            firmware::release_package::release_package,
+        )
+}
+
+fn rollouts() -> Routes {
+    Routes::default()
+        .post(Operate, "/api/ota/rollouts", rollout::create::create)
+        // It may name thousands of gateways.
+        .with_bodies(DefaultBodyLimit::max(TARGET_BYTES_MAX))
+        .get(Read, "/api/ota/rollouts", rollout::list::list)
+        .post(Read, "/api/ota/rollouts/dry-run", rollout::dry_run::dry_run)
+        .with_bodies(DefaultBodyLimit::max(TARGET_BYTES_MAX))
+        .get(Read, "/api/ota/rollouts/{id}", rollout::get::get)
+        .get(
+            Read,
+            "/api/ota/rollouts/{id}/gateways",
+            rollout::gateways::gateways,
+        )
+        .get(Read, "/api/ota/rollouts/{id}/tasks", rollout::tasks::tasks)
+        .post(Operate, "/api/ota/rollouts/{id}/pause", rollout::act::pause)
+        .post(
+            Operate,
+            "/api/ota/rollouts/{id}/resume",
+            rollout::act::resume,
+        )
+        .post(
+            Operate,
+            "/api/ota/rollouts/{id}/cancel",
+            rollout::act::cancel,
+        )
+        .post(Operate, "/api/ota/rollouts/{id}/retry", rollout::act::retry)
+}
+
+/// They send what happens to addresses elsewhere, and their secrets are made here.
+fn webhooks() -> Routes {
+    Routes::default()
+        .get(Administer, "/api/ota/webhooks", webhook::list::list)
+        .post(Administer, "/api/ota/webhooks", webhook::create::create)
+        .get(
+            Administer,
+            "/api/ota/webhooks/{webhook_id}",
+            webhook::get::get,
+        )
+        .delete(
+            Administer,
+            "/api/ota/webhooks/{webhook_id}",
+            webhook::delete::delete,
+        )
+        .post(
+            Administer,
+            "/api/ota/webhooks/{webhook_id}/ping",
+            webhook::ping::ping,
+        )
+        .get(
+            Administer,
+            "/api/ota/webhooks/{webhook_id}/deliveries",
+            webhook::deliveries::deliveries,
+        )
+        .post(
+            Administer,
+            "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+            webhook::retry_delivery::retry_delivery,
+        )
+}
+
+fn packages() -> Routes {
+    Routes::default()
+        .get(
+            ReadRelease,
+            "/maxVersion",
+            package::max_version::max_version,
+        )
+        .get(
+            ReadRelease,
+            "/getVersion",
+            package::get_version::get_version,
+        )
+        .get(
+            ReadRelease,
+            "/getSignature",
+            package::get_signature::get_signature,
+        )
+        .get(Download, "/otafiles/{sha256}", package::download::download)
+        .put(Publish, "/update", package::push::push)
+        // As for firmwares.
+        .with_bodies(DefaultBodyLimit::disable())
+        .get(Read, "/api/ota/packages", package::list::list)
+        .get(
+            Read,
+            "/api/ota/packages/{name}",
+            package::branches::branches,
+        )
+        .post(
+            Publish,
+            "/api/ota/packages/{name}/rollback",
+            package::rollback::rollback,
+        )
+        .get(
+            Read,
+            "/api/ota/packages/{name}/{version}",
+            package::get::get,
+        )
+        .delete(
+            Publish,
+            "/api/ota/packages/{name}/{version}",
+            package::delete::delete,
+        )
+}
+
+/// What each route needs, for the documentation and for the test that walks them all.
+pub fn rules() -> Vec<Rule> {
+    routes().rules()
+}
+
+/// The whole server.
+pub fn router(service: Arc<Service>) -> Router {
+    let docs: Router<Arc<Service>> = SwaggerUi::new("/docs")
+        .url("/openapi.json", openapi())
+        .into();
+    let state = Guard {
+        service: service.clone(),
+        need: Read,
+    };
+    routes()
+        .router(&service)
+        .merge(docs.route_layer(middleware::from_fn_with_state(state, guard)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(service.clone(), observe))
         .with_state(service)
-}
-
-/// What devices without MQTT say and ask, and what is released for them.
-fn linux_devices() -> Router<Arc<Service>> {
-    Router::new()
-        .route(
-            "/api/ota/gateways/{gateway_id}/report",
-            post(gateway::report::report),
-        )
-        .route(
-            "/api/ota/gateways/{gateway_id}/command",
-            get(gateway::command::command),
-        )
-        .route(
-            "/api/ota/gateways/{gateway_id}/task",
-            post(gateway::task::task),
-        )
-        .route(
-            "/api/ota/packages/{name}/{version}/release",
-            post(firmware::release_package::release_package),
-        )
-}
-
-fn rollouts() -> Router<Arc<Service>> {
-    Router::new()
-        .route(
-            "/api/ota/rollouts",
-            // It may name thousands of gateways.
-            post(rollout::create::create)
-                .layer(DefaultBodyLimit::max(TARGET_BYTES_MAX))
-                .get(rollout::list::list),
-        )
-        .route(
-            "/api/ota/rollouts/dry-run",
-            post(rollout::dry_run::dry_run).layer(DefaultBodyLimit::max(TARGET_BYTES_MAX)),
-        )
-        .route("/api/ota/rollouts/{id}", get(rollout::get::get))
-        .route(
-            "/api/ota/rollouts/{id}/gateways",
-            get(rollout::gateways::gateways),
-        )
-        .route("/api/ota/rollouts/{id}/tasks", get(rollout::tasks::tasks))
-        .route("/api/ota/rollouts/{id}/pause", post(rollout::act::pause))
-        .route("/api/ota/rollouts/{id}/resume", post(rollout::act::resume))
-        .route("/api/ota/rollouts/{id}/cancel", post(rollout::act::cancel))
-        .route("/api/ota/rollouts/{id}/retry", post(rollout::act::retry))
-}
-
-fn webhooks() -> Router<Arc<Service>> {
-    Router::new()
-        .route(
-            "/api/ota/webhooks",
-            get(webhook::list::list).post(webhook::create::create),
-        )
-        .route(
-            "/api/ota/webhooks/{webhook_id}",
-            get(webhook::get::get).delete(webhook::delete::delete),
-        )
-        .route(
-            "/api/ota/webhooks/{webhook_id}/ping",
-            post(webhook::ping::ping),
-        )
-        .route(
-            "/api/ota/webhooks/{webhook_id}/deliveries",
-            get(webhook::deliveries::deliveries),
-        )
-        .route(
-            "/api/ota/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
-            post(webhook::retry_delivery::retry_delivery),
-        )
-}
-
-fn packages() -> Router<Arc<Service>> {
-    Router::new()
-        .route("/maxVersion", get(package::max_version::max_version))
-        .route("/getVersion", get(package::get_version::get_version))
-        .route("/getSignature", get(package::get_signature::get_signature))
-        .route("/otafiles/{sha256}", get(package::download::download))
-        .route(
-            "/update",
-            // As for firmwares.
-            put(package::push::push).layer(DefaultBodyLimit::disable()),
-        )
-        .route("/api/ota/packages", get(package::list::list))
-        .route("/api/ota/packages/{name}", get(package::branches::branches))
-        .route(
-            "/api/ota/packages/{name}/rollback",
-            post(package::rollback::rollback),
-        )
-        .route(
-            "/api/ota/packages/{name}/{version}",
-            get(package::get::get).delete(package::delete::delete),
-        )
 }
 
 async fn no_such_route() -> ApiError {

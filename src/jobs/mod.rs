@@ -23,6 +23,8 @@ const ROLLOUT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two looks for new events, those of other servers among them.
 const WATCH_EVENTS_INTERVAL: Duration = Duration::from_millis(250);
 const FAN_OUT_INTERVAL: Duration = Duration::from_millis(500);
+/// Between two looks whether there are credentials by now, while there are none.
+const LOOK_FOR_CREDENTIALS_INTERVAL: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -43,6 +45,7 @@ pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
             roll_out(&service),
             sweep(&service),
             forget(&service),
+            look_for_credentials(&service),
         )
     };
     tokio::select! {
@@ -119,6 +122,13 @@ async fn forget(service: &Service) {
     loop {
         report("delete history", service.delete_history().await);
         sleep(FORGET_INTERVAL).await;
+    }
+}
+
+async fn look_for_credentials(service: &Service) {
+    while !service.is_closed() {
+        report("look for credentials", service.look_for_credentials().await);
+        sleep(LOOK_FOR_CREDENTIALS_INTERVAL).await;
     }
 }
 

@@ -14,6 +14,19 @@ pub enum Error {
     NotFound { code: &'static str, message: String },
     #[error("{message}")]
     Conflict { code: &'static str, message: String },
+    /// It is not known who this is.
+    #[error("{message}")]
+    Unauthenticated { code: &'static str, message: String },
+    /// It is known, and may not do this.
+    #[error("{message}")]
+    Forbidden { code: &'static str, message: String },
+    /// Too often.
+    #[error("{message}")]
+    TooMany {
+        code: &'static str,
+        message: String,
+        retry_after_seconds: u64,
+    },
     /// The server has as much of this to do as it takes on.
     #[error("{message}")]
     Busy { code: &'static str, message: String },
@@ -36,6 +49,12 @@ pub enum Trouble {
     NotFound(&'static str),
     Conflict(&'static str),
     Busy(&'static str),
+    Unauthenticated(&'static str),
+    Forbidden(&'static str),
+    TooMany {
+        code: &'static str,
+        retry_after_seconds: u64,
+    },
     /// The caller's; more data than allowed.
     Oversized(&'static str),
     /// The file has more bytes than `limit`.
@@ -59,6 +78,16 @@ impl Error {
             Error::NotFound { code, .. } => Trouble::NotFound(code),
             Error::Conflict { code, .. } => Trouble::Conflict(code),
             Error::Busy { code, .. } => Trouble::Busy(code),
+            Error::Unauthenticated { code, .. } => Trouble::Unauthenticated(code),
+            Error::Forbidden { code, .. } => Trouble::Forbidden(code),
+            Error::TooMany {
+                code,
+                retry_after_seconds,
+                ..
+            } => Trouble::TooMany {
+                code,
+                retry_after_seconds: *retry_after_seconds,
+            },
             Error::Refused { refusal, .. } => match refusal {
                 Refusal::ReleaseRollback => Trouble::Conflict(refusal.word()),
                 Refusal::TooLarge => Trouble::Oversized(refusal.word()),
@@ -97,6 +126,20 @@ impl Error {
 
     pub fn busy(code: &'static str, message: impl Into<String>) -> Error {
         Error::Busy {
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub fn unauthenticated(code: &'static str, message: impl Into<String>) -> Error {
+        Error::Unauthenticated {
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Error {
+        Error::Forbidden {
             code,
             message: message.into(),
         }

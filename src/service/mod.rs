@@ -6,6 +6,7 @@
 
 mod announce;
 mod announce_releases;
+mod authenticate;
 mod begin_update;
 mod cancel_upgrade;
 mod change_firmware_status;
@@ -55,6 +56,7 @@ use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+pub use authenticate::{CREDENTIAL_KEPT, Presented};
 pub use begin_update::BeginUpdate;
 pub use change_firmware_status::LatestFirmware;
 pub use deliver_events::ClaimedDelivery;
@@ -113,6 +115,12 @@ pub struct Settings {
     /// Folder of the keys that are trusted.
     pub trusted_keys: Option<PathBuf>,
     pub signatures: SignaturePolicy,
+    /// Who knows a file's name may have it.
+    pub public_downloads: bool,
+    /// For how long the signed URL in a command is good.
+    pub download_url_lifetime: TimeDelta,
+    /// For how long a login on the web page is good.
+    pub session_lifetime: TimeDelta,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
 }
@@ -141,6 +149,7 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
+    credentials: authenticate::Credentials,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -179,6 +188,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            credentials: authenticate::Credentials::default(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };

@@ -8,7 +8,9 @@
 
 #[macro_use]
 mod db;
+mod access;
 mod announcements;
+mod audit;
 mod blobs;
 mod bundles;
 mod commands;

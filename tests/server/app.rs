@@ -59,6 +59,8 @@ pub struct Setup {
     pub announce_hours: Option<u32>,
     pub trusted_keys: Option<PathBuf>,
     pub require_signature: Option<RequireSignature>,
+    /// Whatever else; what stands above wins.
+    pub options: Options,
 }
 
 /// A running server. A test ends it with [`TestApp::stop`], which also looks whether it leaves a
@@ -122,7 +124,7 @@ impl Setup {
             announce_hours: self.announce_hours,
             trusted_keys: self.trusted_keys,
             require_signature: self.require_signature,
-            ..Options::default()
+            ..self.options
         };
         TestApp {
             app: None,

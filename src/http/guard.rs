@@ -1,0 +1,145 @@
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use headers::{Cookie, HeaderMapExt};
+
+use super::{error::ApiError, peer::Peer};
+use crate::{
+    domain::{Actor, Admittance, Caller, Need},
+    service::{Presented, Service},
+};
+
+/// Holds what a session of the web page is known by.
+pub const SESSION_COOKIE: &str = "airlift_session";
+
+/// Before each route.
+#[derive(Clone)]
+pub struct Guard {
+    pub service: Arc<Service>,
+    pub need: Need,
+}
+
+/// Finds out who comes and lets in who may; handlers find it as [`Caller`].
+pub async fn guard(
+    State(guard): State<Guard>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let params = match params {
+        Ok(params) => params,
+        Err(rejection) => {
+            return ApiError::bad_request("invalid_path", rejection.body_text()).into_response();
+        }
+    };
+    match admit(&guard, &params, &parts).await {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result<Caller, ApiError> {
+    let service = &guard.service;
+    let address = client_address(request);
+    let peer = request.extensions.get::<Peer>();
+    let session = session_cookie(&request.headers);
+    let presented = Presented {
+        token: bearer(&request.headers)?,
+        session: session.as_deref(),
+        certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
+    };
+    let actor = match service.authenticate(presented).await {
+        Ok(actor) => actor,
+        // A login must be possible whatever else a client shows.
+        Err(_) if guard.need == Need::Nothing => Actor::Nobody,
+        Err(error) => return Err(error.into()),
+    };
+    let gateway_id = params
+        .iter()
+        .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
+    let public = service.settings().public_downloads && guard.need == Need::ReadRelease;
+    match actor.admission(guard.need, gateway_id) {
+        Admittance::Admitted => Ok(Caller { actor, address }),
+        Admittance::Unauthenticated if public => Ok(Caller { actor, address }),
+        Admittance::Unauthenticated => Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "this server asks for credentials: send Authorization: Bearer <token>, or log in",
+        )),
+        Admittance::Forbidden => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            forbidden(&actor, guard.need),
+        )),
+    }
+}
+
+fn forbidden(actor: &Actor, need: Need) -> String {
+    let who = match actor {
+        Actor::Gateway { gateway_id } => format!("gateway {gateway_id}"),
+        actor => format!(
+            "{} {:?} with the role {}",
+            actor.kind(),
+            actor.name().unwrap_or_default(),
+            actor.role().map_or("none", |role| role.as_str())
+        ),
+    };
+    let wanted = match need {
+        Need::Publish => "the role publisher or admin",
+        Need::Operate => "the role operator or admin",
+        Need::Administer => "the role admin",
+        Need::BeGateway => "the gateway's own token",
+        Need::ReadGateway => "the gateway's own token, or that of a person or machine",
+        _ => "the token of a person or machine",
+    };
+    format!("{who} may not do this: it needs {wanted}")
+}
+
+/// The token of `Authorization: Bearer`; none without the header or with another scheme, which may
+/// be meant for a proxy.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let unreadable = || {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_token",
+            "Authorization can't be read: send Authorization: Bearer <token>",
+        )
+    };
+    let text = value.to_str().map_err(|_| unreadable())?;
+    let Some((scheme, token)) = text.split_once(' ') else {
+        return Err(unreadable());
+    };
+    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
+}
+
+fn session_cookie(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.typed_get::<Cookie>()?;
+    cookies.get(SESSION_COOKIE).map(str::to_owned)
+}
+
+fn client_address(request: &Parts) -> Option<IpAddr> {
+    let peer = request.extensions.get::<Peer>()?;
+    Some(peer.address.ip())
+}
+
+/// Who comes, as the guard found out.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.ok_or_else(|| ApiError::internal(&"a route without a guard asks who comes"))
+    }
+}

@@ -1,0 +1,91 @@
+//! A route and who may take it are one line: without its [`Need`] none can be written.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    handler::Handler,
+    http::Method,
+    middleware,
+    routing::{MethodRouter, delete, get, patch, post, put},
+};
+
+use super::guard::{Guard, guard};
+use crate::{domain::Need, service::Service};
+
+/// The routes of the server, and what each needs.
+#[derive(Default)]
+pub struct Routes {
+    routes: Vec<(Rule, MethodRouter<Arc<Service>>)>,
+}
+
+/// What a route asks of who comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub method: Method,
+    /// As axum has it, `/api/ota/firmware/{version}`.
+    pub path: &'static str,
+    pub need: Need,
+}
+
+macro_rules! methods {
+    ($($name:ident: $method:ident),+) => {
+        $(
+            pub fn $name<H, T>(self, need: Need, path: &'static str, handler: H) -> Self
+            where
+                H: Handler<T, Arc<Service>>,
+                T: 'static,
+            {
+                self.add(need, Method::$method, path, $name(handler))
+            }
+        )+
+    };
+}
+
+impl Routes {
+    methods!(get: GET, post: POST, put: PUT, patch: PATCH, delete: DELETE);
+
+    fn add(
+        mut self,
+        need: Need,
+        method: Method,
+        path: &'static str,
+        handler: MethodRouter<Arc<Service>>,
+    ) -> Self {
+        let rule = Rule { method, path, need };
+        self.routes.push((rule, handler));
+        self
+    }
+
+    /// How large the bodies of the route that was added last may be.
+    pub fn with_bodies(mut self, limit: DefaultBodyLimit) -> Self {
+        if let Some((rule, handler)) = self.routes.pop() {
+            self.routes.push((rule, handler.route_layer(limit)));
+        }
+        self
+    }
+
+    pub fn and(mut self, more: Routes) -> Self {
+        self.routes.extend(more.routes);
+        self
+    }
+
+    pub fn rules(&self) -> Vec<Rule> {
+        self.routes.iter().map(|(rule, _)| rule.clone()).collect()
+    }
+
+    /// The router, in which each route has its guard.
+    pub fn router(self, service: &Arc<Service>) -> Router<Arc<Service>> {
+        let mut router = Router::new();
+        for (rule, handler) in self.routes {
+            let state = Guard {
+                service: service.clone(),
+                need: rule.need,
+            };
+            let guarded = handler.route_layer(middleware::from_fn_with_state(state, guard));
+            router = router.route(rule.path, guarded);
+        }
+        router
+    }
+}

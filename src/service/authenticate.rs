@@ -1,0 +1,128 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{Error, Result, Service};
+use crate::domain::Actor;
+
+/// How long a credential that was looked up counts as good: so long may another server's revocation
+/// take to be felt here.
+pub const CREDENTIAL_KEPT: Duration = Duration::from_secs(1);
+/// Credentials remembered at most.
+const CREDENTIALS_MAX: usize = 10_000;
+
+/// What who comes shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presented<'p> {
+    /// Of `Authorization: Bearer`.
+    pub token: Option<&'p str>,
+    /// Of the web page's cookie.
+    pub session: Option<&'p str>,
+    /// The gateway named by a certificate that the device CA has signed.
+    pub certified_gateway: Option<&'p str>,
+}
+
+/// What is known of credentials without asking the database.
+#[derive(Default)]
+pub(super) struct Credentials {
+    closed: AtomicBool,
+    /// By the credential's hash.
+    known: Mutex<HashMap<String, (Instant, Actor)>>,
+}
+
+impl Credentials {
+    fn recall(&self, hash: &str) -> Option<Actor> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (looked_up, actor) = known.get(hash)?;
+        (looked_up.elapsed() < CREDENTIAL_KEPT).then(|| actor.clone())
+    }
+
+    fn remember(&self, hash: String, actor: &Actor) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= CREDENTIALS_MAX {
+            known.retain(|_, (looked_up, _)| looked_up.elapsed() < CREDENTIAL_KEPT);
+        }
+        if known.len() < CREDENTIALS_MAX {
+            known.insert(hash, (Instant::now(), actor.clone()));
+        }
+    }
+}
+
+/// What is kept of a secret that is random enough to need nothing slower.
+pub(super) fn secret_hash(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret))
+}
+
+impl Service {
+    /// Who shows this.
+    pub async fn authenticate(&self, presented: Presented<'_>) -> Result<Actor> {
+        if !self.is_closed() {
+            return Ok(Actor::Anyone);
+        }
+        if let Some(token) = presented.token {
+            let hash = secret_hash(token);
+            if let Some(actor) = self.credentials.recall(&hash) {
+                return Ok(actor);
+            }
+            let mut tx = self.db.read().await?;
+            let actor = tx.actor_by_token(&hash, self.clock.now()).await?;
+            let actor = actor.ok_or_else(|| {
+                Error::unauthenticated(
+                    "invalid_token",
+                    "this token is unknown, has expired or was revoked: ask an administrator for \
+                     another",
+                )
+            })?;
+            self.credentials.remember(hash, &actor);
+            return Ok(actor);
+        }
+        if let Some(gateway_id) = presented.certified_gateway {
+            let gateway_id = gateway_id.to_owned();
+            return Ok(Actor::Gateway { gateway_id });
+        }
+        let Some(session) = presented.session else {
+            return Ok(Actor::Nobody);
+        };
+        let hash = secret_hash(session);
+        if let Some(actor) = self.credentials.recall(&hash) {
+            return Ok(actor);
+        }
+        let mut tx = self.db.read().await?;
+        match tx.actor_by_session(&hash, self.clock.now()).await? {
+            Some(actor) => {
+                self.credentials.remember(hash, &actor);
+                Ok(actor)
+            }
+            // It has ended: as if there were no cookie.
+            None => Ok(Actor::Nobody),
+        }
+    }
+
+    /// Whether doors ask for credentials.
+    pub fn is_closed(&self) -> bool {
+        self.credentials.closed.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether there is a credential by now; doors that are closed stay closed.
+    pub async fn look_for_credentials(&self) -> Result<()> {
+        if !self.is_closed() && self.db.read().await?.is_closed().await? {
+            self.credentials.closed.store(true, Ordering::Relaxed);
+            tracing::info!("there are credentials now: every door asks for one");
+        }
+        Ok(())
+    }
+
+    /// To be called after every change of credentials: this server feels it at once.
+    pub async fn forget_credentials(&self) -> Result<()> {
+        let known = &self.credentials.known;
+        known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.look_for_credentials().await
+    }
+}
