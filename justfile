@@ -69,6 +69,10 @@ bench-fleet:
 bench-scale:
     ./benches/scale.sh
 
+# The task poll with a token beside the same without access control.
+bench-access:
+    ./benches/access.sh
+
 # Licences, advisories and sources of the dependencies.
 deny:
     cargo deny check

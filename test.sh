@@ -51,6 +51,7 @@ cleanup() {
         exec {cluster_input}>&- || true
         wait "$cluster_pid" 2>/dev/null || true
     fi
+    if [ -n "${AIRLIFT_TEST_LOGS:-}" ]; then rm -rf "$AIRLIFT_TEST_LOGS"; fi
     exit "$status"
 }
 
@@ -173,4 +174,10 @@ if [ -z "${AIRLIFT_TEST_POSTGRES_URL:-}" ]; then start_cluster; fi
 echo "$AIRLIFT_TEST_POSTGRES_URL"
 
 section 'Tests'
+# What our programs log meanwhile.
+AIRLIFT_TEST_LOGS=$(mktemp -d)
+export AIRLIFT_TEST_LOGS
 cargo nextest run --workspace "$@"
+
+section 'Secrets in logs'
+cargo run --quiet -p airlift-testkit --example secrets_in_logs "$AIRLIFT_TEST_LOGS"

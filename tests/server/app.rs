@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
+    sync::{Mutex, Once},
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use airlift::{
     service::Service,
     store::{Db, FirmwareFilter, PackageFilter},
 };
-use airlift_testkit::{TestDatabase, free_port};
+use airlift_testkit::{TestDatabase, free_port, kept_log};
 use chrono::TimeDelta;
 use reqwest::{
     Client, RequestBuilder,
@@ -88,6 +89,22 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
+/// Writes what servers in this process log, more than an operator would let them, to where `test.sh`
+/// looks for secrets.
+fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Some(path) = kept_log("in-process") {
+            let file = fs::File::create(path).unwrap();
+            tracing_subscriber::fmt()
+                .with_env_filter("debug,airlift=trace")
+                .with_ansi(false)
+                .with_writer(Mutex::new(file))
+                .init();
+        }
+    });
+}
+
 impl Setup {
     /// A server whose clock only the test moves.
     pub fn manual_clock() -> Setup {
@@ -99,6 +116,7 @@ impl Setup {
 
     /// Everything but the start, for tests that watch it.
     pub fn prepare(self) -> TestApp {
+        keep_log();
         let data = tempfile::tempdir().unwrap();
         let on_postgres = self.postgres || env::var_os(ON_POSTGRES).is_some();
         let wants_own = on_postgres && self.database_url.is_none();

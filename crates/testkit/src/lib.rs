@@ -22,6 +22,7 @@
 //! 5. One quick test in `tests/` that kills it and finds its data again.
 
 mod gpg;
+mod kept_logs;
 mod launch;
 mod mosquitto;
 mod ports;
@@ -38,6 +39,7 @@ mod tree;
 mod user;
 
 pub use gpg::Gpg;
+pub use kept_logs::{KEPT_LOGS, Sighting, kept_log, note_secret, secrets_in_logs};
 pub use mosquitto::{Mosquitto, MosquittoOptions};
 pub use ports::free_port;
 pub use postgres::{Durability, Postgres};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::kept_logs::kept_log;
 use crate::launch::{launch, pid_path, read_log};
 use crate::scratch::Scratch;
 use crate::tree;
@@ -294,6 +295,14 @@ impl Drop for Process {
         }
         if matches!(self.is_running(), Ok(true)) {
             self.kill_quietly();
+        }
+        // Other programs may log what they like.
+        let is_ours = self
+            .program
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("airlift"));
+        if is_ours && let Some(path) = kept_log(&self.name) {
+            let _ = fs::write(path, read_log(&self.scratch, &self.name));
         }
     }
 }
