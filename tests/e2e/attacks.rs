@@ -80,9 +80,9 @@ impl Scene {
 }
 
 /// An upload that is refused: what it is, the archive, the code, the status.
-type Refused = (&'static str, Vec<u8>, &'static str, u16);
+pub type Refused = (&'static str, Vec<u8>, &'static str, u16);
 
-fn uploads_of_forgeries(forge: &Forge) -> Vec<Refused> {
+pub fn uploads_of_forgeries(forge: &Forge) -> Vec<Refused> {
     let genuine = forge.bundle(Kind::FirmwareAndWeb, NEW, 20, |_| {});
     let other = forge.bundle(Kind::FirmwareAndWeb, "1.1.9", 19, |_| {});
     let changed = |change: &dyn Fn(&mut Pieces)| {
@@ -131,7 +131,7 @@ fn uploads_of_forgeries(forge: &Forge) -> Vec<Refused> {
     ]
 }
 
-fn uploads_of_what_is_old_or_malformed(forge: &Forge) -> Vec<Refused> {
+pub fn uploads_of_what_is_old_or_malformed(forge: &Forge) -> Vec<Refused> {
     let genuine = forge.bundle(Kind::FirmwareAndWeb, NEW, 20, |_| {});
     let members = genuine.members();
     let with = |name: &'static str| {

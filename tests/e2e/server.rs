@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use airlift_testkit::{Process, binary, free_port};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 
 /// Wait for anything that should happen.
@@ -69,6 +70,18 @@ impl Api {
         Api {
             client: reqwest::Client::new(),
             urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+        }
+    }
+
+    /// Shows this token with each request.
+    pub fn with_token(urls: &[&str], token: &str) -> Api {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        value.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let client = reqwest::Client::builder().default_headers(headers);
+        Api {
+            client: client.build().unwrap(),
+            ..Api::new(urls)
         }
     }
 

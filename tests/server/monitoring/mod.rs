@@ -102,7 +102,14 @@ fn named_in(expression: &str) -> BTreeSet<String> {
 
 #[test]
 fn promtool_takes_the_configuration_and_the_rules() {
-    promtool(&["check", "config", "prometheus.yml"], Stdio::null());
+    // Beside the token that it asks for.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("metrics-token"), "token").unwrap();
+    for name in ["prometheus.yml", "prometheus-rules.yml"] {
+        fs::write(folder.path().join(name), read(&format!("deploy/{name}"))).unwrap();
+    }
+    let config = folder.path().join("prometheus.yml");
+    promtool(&["check", "config", config.to_str().unwrap()], Stdio::null());
     let said = promtool(&["check", "rules", "prometheus-rules.yml"], Stdio::null());
     let rules = rules();
     assert!(
