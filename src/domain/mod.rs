@@ -16,6 +16,7 @@ mod firmware;
 mod gateway;
 mod gateway_query;
 mod package;
+mod people;
 mod report;
 mod rollout;
 mod secret;
@@ -57,6 +58,11 @@ pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
+pub use people::{
+    ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,
+    PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Token, TokenState, User, check_name, check_password,
+    login_wait,
+};
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
