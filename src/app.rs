@@ -13,7 +13,8 @@ use crate::{
     cli::database::caller,
     config::{Broker, Config, RequireSignature},
     domain::{Clock, SignaturePolicy, TaskDeadlines},
-    http, ingest, jobs,
+    http::{self, HttpServer},
+    ingest, jobs,
     metrics::Metrics,
     mqtt::{
         BrokerUrl, INCOMING_QUEUE_MAX, Publisher, SessionOptions,
@@ -22,6 +23,7 @@ use crate::{
     },
     service::{FirstStart, Service, Settings},
     store::Db,
+    tls::{Tls, TlsPaths},
     webhook::WebhookClient,
 };
 
@@ -78,6 +80,7 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> Result<App> {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("can't create the data dir {}", config.data_dir.display()))?;
+        let tls = load_tls(config, &clock)?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "can't listen on {}: stop what uses this address, or choose another with --listen",
@@ -149,7 +152,19 @@ impl App {
         ));
         tasks.spawn(ingest::run(service.clone(), received, shutdown.clone()));
         tasks.spawn(jobs::run(service.clone(), shutdown.clone()));
-        tasks.spawn(serve_http(listener, service.clone(), shutdown.clone()));
+        let server = HttpServer {
+            listener,
+            service: service.clone(),
+            tls: tls.clone(),
+            connections_max: config.connections_max,
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        tasks.spawn(http::serve(server, shutdown.clone()));
+        if let Some(tls) = tls {
+            let clock = clock.clone();
+            let watch = async move { tls.watch(|| clock.now().timestamp()).await };
+            tasks.spawn(run_until(watch, shutdown.clone()));
+        }
         Ok(App {
             http_addr,
             mqtt_addr: broker.as_ref().map(EmbeddedBroker::local_addr),
@@ -217,6 +232,34 @@ fn without_password(url: &str) -> String {
     }
 }
 
+fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Arc<Tls>>> {
+    let Some(files) = &config.tls else {
+        for (flag, address) in config.public_addresses() {
+            tracing::warn!(
+                "{flag} {address} speaks without TLS: whoever can listen on the network reads every \
+                 token, firmware and report that passes and can use the tokens; give --tls-cert and \
+                 --tls-key, or put a TLS proxy before it"
+            );
+        }
+        return Ok(None);
+    };
+    if config.public_url.starts_with("http:") {
+        tracing::warn!(
+            "--public-url {} is sent to devices for downloads, but with --tls-cert this server \
+             speaks https only: begin it with https://",
+            config.public_url
+        );
+    }
+    let paths = TlsPaths {
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+        device_ca: files.device_ca.clone(),
+    };
+    let tls = Tls::load(paths, clock.now().timestamp())
+        .context("--tls-cert, --tls-key and --device-ca can't be used")?;
+    Ok(Some(Arc::new(tls)))
+}
+
 /// What the services are told of the configuration.
 fn settings(config: &Config, topics: Topics) -> Settings {
     Settings {
@@ -276,14 +319,5 @@ async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) 
     tokio::select! {
         () = work => {}
         () = shutdown.cancelled() => {}
-    }
-}
-
-async fn serve_http(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
-    let served = axum::serve(listener, http::router(service))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP server ended");
     }
 }

@@ -5,6 +5,7 @@
 //! compares the two and the snapshot `tests/server/openapi.json`).
 
 mod changelog;
+mod connection;
 mod csv_answer;
 mod envelope;
 mod error;
@@ -22,6 +23,7 @@ mod peer;
 mod rollout;
 mod router;
 mod routes;
+mod serve;
 mod statistics;
 mod system;
 mod task;
@@ -32,3 +34,4 @@ pub use openapi::openapi;
 pub use peer::Peer;
 pub use router::{router, rules};
 pub use routes::Rule;
+pub use serve::{HttpServer, serve};
