@@ -16,6 +16,7 @@ mod firmware;
 mod gateway;
 mod gateway_query;
 mod package;
+mod refusal_limit;
 mod report;
 mod rollout;
 mod tags;
@@ -56,6 +57,9 @@ pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
+pub use refusal_limit::{
+    REFUSALS_PER_MINUTE_MAX, REFUSALS_PER_MINUTE_OF_A_CALLER_MAX, RefusalLimit,
+};
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,

@@ -32,6 +32,7 @@ mod statistics;
 mod tasks;
 mod webhooks;
 
+pub use audit::{AuditFilter, AuditLine};
 pub use blobs::BlobRow;
 pub use db::{Connections, Db, Tx};
 pub use enrolment::{Enrolment, VersionCount, Wanted};
