@@ -17,6 +17,7 @@ mod gateway;
 mod gateway_query;
 mod package;
 mod people;
+mod refusal_limit;
 mod report;
 mod rollout;
 mod secret;
@@ -62,6 +63,9 @@ pub use people::{
     ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,
     PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Token, TokenState, User, check_name, check_password,
     login_wait,
+};
+pub use refusal_limit::{
+    REFUSALS_PER_MINUTE_MAX, REFUSALS_PER_MINUTE_OF_A_CALLER_MAX, RefusalLimit,
 };
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{

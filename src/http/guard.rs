@@ -2,7 +2,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, Request, State, rejection::RawPathParamsRejection},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -11,6 +11,7 @@ use headers::{Cookie, HeaderMapExt};
 use super::{error::ApiError, peer::Peer};
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
+    metrics::ReasonLabel,
     service::{Presented, Service},
 };
 
@@ -38,18 +39,52 @@ pub async fn guard(
             return ApiError::bad_request("invalid_path", rejection.body_text()).into_response();
         }
     };
-    match admit(&guard, &params, &parts).await {
-        Ok(caller) => {
-            parts.extensions.insert(caller);
-            next.run(Request::from_parts(parts, body)).await
-        }
-        Err(refusal) => refusal.into_response(),
+    let (caller, refusal) = admit(&guard, &params, &parts).await;
+    if let Some(refusal) = refusal {
+        note(&guard.service, &caller, &parts, &refusal).await;
+        return refusal.into_response();
+    }
+    parts.extensions.insert(caller);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Counts a refusal; one of a change is in the audit log.
+async fn note(service: &Service, caller: &Caller, request: &Parts, refusal: &ApiError) {
+    if !matches!(
+        refusal.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    ) {
+        return;
+    }
+    let reason = refusal.code;
+    let refused = &service.metrics().access.refused;
+    refused.get_or_create(&ReasonLabel { reason }).inc();
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        let (method, path) = (request.method.as_str(), request.uri.path());
+        service.audit_refusal(caller, method, path, reason).await;
     }
 }
 
-async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result<Caller, ApiError> {
-    let service = &guard.service;
+/// Who comes, and why it is not let in.
+async fn admit(
+    guard: &Guard,
+    params: &RawPathParams,
+    request: &Parts,
+) -> (Caller, Option<ApiError>) {
     let address = client_address(request);
+    let (actor, refusal) = match authenticate(&guard.service, request).await {
+        Ok(actor) => {
+            let refusal = refusal(guard, params, &actor);
+            (actor, refusal)
+        }
+        // A login must be possible whatever else a client shows.
+        Err(_) if guard.need == Need::Nothing => (Actor::Nobody, None),
+        Err(error) => (Actor::Nobody, Some(error)),
+    };
+    (Caller { actor, address }, refusal)
+}
+
+async fn authenticate(service: &Service, request: &Parts) -> Result<Actor, ApiError> {
     let peer = request.extensions.get::<Peer>();
     let session = session_cookie(&request.headers);
     let presented = Presented {
@@ -57,28 +92,27 @@ async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result
         session: session.as_deref(),
         certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
     };
-    let actor = match service.authenticate(presented).await {
-        Ok(actor) => actor,
-        // A login must be possible whatever else a client shows.
-        Err(_) if guard.need == Need::Nothing => Actor::Nobody,
-        Err(error) => return Err(error.into()),
-    };
+    Ok(service.authenticate(presented).await?)
+}
+
+fn refusal(guard: &Guard, params: &RawPathParams, actor: &Actor) -> Option<ApiError> {
+    let service = &guard.service;
     let gateway_id = params
         .iter()
         .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
     let public = service.settings().public_downloads && guard.need == Need::ReadRelease;
     match actor.admission(guard.need, gateway_id) {
-        Admittance::Admitted => Ok(Caller { actor, address }),
-        Admittance::Unauthenticated if public => Ok(Caller { actor, address }),
-        Admittance::Unauthenticated => Err(ApiError::new(
+        Admittance::Admitted => None,
+        Admittance::Unauthenticated if public => None,
+        Admittance::Unauthenticated => Some(ApiError::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
             "this server asks for credentials: send Authorization: Bearer <token>, or log in",
         )),
-        Admittance::Forbidden => Err(ApiError::new(
+        Admittance::Forbidden => Some(ApiError::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            forbidden(&actor, guard.need),
+            forbidden(actor, guard.need),
         )),
     }
 }

@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, package, rollout, statistics, system, task, upgrade,
-    webhook,
+    audit, changelog, event, firmware, gateway, package, rollout, statistics, system, task,
+    upgrade, webhook,
 };
 
 #[derive(OpenApi)]
@@ -85,6 +85,8 @@ use super::{
         webhook::ping::ping,
         webhook::deliveries::deliveries,
         webhook::retry_delivery::retry_delivery,
+        audit::list::list,
+        audit::export::export,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

@@ -6,6 +6,7 @@
 
 mod announce;
 mod announce_releases;
+mod audit;
 mod authenticate;
 mod begin_update;
 mod cancel_upgrade;
@@ -91,13 +92,13 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter, RolloutFilter,
-    RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
+    AuditFilter, AuditLine, DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter,
+    PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
 };
 
 use crate::{
     blob::BlobStore,
-    domain::{AlertLimit, Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, RefusalLimit, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -160,6 +161,7 @@ pub struct Service {
     inbox: inbox::KeepQueue,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
+    refusal_limit: Mutex<RefusalLimit>,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -200,6 +202,7 @@ impl Service {
             inbox,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
+            refusal_limit: Mutex::default(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };
