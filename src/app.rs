@@ -180,6 +180,9 @@ fn settings(config: &Config, topics: Topics) -> Settings {
         },
         public_downloads: config.public_downloads,
         download_url_lifetime: TimeDelta::hours(config.download_url_hours.into()),
+        requests_per_second: config.requests_per_second,
+        uploads_max: config.uploads_max,
+        trusted_proxies: config.trusted_proxies.clone(),
         session_lifetime: TimeDelta::hours(config.session_hours.into()),
         built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
     }
@@ -217,10 +220,23 @@ async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) 
 }
 
 async fn serve_http(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
-    let served = axum::serve(listener, http::router(service))
+    let router = http::router(service).layer(axum::middleware::map_request(with_peer));
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, router)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "the HTTP server ended");
     }
+}
+
+async fn with_peer(
+    axum::extract::ConnectInfo(address): axum::extract::ConnectInfo<SocketAddr>,
+    mut request: axum::extract::Request,
+) -> axum::extract::Request {
+    request.extensions_mut().insert(http::Peer {
+        address,
+        certified_gateway: None,
+    });
+    request
 }

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, Request, State, rejection::RawPathParamsRejection},
@@ -8,10 +8,10 @@ use axum::{
 };
 use headers::{Cookie, HeaderMapExt};
 
-use super::{error::ApiError, peer::Peer};
+use super::{client_address::client_address, error::ApiError, limits::Limits, peer::Peer};
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
-    service::{Presented, Service},
+    service::{Presented, Service, Trouble},
 };
 
 /// Holds what a session of the web page is known by.
@@ -21,6 +21,7 @@ pub const SESSION_COOKIE: &str = "airlift_session";
 #[derive(Clone)]
 pub struct Guard {
     pub service: Arc<Service>,
+    pub limits: Arc<Limits>,
     pub need: Need,
 }
 
@@ -48,21 +49,34 @@ pub async fn guard(
 }
 
 async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result<Caller, ApiError> {
-    let service = &guard.service;
-    let address = client_address(request);
+    let Guard {
+        service, limits, ..
+    } = guard;
     let peer = request.extensions.get::<Peer>();
+    let trusted = &service.settings().trusted_proxies;
+    let address = peer.map(|peer| client_address(peer.address.ip(), &request.headers, trusted));
+    limits.check_address(address)?;
     let session = session_cookie(&request.headers);
     let presented = Presented {
         token: bearer(&request.headers)?,
         session: session.as_deref(),
         certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
     };
-    let actor = match service.authenticate(presented).await {
+    let authenticated = service.authenticate(presented).await;
+    let unknown = match &authenticated {
+        Ok(actor) => *actor == Actor::Nobody && presented.session.is_some(),
+        Err(error) => matches!(error.trouble(), Trouble::Unauthenticated(_)),
+    };
+    if unknown {
+        limits.count_failure(address);
+    }
+    let actor = match authenticated {
         Ok(actor) => actor,
         // A login must be possible whatever else a client shows.
         Err(_) if guard.need == Need::Nothing => Actor::Nobody,
         Err(error) => return Err(error.into()),
     };
+    limits.check_actor(address, &actor)?;
     let gateway_id = params
         .iter()
         .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
@@ -127,11 +141,6 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 fn session_cookie(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.typed_get::<Cookie>()?;
     cookies.get(SESSION_COOKIE).map(str::to_owned)
-}
-
-fn client_address(request: &Parts) -> Option<IpAddr> {
-    let peer = request.extensions.get::<Peer>()?;
-    Some(peer.address.ip())
 }
 
 /// Who comes, as the guard found out.

@@ -5,6 +5,7 @@
 //! compares the two and the snapshot `tests/server/openapi.json`).
 
 mod changelog;
+mod client_address;
 mod csv_answer;
 mod envelope;
 mod error;
@@ -15,6 +16,7 @@ mod firmware;
 mod form;
 mod gateway;
 mod guard;
+mod limits;
 mod observe;
 mod openapi;
 mod package;
