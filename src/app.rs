@@ -286,6 +286,9 @@ fn settings(config: &Config, topics: Topics) -> Settings {
         },
         public_downloads: config.public_downloads,
         download_url_lifetime: TimeDelta::hours(config.download_url_hours.into()),
+        requests_per_second: config.requests_per_second,
+        uploads_max: config.uploads_max,
+        trusted_proxies: config.trusted_proxies.clone(),
         session_lifetime: TimeDelta::hours(config.session_hours.into()),
         built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
     }

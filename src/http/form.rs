@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{
         FromRequest, Multipart, Request,
         multipart::{Field, MultipartError},
@@ -75,6 +75,21 @@ impl Form {
     pub async fn drain(self) {
         let _ = tokio::time::timeout(DRAIN_TIME_MAX, drain(self.multipart)).await;
     }
+}
+
+/// Throws the body of a refused upload away, for a while.
+pub async fn discard(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let read = async {
+        let mut bytes = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            bytes += piece.len();
+            if bytes > DRAIN_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, read).await;
 }
 
 /// The next piece of a file. Unless it `may_stall`, a client that pauses for long is refused.

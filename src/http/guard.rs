@@ -8,11 +8,11 @@ use axum::{
 };
 use headers::{Cookie, HeaderMapExt};
 
-use super::{error::ApiError, peer::Peer};
+use super::{client_address::client_address, error::ApiError, limits::Limits, peer::Peer};
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
     metrics::ReasonLabel,
-    service::{Presented, Service},
+    service::{Presented, Service, Trouble},
 };
 
 /// Holds what a session of the web page is known by.
@@ -22,6 +22,7 @@ pub const SESSION_COOKIE: &str = "airlift_session";
 #[derive(Clone)]
 pub struct Guard {
     pub service: Arc<Service>,
+    pub limits: Arc<Limits>,
     pub need: Need,
 }
 
@@ -71,20 +72,32 @@ async fn admit(
     params: &RawPathParams,
     request: &Parts,
 ) -> (Caller, Option<ApiError>) {
-    let address = client_address(request);
-    let (actor, refusal) = match authenticate(&guard.service, request).await {
-        Ok(actor) => {
-            let refusal = refusal(guard, params, &actor);
-            (actor, refusal)
-        }
-        // A login must be possible whatever else a client shows.
-        Err(_) if guard.need == Need::Nothing => (Actor::Nobody, None),
-        Err(error) => (Actor::Nobody, Some(error)),
+    let trusted = &guard.service.settings().trusted_proxies;
+    let peer = request.extensions.get::<Peer>();
+    let address = peer.map(|peer| client_address(peer.address.ip(), &request.headers, trusted));
+    let nobody = |refusal| {
+        let actor = Actor::Nobody;
+        (Caller { actor, address }, Some(refusal))
     };
+    if let Err(refusal) = guard.limits.check_address(address) {
+        return nobody(refusal);
+    }
+    let actor = match authenticate(guard, request, address).await {
+        Ok(actor) => actor,
+        // A login must be possible whatever else a client shows.
+        Err(_) if guard.need == Need::Nothing => Actor::Nobody,
+        Err(refusal) => return nobody(refusal),
+    };
+    let limited = guard.limits.check_actor(address, &actor).err();
+    let refusal = limited.or_else(|| refusal(guard, params, &actor));
     (Caller { actor, address }, refusal)
 }
 
-async fn authenticate(service: &Service, request: &Parts) -> Result<Actor, ApiError> {
+async fn authenticate(
+    guard: &Guard,
+    request: &Parts,
+    address: Option<IpAddr>,
+) -> Result<Actor, ApiError> {
     let peer = request.extensions.get::<Peer>();
     let session = session_cookie(&request.headers);
     let presented = Presented {
@@ -92,7 +105,15 @@ async fn authenticate(service: &Service, request: &Parts) -> Result<Actor, ApiEr
         session: session.as_deref(),
         certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
     };
-    Ok(service.authenticate(presented).await?)
+    let authenticated = guard.service.authenticate(presented).await;
+    let unknown = match &authenticated {
+        Ok(actor) => *actor == Actor::Nobody && presented.session.is_some(),
+        Err(error) => matches!(error.trouble(), Trouble::Unauthenticated(_)),
+    };
+    if unknown {
+        guard.limits.count_failure(address);
+    }
+    Ok(authenticated?)
 }
 
 fn refusal(guard: &Guard, params: &RawPathParams, actor: &Actor) -> Option<ApiError> {
@@ -161,11 +182,6 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 fn session_cookie(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.typed_get::<Cookie>()?;
     cookies.get(SESSION_COOKIE).map(str::to_owned)
-}
-
-fn client_address(request: &Parts) -> Option<IpAddr> {
-    let peer = request.extensions.get::<Peer>()?;
-    Some(peer.address.ip())
 }
 
 /// Who comes, as the guard found out.

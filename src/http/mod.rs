@@ -6,6 +6,7 @@
 
 mod audit;
 mod changelog;
+mod client_address;
 mod connection;
 mod csv_answer;
 mod envelope;
@@ -17,6 +18,7 @@ mod firmware;
 mod form;
 mod gateway;
 mod guard;
+mod limits;
 mod observe;
 mod openapi;
 mod package;

@@ -17,6 +17,7 @@ use super::{
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
     firmware, gateway,
     guard::{Guard, guard},
+    limits::Limits,
     observe::observe,
     openapi::openapi,
     package, rollout,
@@ -38,8 +39,7 @@ fn routes() -> Routes {
             "/api/ota/firmware/upload",
             firmware::upload::upload,
         )
-        // The upload counts its own bytes, against limits of its own.
-        .with_bodies(DefaultBodyLimit::disable())
+        .as_upload()
         .get(Read, "/api/ota/firmware", firmware::list::list)
         .get(
             ReadRelease,
@@ -221,8 +221,7 @@ fn packages() -> Routes {
         )
         .get(Download, "/otafiles/{sha256}", package::download::download)
         .put(Publish, "/update", package::push::push)
-        // As for firmwares.
-        .with_bodies(DefaultBodyLimit::disable())
+        .as_upload()
         .get(Read, "/api/ota/packages", package::list::list)
         .get(
             Read,
@@ -256,12 +255,14 @@ pub fn router(service: Arc<Service>) -> Router {
     let docs: Router<Arc<Service>> = SwaggerUi::new("/docs")
         .url("/openapi.json", openapi())
         .into();
+    let limits = Arc::new(Limits::new(service.settings()));
     let state = Guard {
         service: service.clone(),
+        limits: limits.clone(),
         need: Read,
     };
     routes()
-        .router(&service)
+        .router(&service, &limits)
         .merge(docs.route_layer(middleware::from_fn_with_state(state, guard)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)

@@ -11,13 +11,22 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use super::guard::{Guard, guard};
+use super::{
+    guard::{Guard, guard},
+    limits::{Limits, upload_place},
+};
 use crate::{domain::Need, service::Service};
 
 /// The routes of the server, and what each needs.
 #[derive(Default)]
 pub struct Routes {
-    routes: Vec<(Rule, MethodRouter<Arc<Service>>)>,
+    routes: Vec<Route>,
+}
+
+struct Route {
+    rule: Rule,
+    handler: MethodRouter<Arc<Service>>,
+    is_upload: bool,
 }
 
 /// What a route asks of who comes.
@@ -54,16 +63,30 @@ impl Routes {
         handler: MethodRouter<Arc<Service>>,
     ) -> Self {
         let rule = Rule { method, path, need };
-        self.routes.push((rule, handler));
+        self.routes.push(Route {
+            rule,
+            handler,
+            is_upload: false,
+        });
         self
     }
 
     /// How large the bodies of the route that was added last may be.
     pub fn with_bodies(mut self, limit: DefaultBodyLimit) -> Self {
-        if let Some((rule, handler)) = self.routes.pop() {
-            self.routes.push((rule, handler.route_layer(limit)));
+        if let Some(route) = self.routes.pop() {
+            let handler = route.handler.route_layer(limit);
+            self.routes.push(Route { handler, ..route });
         }
         self
+    }
+
+    /// The route that was added last takes files; it counts their bytes itself, against limits of its
+    /// own, and only so many may come at once.
+    pub fn as_upload(mut self) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.is_upload = true;
+        }
+        self.with_bodies(DefaultBodyLimit::disable())
     }
 
     pub fn and(mut self, more: Routes) -> Self {
@@ -72,15 +95,26 @@ impl Routes {
     }
 
     pub fn rules(&self) -> Vec<Rule> {
-        self.routes.iter().map(|(rule, _)| rule.clone()).collect()
+        self.routes.iter().map(|route| route.rule.clone()).collect()
     }
 
     /// The router, in which each route has its guard.
-    pub fn router(self, service: &Arc<Service>) -> Router<Arc<Service>> {
+    pub fn router(self, service: &Arc<Service>, limits: &Arc<Limits>) -> Router<Arc<Service>> {
         let mut router = Router::new();
-        for (rule, handler) in self.routes {
+        for Route {
+            rule,
+            handler,
+            is_upload,
+        } in self.routes
+        {
+            let handler = match is_upload {
+                true => handler
+                    .route_layer(middleware::from_fn_with_state(limits.clone(), upload_place)),
+                false => handler,
+            };
             let state = Guard {
                 service: service.clone(),
+                limits: limits.clone(),
                 need: rule.need,
             };
             let guarded = handler.route_layer(middleware::from_fn_with_state(state, guard));

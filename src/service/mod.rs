@@ -60,6 +60,7 @@ use std::{
 
 use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
+use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use authenticate::{CREDENTIAL_KEPT, Presented};
@@ -129,6 +130,12 @@ pub struct Settings {
     pub public_downloads: bool,
     /// For how long the signed URL in a command is good.
     pub download_url_lifetime: TimeDelta,
+    /// Of one credential, and of one address; 0: no limit.
+    pub requests_per_second: u32,
+    /// Uploads at the same time.
+    pub uploads_max: u32,
+    /// Proxies that say for whom they speak, besides those on this machine.
+    pub trusted_proxies: Vec<IpNet>,
     /// For how long a login on the web page is good.
     pub session_lifetime: TimeDelta,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.

@@ -15,6 +15,7 @@ mod api_firmware;
 mod api_gateways;
 mod api_health;
 mod api_history;
+mod api_limits;
 mod api_linux_gateways;
 mod api_linux_releases;
 mod api_linux_updates;
