@@ -3,12 +3,14 @@
 //! nothing else.
 //!
 //! Nothing of it is kept over a restart but the URLs: then all of it is done again.
+//!
+//! What comes over the upload page is judged by the same rules: see `local.rs`.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use airlift_bundle::{
-    MANIFEST_BYTES_MAX, MANIFEST_HEAD_BYTES_MAX, Refusal, Release, SIGNATURE_BYTES_MAX,
-    Verification,
+    MANIFEST_BYTES_MAX, MANIFEST_HEAD_BYTES_MAX, ManifestDigests, Refusal, Release,
+    SIGNATURE_BYTES_MAX, TrustedKey, Verification,
 };
 use airlift_proto::error_code::DOWNLOAD_FAILED;
 use embedded_storage::nor_flash::NorFlash;
@@ -27,10 +29,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Authentication {
     file: File,
-    /// The signature; then the beginning of the manifest.
-    buffer: Vec<u8, BUFFER_BYTES>,
-    /// Of the manifest; `None` where no key is trusted, so that nothing can be checked.
-    verification: Option<Verification>,
+    signature: Vec<u8, SIGNATURE_BYTES_MAX>,
+    /// The beginning of the manifest.
+    head: Vec<u8, MANIFEST_HEAD_BYTES_MAX>,
+    check: Check,
     /// The size that the server announced, bytes.
     total: Option<u64>,
     /// Bytes of the file.
@@ -42,17 +44,28 @@ pub(crate) struct Authentication {
     received_max: usize,
 }
 
-const BUFFER_BYTES: usize = SIGNATURE_BYTES_MAX;
-const _: () = assert!(MANIFEST_HEAD_BYTES_MAX <= BUFFER_BYTES);
+/// What becomes of the manifest's bytes.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is no heap to put the larger ones on"
+)]
+enum Check {
+    /// No key is trusted, so that nothing can be checked; or the signature is still to come.
+    None,
+    /// The signature comes after the manifest.
+    Early(ManifestDigests),
+    Signed(Verification),
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum File {
+pub(crate) enum File {
     Signature,
     Manifest,
 }
 
 impl File {
-    fn bytes_max(self) -> usize {
+    pub(crate) fn bytes_max(self) -> usize {
         match self {
             File::Signature => SIGNATURE_BYTES_MAX,
             File::Manifest => MANIFEST_BYTES_MAX,
@@ -80,8 +93,9 @@ impl Authentication {
     fn new(first: File) -> Self {
         Authentication {
             file: first,
-            buffer: Vec::new(),
-            verification: None,
+            signature: Vec::new(),
+            head: Vec::new(),
+            check: Check::None,
             total: None,
             received: 0,
             last: 0,
@@ -89,11 +103,33 @@ impl Authentication {
         }
     }
 
+    /// Of an upload, which begins with the manifest.
+    pub(crate) fn of_upload() -> Self {
+        Authentication {
+            check: Check::Early(ManifestDigests::default()),
+            ..Authentication::new(File::Manifest)
+        }
+    }
+
     /// The body of `file` begins.
     fn begin(&mut self, file: File) {
         self.file = file;
-        self.buffer.clear();
-        (self.total, self.received, self.last) = (None, 0, 0);
+        match file {
+            File::Signature => self.signature.clear(),
+            File::Manifest => {
+                self.head.clear();
+                self.last = 0;
+            }
+        }
+        (self.total, self.received) = (None, 0);
+    }
+
+    /// Takes the next bytes of an upload's manifest or signature.
+    pub(crate) fn take_of(&mut self, file: File, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.file != file {
+            self.begin(file);
+        }
+        self.take(bytes)
     }
 
     /// Takes the next bytes; what a limit allows no more is refused.
@@ -102,25 +138,38 @@ impl Authentication {
         if self.received > self.file.bytes_max() {
             return Err(Refusal::TooLarge);
         }
-        let room = match self.file {
-            File::Signature => SIGNATURE_BYTES_MAX,
-            File::Manifest => MANIFEST_HEAD_BYTES_MAX,
-        } - self.buffer.len();
-        let kept = &bytes[..bytes.len().min(room)];
+        if self.file == File::Signature {
+            let taken = self.signature.extend_from_slice(bytes);
+            return taken.map_err(|_| Refusal::TooLarge);
+        }
+        let room = MANIFEST_HEAD_BYTES_MAX - self.head.len();
         // There is room.
-        let _ = self.buffer.extend_from_slice(kept);
+        let _ = self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.last = bytes.last().copied().unwrap_or(self.last);
-        if let Some(verification) = &mut self.verification {
-            verification.update(bytes);
+        match &mut self.check {
+            Check::None => {}
+            Check::Early(digests) => digests.update(bytes),
+            Check::Signed(verification) => verification.update(bytes),
         }
         Ok(())
     }
 
+    /// The signature is here: it must be a trusted key's.
+    pub(crate) fn trust(&mut self, keys: &[TrustedKey]) -> Result<(), Refusal> {
+        let mut verification = Verification::begin(&self.signature, keys)
+            .map_err(|refusal| self.truncated_or(File::Signature, refusal))?;
+        if let Check::Early(digests) = mem::replace(&mut self.check, Check::None) {
+            verification.take(digests);
+        }
+        self.check = Check::Signed(verification);
+        Ok(())
+    }
+
     /// A signature or manifest that is refused: as cut off, if it looks so.
-    fn truncated_or(&self, refusal: Refusal) -> Refusal {
-        let is_cut = match self.file {
+    fn truncated_or(&self, file: File, refusal: Refusal) -> Refusal {
+        let is_cut = match file {
             File::Signature => {
-                self.buffer.starts_with(b"-----BEGIN") && !contains(&self.buffer, b"-----END")
+                self.signature.starts_with(b"-----BEGIN") && !contains(&self.signature, b"-----END")
             }
             File::Manifest => self.last != b'}',
         };
@@ -313,28 +362,29 @@ impl<F: NorFlash> Turn<'_, F> {
         let Some(authentication) = &mut gateway.authentication else {
             return Ok(());
         };
-        let begun = Verification::begin(&authentication.buffer, &gateway.config.trusted_keys);
-        match begun {
-            Ok(verification) => {
-                authentication.verification = Some(verification);
+        match authentication.trust(&gateway.config.trusted_keys) {
+            Ok(()) => {
                 self.fetch_file(File::Manifest);
                 Ok(())
             }
-            Err(refusal) => {
-                let trouble = explained(authentication.truncated_or(refusal));
-                self.end_active(trouble)
-            }
+            Err(refusal) => self.end_active(explained(refusal)),
         }
     }
 
     /// Both are here: what they say is judged.
     #[inline(never)]
     fn manifest_came(&mut self) -> Result<(), Broken> {
-        let release = match self.verify_release() {
-            Ok(release) => release,
+        let (release, key) = match self.gateway.verify_release() {
+            Ok(verified) => verified,
             Err(refusal) => return self.end_active(explained(refusal)),
         };
         let gateway = &*self.gateway;
+        let key = key.and_then(|key| gateway.config.trusted_keys.get(key));
+        (self.out)(Effect::Tell(Notice::Authentic {
+            version: &release.version,
+            release_counter: release.release_counter,
+            key: key.map(|key| key.name.as_str()),
+        }));
         if let Some(trouble) = gateway.unfit(&release, self.now.unix_seconds) {
             return self.end_active(trouble);
         }
@@ -346,37 +396,10 @@ impl<F: NorFlash> Turn<'_, F> {
         self.gateway.authentication = None;
         self.begin_download()
     }
-
-    /// The release that a trusted key signed; without trusted keys any.
-    fn verify_release(&mut self) -> Result<Release, Refusal> {
-        let gateway = &mut *self.gateway;
-        let authentication = gateway.authentication.as_mut().ok_or(Refusal::Unsigned)?;
-        let verification = authentication.verification.take();
-        let signed = verification.map(Verification::finish).transpose();
-        let signed = signed.map_err(|refusal| authentication.truncated_or(refusal))?;
-        if signed.is_none() && !gateway.config.trusted_keys.is_empty() {
-            return Err(Refusal::Unsigned);
-        }
-        let release = Release::read(&authentication.buffer)
-            .map_err(|refusal| authentication.truncated_or(refusal))?;
-        if signed.is_some() && release.created_at > gateway.saved.time_floor {
-            gateway.saved.time_floor = release.created_at;
-            // If it is not kept, the next manifest tells it again.
-            let _ = gateway.memory.save(gateway.ota.flash(), &mut gateway.saved);
-        }
-        let keys = &gateway.config.trusted_keys;
-        let key = signed.and_then(|signed| keys.get(signed.key));
-        (self.out)(Effect::Tell(Notice::Authentic {
-            version: &release.version,
-            release_counter: release.release_counter,
-            key: key.map(|key| key.name.as_str()),
-        }));
-        Ok(release)
-    }
 }
 
 /// Why a signature and a manifest are no release.
-fn explained(refusal: Refusal) -> Trouble {
+pub(crate) fn explained(refusal: Refusal) -> Trouble {
     let why = match refusal {
         Refusal::Unsigned => "the signature file has no signature; sign the bundle, upload it anew",
         Refusal::UntrustedKey => {
@@ -397,6 +420,27 @@ fn explained(refusal: Refusal) -> Trouble {
 }
 
 impl<F: NorFlash> Gateway<F> {
+    /// The release that a trusted key signed, and which key; without trusted keys any.
+    pub(crate) fn verify_release(&mut self) -> Result<(Release, Option<usize>), Refusal> {
+        let authentication = self.authentication.as_mut().ok_or(Refusal::Unsigned)?;
+        let check = mem::replace(&mut authentication.check, Check::None);
+        let truncated_or = |refusal| authentication.truncated_or(File::Manifest, refusal);
+        let signed = match check {
+            Check::Signed(verification) => Some(verification.finish().map_err(&truncated_or)?),
+            Check::None | Check::Early(_) => None,
+        };
+        if signed.is_none() && !self.config.trusted_keys.is_empty() {
+            return Err(Refusal::Unsigned);
+        }
+        let release = Release::read(&authentication.head).map_err(truncated_or)?;
+        if signed.is_some() && release.created_at > self.saved.time_floor {
+            self.saved.time_floor = release.created_at;
+            // If it is not kept, the next manifest tells it again.
+            let _ = self.memory.save(self.ota.flash(), &mut self.saved);
+        }
+        Ok((release, signed.map(|signed| signed.key)))
+    }
+
     /// Without a trusted key there is nothing to check a signature by, so it is not even fetched.
     fn first_file(&self) -> File {
         match self.config.trusted_keys.is_empty() {

@@ -40,6 +40,7 @@ mod app;
 mod blob_contract;
 mod bundles;
 mod cli_bundle;
+mod cli_bundle_extract;
 mod cli_bundle_verify;
 mod cli_bundle_web;
 mod cli_key;

@@ -41,7 +41,7 @@ pub use kind::{Kind, PartName};
 pub use manifest::{Manifest, Part};
 pub use refusal::Refusal;
 pub use release::{PartDigests, Release, TARGET_BYTES_MAX};
-pub use signature::{Signed, Verification};
+pub use signature::{ManifestDigests, Signed, Verification};
 pub use trust::{KEY_NAME_BYTES_MAX, NoKey, TrustedKey};
 
 /// Name of the manifest in a bundle.

@@ -47,6 +47,22 @@ pub struct Signed {
     pub signed_at: i64,
 }
 
+/// A manifest that comes before its signature: until that tells which of the two it is over, both
+/// are made.
+#[derive(Clone, Debug, Default)]
+pub struct ManifestDigests {
+    sha256: Sha256,
+    sha512: Sha512,
+}
+
+impl ManifestDigests {
+    /// Takes the next piece of the manifest.
+    pub fn update(&mut self, manifest: &[u8]) {
+        self.sha256.update(manifest);
+        self.sha512.update(manifest);
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Hasher {
     Sha256(Sha256),
@@ -100,6 +116,14 @@ impl Verification {
             public_key,
             signed: chosen.key,
         })
+    }
+
+    /// Takes a whole manifest that came before the signature.
+    pub fn take(&mut self, manifest: ManifestDigests) {
+        self.hasher = match self.hasher {
+            Hasher::Sha256(_) => Hasher::Sha256(manifest.sha256),
+            Hasher::Sha512(_) => Hasher::Sha512(manifest.sha512),
+        };
     }
 
     /// Takes the next piece of the manifest.

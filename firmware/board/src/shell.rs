@@ -202,7 +202,7 @@ pub(crate) fn now_ms() -> u64 {
     Instant::now().as_millis()
 }
 
-fn now(platform: &impl Platform) -> Now {
+pub(crate) fn now(platform: &impl Platform) -> Now {
     Now {
         ms: now_ms(),
         // These boards have no clock that tells the date.

@@ -17,7 +17,7 @@ use heapless::{String, Vec};
 use crate::{
     Platform,
     memory::{ANSWER_BYTES_MAX, UploadMemory},
-    shell::{Shell, now_ms},
+    shell::{Shell, now, now_ms},
 };
 
 const PORT: u16 = 8080;
@@ -110,7 +110,8 @@ impl<F: NorFlash, P: Platform> Peer<'_, '_, F, P> {
                     Ok(Ok(0)) => connection.ended(&mut **gateway, &mut out),
                     Ok(Ok(length)) => {
                         let bytes = &piece[..length];
-                        connection.receive(bytes, now_ms(), &mut page, &mut **gateway, &mut out)
+                        let now = now(self.shell.platform);
+                        connection.receive(bytes, now, &mut page, &mut **gateway, &mut out)
                     }
                     Ok(Err(_)) => {
                         connection.lost(&mut **gateway);

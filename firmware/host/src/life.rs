@@ -284,8 +284,8 @@ impl Life<'_> {
         let Some(local) = &mut self.local else {
             return Ok(());
         };
-        let now_ms = self.hands.shared.now().ms;
-        match local.take(ask, now_ms, &mut self.gateway) {
+        let now = self.hands.shared.now();
+        match local.take(ask, now, &mut self.gateway) {
             // Told only if it is true: what the answer promises is durable.
             Some(answer) => {
                 self.look()?;

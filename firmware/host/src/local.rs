@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use airlift_firmware::page::{Connection, LINGER_MS, Page, Progress, Settings, Upload};
+use airlift_firmware::{
+    Now,
+    page::{Connection, LINGER_MS, Page, Progress, Settings, Upload},
+};
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::BytesMut;
 use rustls::crypto::CryptoProvider;
@@ -128,7 +131,7 @@ impl Local {
 
     /// Lets the page take it; what it gives goes to [`Self::reply`]. `None`: the peer has its
     /// answer, so that the gateway may reboot.
-    pub fn take(&mut self, ask: Ask, now_ms: u64, upload: &mut dyn Upload) -> Option<Answer> {
+    pub fn take(&mut self, ask: Ask, now: Now, upload: &mut dyn Upload) -> Option<Answer> {
         let Ask {
             what,
             mut connection,
@@ -138,7 +141,7 @@ impl Local {
         let mut write = |bytes: &[u8]| out.extend_from_slice(bytes);
         let progress = match what {
             What::Received(bytes) => {
-                connection.receive(&bytes, now_ms, &mut self.page, upload, &mut write)
+                connection.receive(&bytes, now, &mut self.page, upload, &mut write)
             }
             What::TimedOut => connection.timed_out(upload, &mut write),
             What::Ended => connection.ended(upload, &mut write),

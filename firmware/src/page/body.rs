@@ -3,7 +3,8 @@
 use super::Upload;
 use super::failure::Failure;
 use super::merged::Watch;
-use super::multipart::{Event, Multipart};
+use super::multipart::{Event, Field, Multipart};
+use crate::Now;
 
 /// Longest chunk extensions and trailers, bytes: nobody needs them, but they are legal.
 const EXTRAS_BYTES: u16 = 1024;
@@ -132,39 +133,45 @@ impl Framing {
 
 const BAD_CHUNKS: Failure = Failure::upload(400, "the body's chunks are malformed");
 
-/// An upload's body, on its way into the session. The session is open as long as this lives.
+/// An upload's body, on its way into the session. The upload is admitted as long as this lives.
 pub(super) struct Body {
     framing: Framing,
     multipart: Multipart,
-    firmware: Firmware,
+    form: Form,
 }
 
 impl Body {
-    pub(super) fn new(framing: Framing, multipart: Multipart, any: bool) -> Self {
+    pub(super) fn new(framing: Framing, multipart: Multipart, upload: &dyn Upload) -> Self {
         Self {
             framing,
             multipart,
-            firmware: Firmware {
-                seen: false,
+            form: Form {
+                wants_signature: upload.wants_signature(),
+                last: None,
                 empty: true,
-                watch: Watch::new(any),
+                watch: Watch::new(upload.accepts_any()),
             },
         }
     }
 
     /// Takes what has arrived; `true` when the image is installed. Bytes after the body's end
     /// are nobody's: the connection closes.
-    pub(super) fn take(&mut self, bytes: &[u8], upload: &mut dyn Upload) -> Result<bool, Failure> {
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        now: Now,
+        upload: &mut dyn Upload,
+    ) -> Result<bool, Failure> {
         let Self {
             framing,
             multipart,
-            firmware,
+            form,
         } = self;
         let mut rest = bytes;
         loop {
             match framing.next(&mut rest)? {
                 Frame::Data(data) => {
-                    multipart.feed(data, &mut |event| firmware.take(event, upload))?
+                    multipart.feed(data, &mut |event| form.take(event, now, upload))?
                 }
                 Frame::More => return Ok(false),
                 Frame::End => break,
@@ -176,44 +183,81 @@ impl Body {
                 "the form's closing boundary is missing: the file is not whole",
             ));
         }
-        firmware.finish(upload)?;
+        form.finish(upload)?;
         Ok(true)
     }
 }
 
-/// The part named `firmware`.
-struct Firmware {
-    seen: bool,
+const SIGNED_ONLY: Failure = Failure::upload(
+    422,
+    "this device takes signed bundles only; send manifest, signature, firmware: the files of \
+     `airlift bundle extract`",
+);
+const OUT_OF_ORDER: Failure = Failure::upload(
+    400,
+    "send each part once and in this order: manifest, signature, firmware",
+);
+
+/// The parts that count, in their order. Where no signature is wanted, that is `firmware` alone.
+struct Form {
+    wants_signature: bool,
+    /// The part that is here, or comes.
+    last: Option<Field>,
+    /// The firmware is, so far.
     empty: bool,
     watch: Watch,
 }
 
-impl Firmware {
-    fn take(&mut self, event: Event<'_>, upload: &mut dyn Upload) -> Result<(), Failure> {
+impl Form {
+    fn take(&mut self, event: Event<'_>, now: Now, upload: &mut dyn Upload) -> Result<(), Failure> {
         match event {
-            Event::Firmware if self.seen => {
-                return Err(Failure::upload(
-                    400,
-                    "the form has two parts named firmware",
-                ));
-            }
-            Event::Firmware => self.seen = true,
-            Event::Data(bytes) => {
-                self.empty = false;
-                if self.watch.look(bytes)? {
-                    upload.write(bytes)?;
+            Event::Begins(field) => {
+                self.check_order(field)?;
+                self.last = Some(field);
+                if field == Field::Firmware {
+                    upload.begin(now)?;
                 }
             }
+            Event::Data(bytes) => match self.last {
+                Some(Field::Manifest) => upload.manifest(bytes)?,
+                Some(Field::Signature) => upload.signature(bytes)?,
+                Some(Field::Firmware) => {
+                    self.empty = false;
+                    if self.watch.look(bytes)? {
+                        upload.write(bytes)?;
+                    }
+                }
+                None => {}
+            },
         }
         Ok(())
     }
 
-    fn finish(&self, upload: &mut dyn Upload) -> Result<(), Failure> {
-        if !self.seen {
-            return Err(Failure::upload(
+    fn check_order(&self, next: Field) -> Result<(), Failure> {
+        match (self.last, next) {
+            (None, Field::Firmware) if !self.wants_signature => Ok(()),
+            _ if !self.wants_signature => Err(Failure::upload(
                 400,
-                "the form has no part named firmware: curl -F firmware=@firmware.bin",
-            ));
+                "the form has two parts named firmware",
+            )),
+            (None, Field::Manifest)
+            | (Some(Field::Manifest), Field::Signature)
+            | (Some(Field::Signature), Field::Firmware) => Ok(()),
+            (None, Field::Firmware) => Err(SIGNED_ONLY),
+            _ => Err(OUT_OF_ORDER),
+        }
+    }
+
+    fn finish(&self, upload: &mut dyn Upload) -> Result<(), Failure> {
+        match self.last {
+            Some(Field::Firmware) => {}
+            _ if self.wants_signature => return Err(SIGNED_ONLY),
+            _ => {
+                return Err(Failure::upload(
+                    400,
+                    "the form has no part named firmware: curl -F firmware=@firmware.bin",
+                ));
+            }
         }
         if self.empty {
             return Err(Failure::upload(

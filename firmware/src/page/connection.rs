@@ -9,6 +9,7 @@ use super::multipart::Multipart;
 use super::request::{self, Request, Route};
 use super::response::Answer;
 use super::{HEAD_BYTES, Page, Upload};
+use crate::Now;
 
 /// Longest time for a whole request head, ms.
 const HEAD_TIMEOUT_MS: u64 = 10_000;
@@ -40,7 +41,7 @@ pub struct Connection {
 )]
 enum State {
     Head(Vec<u8, HEAD_BYTES>),
-    /// The update session is open.
+    /// The upload is admitted.
     Body(Body),
     Done,
 }
@@ -59,13 +60,12 @@ impl Connection {
         }
     }
 
-    /// Takes the bytes that have arrived, in any pieces. `now_ms` is any clock that only runs
-    /// forward. `out` is called with the answer in many small pieces, which a shell may collect.
+    /// Takes the bytes that have arrived, in any pieces. `out` is called with the answer in many small pieces, which a shell may collect.
     /// Whatever arrives after the answer is ignored.
     pub fn receive(
         &mut self,
         bytes: &[u8],
-        now_ms: u64,
+        now: Now,
         page: &mut Page,
         upload: &mut dyn Upload,
         out: &mut dyn FnMut(&[u8]),
@@ -80,7 +80,7 @@ impl Connection {
                 Ok(None) => return Progress::NeedMore,
                 Ok(Some(request)) => {
                     answer.head_only = request.head_only;
-                    respond(&request, now_ms, page, upload, &mut answer)
+                    respond(&request, now.ms, page, upload, &mut answer)
                 }
                 Err(failure) => Err(failure),
             };
@@ -92,7 +92,7 @@ impl Connection {
         let State::Body(body) = &mut self.state else {
             return Progress::Close;
         };
-        match body.take(rest, upload) {
+        match body.take(rest, now, upload) {
             Ok(false) => Progress::NeedMore,
             Ok(true) => {
                 self.state = State::Done;
@@ -184,7 +184,7 @@ fn take_head<'h>(
     Ok(None)
 }
 
-/// Answers a request, or opens the session for an upload's body.
+/// Answers a request, or lets an upload's body in.
 fn respond(
     request: &Request<'_>,
     now_ms: u64,
@@ -203,7 +203,7 @@ fn respond(
     }
     login.check(settings.password.as_deref(), request.authorization, now_ms)?;
     match route {
-        Route::Page => answer.page(settings),
+        Route::Page => answer.page(settings, upload.wants_signature()),
         Route::Script => answer.script(),
         Route::Index | Route::Upload => return begin(request, upload, answer).map(State::Body),
     }
@@ -216,15 +216,19 @@ fn begin(
     answer: &mut Answer<'_>,
 ) -> Result<Body, Failure> {
     let framing = request.framing()?;
-    let multipart = Multipart::new(request.content_type)?;
+    let wants_signature = upload.wants_signature();
+    let multipart = Multipart::new(request.content_type, wants_signature)?;
     let go_on = request.expects_continue()?;
     let size_at_least = match framing {
-        Framing::Length(length) => Some(length.saturating_sub(multipart.overhead())),
-        Framing::Chunked(_) => None,
+        Framing::Length(length) if !wants_signature => {
+            Some(length.saturating_sub(multipart.overhead()))
+        }
+        // The manifest will tell, or the slot's end.
+        Framing::Length(_) | Framing::Chunked(_) => None,
     };
-    upload.begin(size_at_least)?;
+    upload.admit(size_at_least)?;
     if go_on {
         answer.go_on();
     }
-    Ok(Body::new(framing, multipart, upload.accepts_any()))
+    Ok(Body::new(framing, multipart, upload))
 }

@@ -74,7 +74,7 @@ impl Failure {
             Self::Session(refusal) => match refusal.error {
                 UploadError::NotEnoughSpace => 413,
                 UploadError::BeginFailed => 503,
-                UploadError::EndFailed => 422,
+                UploadError::EndFailed | UploadError::Refused => 422,
                 UploadError::NoOtaPartition => 501,
                 UploadError::UploadFailed => 500,
             },

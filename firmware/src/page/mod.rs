@@ -3,7 +3,7 @@
 //!
 //! It is sans-IO: a shell accepts TCP connections, gives each a [`Connection`], feeds it what
 //! arrives and sends what it says. An upload goes straight through to the update session behind
-//! [`Upload`]; no more of it than one multipart delimiter is ever kept.
+//! [`Upload`]; no more of it than one multipart delimiter is ever kept here.
 //!
 //! What a shell does for a connection:
 //! - bytes arrive: [`Connection::receive`];
@@ -27,6 +27,8 @@ use core::fmt;
 
 use heapless::String;
 
+use crate::{ERROR_CODE_BYTES_MAX, ERROR_MESSAGE_BYTES_MAX, Now};
+
 pub use connection::{Connection, Progress};
 use login::Login;
 
@@ -35,6 +37,9 @@ pub const HEAD_BYTES: usize = 2048;
 
 /// How long a shell goes on reading after the answer before it closes for good, ms.
 pub const LINGER_MS: u64 = 5_000;
+
+/// Longest cause, bytes: an error code, a colon and its message.
+const CAUSE_BYTES_MAX: usize = ERROR_CODE_BYTES_MAX + 2 + ERROR_MESSAGE_BYTES_MAX;
 
 /// What the page shows and which password it asks for.
 #[derive(Clone, Default)]
@@ -65,27 +70,52 @@ impl Page {
 
 /// The update session that an upload is streamed into.
 ///
-/// Of one upload: [`begin`](Self::begin) first; after it succeeded [`write`](Self::write) any
-/// number of times, then either [`end`](Self::end) or [`abort`](Self::abort). `abort` follows a
-/// `write` or `end` that failed, too.
+/// Of one upload: [`admit`](Self::admit) first; after it succeeded, where a signature is wanted,
+/// [`manifest`](Self::manifest) and then [`signature`](Self::signature) any number of times; then
+/// [`begin`](Self::begin), [`write`](Self::write) any number of times and [`end`](Self::end). Any of
+/// them may be followed by [`abort`](Self::abort), and one that failed is; but not `admit`.
 pub trait Upload {
     /// Whether any bytes are taken (board `raw`) and not just application images.
     fn accepts_any(&self) -> bool {
         false
     }
 
-    /// Opens the session. `size_at_least` is a lower estimate of the image's size in bytes: what
-    /// the request says it has, less all that multipart may add. `None` when it does not say.
+    /// Whether an image is taken only after a manifest that a trusted key signed.
+    fn wants_signature(&self) -> bool;
+
+    /// Lets an upload in, and no other until its end. `size_at_least` is a lower estimate of the
+    /// image's size in bytes: what the request says it has, less all that multipart may add. `None`
+    /// when it does not say.
     ///
     /// # Errors
     /// [`UploadError::NotEnoughSpace`], [`UploadError::NoOtaPartition`], or
     /// [`UploadError::BeginFailed`], such as when another update is under way.
-    fn begin(&mut self, size_at_least: Option<u64>) -> Result<(), Refusal>;
+    fn admit(&mut self, size_at_least: Option<u64>) -> Result<(), Refusal>;
+
+    /// Takes the next bytes of the manifest: any number of them, never none.
+    ///
+    /// # Errors
+    /// [`UploadError::Refused`] for a longer one than is allowed.
+    fn manifest(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// Takes the next bytes of the manifest's signature: any number of them, never none.
+    ///
+    /// # Errors
+    /// [`UploadError::Refused`] for a longer one than is allowed.
+    fn signature(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// Judges manifest and signature, where a signature is wanted, and opens the session.
+    ///
+    /// # Errors
+    /// [`UploadError::Refused`] if this is no release that this device takes now, and as
+    /// [`admit`](Self::admit).
+    fn begin(&mut self, now: Now) -> Result<(), Refusal>;
 
     /// Writes the image's next bytes: any number of them, never none.
     ///
     /// # Errors
-    /// [`UploadError::NotEnoughSpace`] or [`UploadError::UploadFailed`].
+    /// [`UploadError::NotEnoughSpace`], [`UploadError::UploadFailed`], or [`UploadError::Refused`] for
+    /// more than was signed.
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
 
     /// Verifies the whole image and makes it the one to boot next.
@@ -111,6 +141,8 @@ pub enum UploadError {
     NoOtaPartition,
     /// The connection broke, the form is malformed, this is no application image, or a write failed.
     UploadFailed,
+    /// It is not what a trusted key signed for this device.
+    Refused,
 }
 
 impl UploadError {
@@ -121,7 +153,7 @@ impl UploadError {
             Self::BeginFailed => "Update.begin() failed",
             Self::EndFailed => "Update.end() failed",
             Self::NoOtaPartition => "No OTA partition",
-            Self::UploadFailed => "Upload failed",
+            Self::UploadFailed | Self::Refused => "Upload failed",
         }
     }
 }
@@ -140,7 +172,7 @@ pub struct Refusal {
     /// Which of the literal errors it is.
     pub error: UploadError,
     /// What caused it and what to do, for whoever uploads.
-    pub cause: String<96>,
+    pub cause: String<CAUSE_BYTES_MAX>,
 }
 
 impl fmt::Display for Refusal {

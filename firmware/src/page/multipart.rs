@@ -14,13 +14,31 @@ const DELIMITER_BYTES: usize = BOUNDARY_BYTES + 4;
 /// Room for one part's headers, bytes: enough for the longest file name, escaped.
 const PART_HEAD_BYTES: usize = 1024;
 const PART_HEADERS: usize = 8;
-/// The part that the image is in.
-const FIRMWARE: &[u8] = b"firmware";
+
+/// A part that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Manifest,
+    Signature,
+    /// The image.
+    Firmware,
+}
+
+impl Field {
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"manifest" => Self::Manifest,
+            b"signature" => Self::Signature,
+            b"firmware" => Self::Firmware,
+            _ => return None,
+        })
+    }
+}
 
 /// What a form is made of, as far as an upload cares.
 pub(super) enum Event<'b> {
-    /// The part named `firmware` begins.
-    Firmware,
+    /// A part that counts begins.
+    Begins(Field),
     /// Its next bytes, never none.
     Data(&'b [u8]),
 }
@@ -45,16 +63,18 @@ enum Place {
 pub(super) struct Multipart {
     delimiter: Vec<u8, DELIMITER_BYTES>,
     place: Place,
-    /// Whether content belongs to the part `firmware`; everything else is skipped.
-    firmware: bool,
+    /// Manifest and signature count, too.
+    signed: bool,
+    /// Whether content belongs to a part that counts; everything else is skipped.
+    counts: bool,
     head: Vec<u8, PART_HEAD_BYTES>,
 }
 
 type Each<'e> = dyn FnMut(Event<'_>) -> Result<(), Failure> + 'e;
 
 impl Multipart {
-    /// For the boundary that `content_type` names.
-    pub(super) fn new(content_type: Option<&str>) -> Result<Self, Failure> {
+    /// For the boundary that `content_type` names; `signed`: manifest and signature count, too.
+    pub(super) fn new(content_type: Option<&str>, signed: bool) -> Result<Self, Failure> {
         let value = content_type.unwrap_or_default().as_bytes();
         let media_type = value
             .split(|byte| *byte == b';')
@@ -83,7 +103,8 @@ impl Multipart {
         Ok(Self {
             delimiter,
             place: Place::Content { matched: 2 },
-            firmware: false,
+            signed,
+            counts: false,
             head: Vec::new(),
         })
     }
@@ -132,7 +153,7 @@ impl Multipart {
     }
 
     fn give(&self, bytes: &[u8], each: &mut Each<'_>) -> Result<(), Failure> {
-        if self.firmware && !bytes.is_empty() {
+        if self.counts && !bytes.is_empty() {
             each(Event::Data(bytes))
         } else {
             Ok(())
@@ -167,11 +188,11 @@ impl Multipart {
             (Place::Delimited, b'\r') => self.place = Place::Cr,
             (Place::Dash, b'-') => {
                 self.place = Place::Closed;
-                self.firmware = false;
+                self.counts = false;
             }
             (Place::Cr, b'\n') => {
                 self.place = Place::Head;
-                self.firmware = false;
+                self.counts = false;
                 self.head.clear();
             }
             (place, _) => {
@@ -196,30 +217,28 @@ impl Multipart {
             return Ok(());
         }
         let mut headers = [httparse::EMPTY_HEADER; PART_HEADERS];
-        match httparse::parse_headers(&self.head, &mut headers) {
+        let named = match httparse::parse_headers(&self.head, &mut headers) {
             Ok(httparse::Status::Partial) => return Ok(()),
-            Ok(httparse::Status::Complete((_, headers))) => self.firmware = names_firmware(headers),
+            Ok(httparse::Status::Complete((_, headers))) => field(headers),
             Err(_) => {
                 return Err(Failure::upload(
                     400,
                     "a part of the form has malformed headers",
                 ));
             }
-        }
+        };
         self.place = Place::Content { matched: 0 };
-        if self.firmware {
-            each(Event::Firmware)
-        } else {
-            Ok(())
-        }
+        let field = named.filter(|field| self.signed || *field == Field::Firmware);
+        self.counts = field.is_some();
+        field.map_or(Ok(()), |field| each(Event::Begins(field)))
     }
 }
 
-fn names_firmware(headers: &[httparse::Header<'_>]) -> bool {
+fn field(headers: &[httparse::Header<'_>]) -> Option<Field> {
     headers
         .iter()
         .filter(|header| header.name.eq_ignore_ascii_case("Content-Disposition"))
-        .any(|header| parameter(header.value, b"name") == Some(FIRMWARE))
+        .find_map(|header| Field::named(parameter(header.value, b"name")?))
 }
 
 /// A parameter of a header value such as `form-data; name="firmware"`, without its quotes.

@@ -23,9 +23,18 @@ function failed(request) {
   stop(error + ': ' + cause, 'bad');
 }
 
-function upload(file) {
+/* The device wants them in this order. */
+function sorted(files) {
+  const field = (name) =>
+    name.endsWith('.asc') ? 'signature' : name.endsWith('.json') ? 'manifest' : 'firmware';
+  const order = ['manifest', 'signature', 'firmware'];
+  return [...files].map((file) => [field(file.name.toLowerCase()), file])
+    .sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+}
+
+function upload(files) {
   const form = new FormData();
-  form.append('firmware', file, file.name);
+  for (const [field, file] of files) form.append(field, file, file.name);
   const request = new XMLHttpRequest();
   request.open('POST', '/api/ota/upload');
   request.upload.onprogress = (event) => {
@@ -84,9 +93,9 @@ async function reboot() {
 
 $('form').onsubmit = (event) => {
   event.preventDefault();
-  const file = $('file').files[0];
+  const files = sorted($('file').files);
   if (busy) return;
-  if (file) upload(file);
+  if (files.some(([field]) => field === 'firmware')) upload(files);
   else say('Choose a .bin file first', 'bad');
 };
 for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
@@ -98,5 +107,5 @@ for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
 document.addEventListener('drop', (event) => {
   if (busy || !event.dataTransfer.files.length) return;
   $('file').files = event.dataTransfer.files;
-  say(event.dataTransfer.files[0].name);
+  say([...event.dataTransfer.files].map((file) => file.name).join(', '));
 });

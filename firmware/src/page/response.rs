@@ -20,6 +20,10 @@ const SECURITY: &str = "Cache-Control: no-store\r\n\
     Referrer-Policy: same-origin\r\n\
     Connection: close\r\n";
 
+/// What the page asks for.
+const PLAIN: &str = "the application image (.bin)";
+const SIGNED: &str = "manifest.json, manifest.json.asc and firmware.bin of a signed bundle";
+
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -37,11 +41,16 @@ impl Answer<'_> {
     }
 
     pub(super) fn index(&mut self, settings: &Settings) {
-        self.send(200, HTML, Header::None, &|out| render(INDEX, settings, out));
+        self.send(200, HTML, Header::None, &|out| {
+            render(INDEX, settings, PLAIN, out)
+        });
     }
 
-    pub(super) fn page(&mut self, settings: &Settings) {
-        self.send(200, HTML, Header::None, &|out| render(PAGE, settings, out));
+    pub(super) fn page(&mut self, settings: &Settings, wants_signature: bool) {
+        let files = if wants_signature { SIGNED } else { PLAIN };
+        self.send(200, HTML, Header::None, &|out| {
+            render(PAGE, settings, files, out)
+        });
     }
 
     pub(super) fn script(&mut self) {
@@ -170,16 +179,16 @@ fn html_escape(char: char, out: &mut dyn Write) -> fmt::Result {
     }
 }
 
-/// Puts the settings in where the template names them: `{{device}}`, `{{version}}`.
-fn render(template: &str, settings: &Settings, out: &mut dyn Write) -> fmt::Result {
+/// Puts in what the template names: `{{device}}`, `{{version}}`, `{{files}}`.
+fn render(template: &str, settings: &Settings, files: &str, out: &mut dyn Write) -> fmt::Result {
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         out.write_str(before)?;
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));
-        let value = if name == "version" {
-            settings.version.as_str()
-        } else {
-            settings.device.as_str()
+        let value = match name {
+            "version" => &settings.version,
+            "files" => files,
+            _ => settings.device.as_str(),
         };
         Escaped {
             out,

@@ -9,7 +9,8 @@ use airlift_firmware::{
 fn upload(world: &mut World, image: &[u8]) -> Result<(), (UploadError, String)> {
     let gateway = world.gateway.as_mut().unwrap();
     let mut run = || {
-        gateway.begin(Some(image.len() as u64))?;
+        gateway.admit(Some(image.len() as u64))?;
+        gateway.begin(NOW)?;
         for piece in image.chunks(1_000) {
             gateway.write(piece)?;
         }
@@ -97,7 +98,7 @@ fn an_upload_and_an_upgrade_keep_off_each_other() {
         "{cause}"
     );
     world.happens(Event::Message(&cancel("m")));
-    world.gateway.as_mut().unwrap().begin(None).unwrap();
+    world.gateway.as_mut().unwrap().admit(None).unwrap();
     world.order("mm", "2.0.1", FileKind::Good);
     let end = world.end_of("mm").unwrap();
     assert_eq!(end.error_code.as_deref(), Some("BUSY"));

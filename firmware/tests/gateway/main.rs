@@ -7,6 +7,7 @@ mod bundle_hostile;
 mod cuts;
 mod download;
 mod local;
+mod local_signed;
 mod random;
 mod session;
 mod trial;

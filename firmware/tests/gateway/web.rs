@@ -424,7 +424,7 @@ fn while_a_web_part_is_on_trial_other_updates_wait() {
     let after = order(&mut world, "m", "1.0.1-web", Kind::Web, &new_web());
     play_until(&mut world, |world| world.web() == after);
     world.connect();
-    let refused = world.gateway.as_mut().unwrap().begin(None);
+    let refused = world.gateway.as_mut().unwrap().admit(None);
     assert!(refused.unwrap_err().cause.contains("still on trial"));
     world.may_run("2.0.0", &after, "2.0.0");
     world.order_signed("n", "2.0.0", 9);

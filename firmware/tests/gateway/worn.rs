@@ -81,7 +81,8 @@ fn an_nvs_that_takes_nothing_refuses_upgrades_and_the_page_still_mends_the_gatew
             world.image_bytes = 9_008;
             world.know("3.0.0");
             let gateway = world.gateway.as_mut().unwrap();
-            gateway.begin(None).unwrap();
+            gateway.admit(None).unwrap();
+            gateway.begin(NOW).unwrap();
             gateway.write(&image_of("3.0.0", 9_008)).unwrap();
             gateway.end().unwrap();
             world.happens(Event::LocalDone);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use airlift_firmware::page::{Connection, LINGER_MS, Page, Progress};
 
-use crate::support::{PASSWORD, Session, settings};
+use crate::support::{PASSWORD, Session, at, settings};
 
 /// Serves one connection as a shell does; gives the session and all that was received.
 fn serve_one(password: Option<&str>) -> (String, JoinHandle<(Session, Vec<u8>, Progress)>) {
@@ -31,7 +31,7 @@ fn serve_one(password: Option<&str>) -> (String, JoinHandle<(Session, Vec<u8>, P
             let mut out = |bytes: &[u8]| answer.extend_from_slice(bytes);
             let progress = match &buffer[..length] {
                 [] => connection.ended(&mut session, &mut out),
-                bytes => connection.receive(bytes, 0, &mut page, &mut session, &mut out),
+                bytes => connection.receive(bytes, at(0), &mut page, &mut session, &mut out),
             };
             stream.write_all(&answer).unwrap();
             if progress != Progress::NeedMore {
@@ -176,7 +176,7 @@ fn curl_shows_why_it_is_refused() {
             "{arguments:?}: {printed}"
         );
         let (session, received, progress) = server.join().unwrap();
-        assert_eq!((session.begun, progress), (0, Progress::Close));
+        assert_eq!((session.admitted, progress), (0, Progress::Close));
         if arguments == expecting {
             assert!(
                 received.len() < 1000,

@@ -3,21 +3,21 @@
 use airlift_firmware::page::{Connection, Progress};
 use proptest::prelude::*;
 
-use crate::support::{Session, chunked_upload_of, form, page, upload_of};
+use crate::support::{Session, at, chunked_upload_of, form, page, upload_of};
 
 /// Feeds and then drops the connection.
 fn survive(request: &[u8], piece: usize) {
     let (mut page, mut session, mut sent) = (page(), Session::default(), Vec::new());
     let mut connection = Connection::new();
     for piece in request.chunks(piece) {
-        let _ = connection.receive(piece, 0, &mut page, &mut session, &mut |bytes| {
+        let _ = connection.receive(piece, at(0), &mut page, &mut session, &mut |bytes| {
             sent.extend_from_slice(bytes)
         });
     }
     let last = connection.ended(&mut session, &mut |bytes| sent.extend_from_slice(bytes));
     assert_eq!(last, Progress::Close);
     assert!(!session.open);
-    assert_eq!(session.begun, session.ended + session.aborted);
+    assert_eq!(session.admitted, session.ended + session.aborted);
     assert!(sent.is_empty() || sent.starts_with(b"HTTP/1.1 "));
 }
 

@@ -52,7 +52,10 @@ fn a_merged_image_with_the_bootloader_in_front_is_refused_at_its_partition_table
             let mut session = Session::default();
             let answer = upload(&mut session, &merged(0, table), piece);
             answer.assert_refused(422, "Upload failed", ADVICE);
-            assert_eq!((session.begun, session.ended, session.aborted), (1, 0, 1));
+            assert_eq!(
+                (session.admitted, session.ended, session.aborted),
+                (1, 0, 1)
+            );
             assert!(session.written.len() <= table + 34);
         }
     }
@@ -66,7 +69,7 @@ fn a_merged_image_for_the_esp32_is_refused_before_anything_is_written() {
             let answer = upload(&mut session, &merged(bootloader, 0x8000), piece);
             answer.assert_refused(422, "Upload failed", ADVICE);
             assert_eq!(
-                (session.begun, session.aborted, session.written.len()),
+                (session.admitted, session.aborted, session.written.len()),
                 (1, 1, 0)
             );
         }
@@ -84,7 +87,7 @@ fn a_file_that_does_not_begin_like_an_image_is_refused_at_its_first_byte() {
         let answer = ask(&mut page(), &mut session, upload_of(&form(file)));
         answer.assert_refused(422, "Upload failed", byte);
         assert_eq!(
-            (session.begun, session.aborted, session.written.len()),
+            (session.admitted, session.aborted, session.written.len()),
             (1, 1, 0)
         );
     }

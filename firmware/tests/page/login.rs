@@ -40,7 +40,7 @@ fn page_script_and_upload_ask_for_the_password() {
         );
         let challenge = answer.header("WWW-Authenticate").unwrap();
         assert!(challenge.starts_with("Basic realm=\""), "{challenge}");
-        assert_eq!(session.begun, 0);
+        assert_eq!(session.admitted, 0);
     }
 }
 
@@ -109,7 +109,7 @@ fn without_a_password_set_there_is_advice_and_no_upload() {
         let mut session = Session::default();
         let answer = ask(&mut page, &mut session, upload_of(&form(b"\xE9")));
         answer.assert_refused(403, "No password set", "provision one");
-        assert_eq!(session.begun, 0);
+        assert_eq!(session.admitted, 0);
         assert_eq!(
             ask(&mut page, &mut session, "GET / HTTP/1.1\r\nHost: d\r\n\r\n").status(),
             200
@@ -196,7 +196,7 @@ fn an_upload_that_another_site_makes_is_refused() {
         let mut session = Session::default();
         let answer = ask(&mut page(), &mut session, &request);
         answer.assert_refused(403, "Cross-site request refused", "own page");
-        assert_eq!(session.begun, 0, "{line}");
+        assert_eq!(session.admitted, 0, "{line}");
     }
 }
 

@@ -5,5 +5,6 @@ mod garbage;
 mod image;
 mod login;
 mod routes;
+mod signed;
 mod support;
 mod upload;

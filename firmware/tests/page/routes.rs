@@ -304,7 +304,7 @@ fn an_upload_whose_head_is_wrong_never_begins() {
         let mut session = Session::default();
         let answer = ask(&mut page(), &mut session, &head);
         answer.assert_refused(status, "Upload failed", cause);
-        assert_eq!((session.begun, session.aborted), (0, 0), "{head}");
+        assert_eq!((session.admitted, session.aborted), (0, 0), "{head}");
     }
     let twice = upload_head("Content-Length: 9\r\nContent-Length: 9\r\n");
     ask(&mut page(), &mut Session::default(), twice).assert_refused(400, "Bad request", "twice");

@@ -1,6 +1,9 @@
 //! A recording update session, and requests as browsers and `curl` write them.
 
-use airlift_firmware::page::{Connection, Page, Progress, Refusal, Settings, Upload, UploadError};
+use airlift_firmware::{
+    Now,
+    page::{Connection, Page, Progress, Refusal, Settings, Upload, UploadError},
+};
 use base64ct::{Base64, Encoding};
 
 pub const PASSWORD: &str = "correct horse";
@@ -10,16 +13,26 @@ pub const BOUNDARY: &str = "------------------------d74496d66958873e";
 #[derive(Default)]
 pub struct Session {
     pub any: bool,
+    pub wants_signature: bool,
+    pub admit_error: Option<Refusal>,
+    /// Of manifest and signature.
     pub begin_error: Option<Refusal>,
     /// Fails the write that brings the image over so many bytes.
     pub write_error: Option<(usize, Refusal)>,
     pub end_error: Option<Refusal>,
+    pub admitted: usize,
     pub begun: usize,
+    /// When the image began, Unix seconds.
+    pub begun_at: Option<i64>,
     pub size_at_least: Option<u64>,
+    pub manifest: Vec<u8>,
+    pub signature: Vec<u8>,
     pub written: Vec<u8>,
     pub ended: usize,
     pub aborted: usize,
     pub open: bool,
+    /// The image comes.
+    pub begins: bool,
 }
 
 impl Upload for Session {
@@ -27,19 +40,46 @@ impl Upload for Session {
         self.any
     }
 
-    fn begin(&mut self, size_at_least: Option<u64>) -> Result<(), Refusal> {
-        assert!(!self.open, "begin within a session");
+    fn wants_signature(&self) -> bool {
+        self.wants_signature
+    }
+
+    fn admit(&mut self, size_at_least: Option<u64>) -> Result<(), Refusal> {
+        assert!(!self.open, "an upload within an upload");
         self.size_at_least = size_at_least;
+        if let Some(refusal) = self.admit_error.clone() {
+            return Err(refusal);
+        }
+        self.admitted += 1;
+        (self.open, self.begins) = (true, false);
+        Ok(())
+    }
+
+    fn manifest(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        assert!(self.wants_signature && self.open && !self.begins && self.signature.is_empty());
+        self.manifest.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn signature(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        assert!(self.wants_signature && self.open && !self.begins);
+        self.signature.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Now) -> Result<(), Refusal> {
+        assert!(self.open && !self.begins, "begin out of order");
         if let Some(refusal) = self.begin_error.clone() {
             return Err(refusal);
         }
         self.begun += 1;
-        self.open = true;
+        self.begun_at = Some(now.unix_seconds);
+        self.begins = true;
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        assert!(self.open, "write without a session");
+        assert!(self.open && self.begins, "write without a session");
         assert!(!bytes.is_empty(), "a write of nothing");
         if let Some((limit, refusal)) = &self.write_error
             && self.written.len() + bytes.len() > *limit
@@ -51,7 +91,7 @@ impl Upload for Session {
     }
 
     fn end(&mut self) -> Result<(), Refusal> {
-        assert!(self.open, "end without a session");
+        assert!(self.open && self.begins, "end without a session");
         match self.end_error.clone() {
             Some(refusal) => Err(refusal),
             None => {
@@ -177,6 +217,17 @@ impl Answer {
     }
 }
 
+/// When every test plays, Unix seconds.
+pub const UNIX_SECONDS: i64 = 1_760_000_000;
+
+pub fn at(ms: u64) -> Now {
+    Now {
+        ms,
+        unix_seconds: UNIX_SECONDS,
+        jitter: 0,
+    }
+}
+
 /// Feeds the pieces one after the other, until one of them is answered for good.
 pub fn exchange<'p>(
     connection: &mut Connection,
@@ -197,7 +248,7 @@ pub fn exchange_at<'p>(
     let mut sent = Vec::new();
     let mut progress = Progress::NeedMore;
     for piece in pieces {
-        progress = connection.receive(piece, now_ms, page, session, &mut |bytes| {
+        progress = connection.receive(piece, at(now_ms), page, session, &mut |bytes| {
             sent.extend_from_slice(bytes)
         });
         if progress != Progress::NeedMore {

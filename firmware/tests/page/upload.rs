@@ -32,7 +32,10 @@ fn tricky_file() -> Vec<u8> {
 }
 
 fn assert_whole(session: &Session, file: &[u8]) {
-    assert_eq!((session.begun, session.ended, session.aborted), (1, 1, 0));
+    assert_eq!(
+        (session.admitted, session.ended, session.aborted),
+        (1, 1, 0)
+    );
     assert!(session.written == file, "the file arrives as it was sent");
 }
 
@@ -209,7 +212,7 @@ fn a_malformed_form_fails_and_leaves_nothing_behind() {
         let answer = ask(&mut page(), &mut session, upload_of(&body));
         answer.assert_refused(400, "Upload failed", cause);
         assert_eq!(
-            (session.begun, session.ended, session.aborted),
+            (session.admitted, session.ended, session.aborted),
             (1, 0, 1),
             "{cause}"
         );
@@ -237,7 +240,7 @@ fn malformed_chunks_fail_the_upload() {
         let mut session = Session::default();
         let answer = ask(&mut page(), &mut session, &request);
         answer.assert_refused(400, "Upload failed", "chunks are malformed");
-        assert_eq!((session.begun, session.aborted), (1, 1), "{body:?}");
+        assert_eq!((session.admitted, session.aborted), (1, 1), "{body:?}");
     }
 }
 
@@ -268,7 +271,10 @@ fn a_cut_off_upload_is_aborted_wherever_it_is_cut() {
                     1 => assert_eq!(connection.ended(&mut session, &mut out), Progress::Close),
                     _ => connection.lost(&mut session),
                 }
-                assert_eq!((session.begun, session.ended, session.aborted), (1, 0, 1));
+                assert_eq!(
+                    (session.admitted, session.ended, session.aborted),
+                    (1, 0, 1)
+                );
                 let said = String::from_utf8(sent).unwrap();
                 match how {
                     0 => assert!(
@@ -324,16 +330,16 @@ fn a_session_that_does_not_begin_refuses_before_the_body() {
         (UploadError::BeginFailed, 503, "Update.begin() failed"),
         (UploadError::NoOtaPartition, 501, "No OTA partition"),
     ] {
-        let begin_error = Some(refusal(error, "the reason, \"quoted\"\n"));
+        let admit_error = Some(refusal(error, "the reason, \"quoted\"\n"));
         let mut session = Session {
-            begin_error,
+            admit_error,
             ..Session::default()
         };
         let head = upload_head("Content-Length: 2000000\r\nExpect: 100-continue\r\n");
         let answer = ask(&mut page(), &mut session, &head);
         answer.assert_refused(status, literal, "the reason, \"quoted\"\n");
         assert!(!answer.text.contains("100 Continue"));
-        assert_eq!((session.begun, session.aborted), (0, 0));
+        assert_eq!((session.admitted, session.aborted), (0, 0));
     }
 }
 
@@ -356,7 +362,10 @@ fn a_write_that_fails_aborts_with_its_cause() {
             request.chunks(100),
         );
         answer.assert_refused(status, literal, "at byte 1000");
-        assert_eq!((session.begun, session.ended, session.aborted), (1, 0, 1));
+        assert_eq!(
+            (session.admitted, session.ended, session.aborted),
+            (1, 0, 1)
+        );
     }
 }
 
@@ -369,7 +378,10 @@ fn an_image_that_does_not_verify_aborts_with_its_cause() {
     };
     let answer = ask(&mut page(), &mut session, upload_of(&form(&[0xE9; 3000])));
     answer.assert_refused(422, "Update.end() failed", "the SHA-256 is wrong");
-    assert_eq!((session.begun, session.ended, session.aborted), (1, 0, 1));
+    assert_eq!(
+        (session.admitted, session.ended, session.aborted),
+        (1, 0, 1)
+    );
 }
 
 #[test]

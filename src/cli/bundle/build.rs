@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Others may read what was built; the umask takes away what it should not be.
-const FILE_MODE: u32 = 0o666;
+pub const FILE_MODE: u32 = 0o666;
 
 /// What was built.
 pub struct Built {

@@ -3,6 +3,7 @@
 //! To add a command: a variant in [`BundleCommand`] and what it does in [`run`].
 
 mod build;
+mod extract;
 mod parts;
 mod read;
 mod show;
@@ -66,6 +67,17 @@ enum BundleCommand {
         airlift bundle verify gateway_v2.7.0.jota --trusted-keys keys\n  \
         airlift bundle verify gateway_v2.7.0.jota --trusted-keys keys --json | jq -r .refusal")]
     Verify(VerifyArgs),
+    /// Take the files out of a bundle, such as for a device's own upload page
+    ///
+    /// The whole bundle is read and its parts are held against its manifest before a file is there; one
+    /// that is damaged is refused, with exit code 1. Who signed is not asked: see `verify`.
+    #[command(after_help = "Examples:\n  \
+        airlift bundle extract gateway_v2.7.0.jota --out gateway_v2.7.0\n  \
+        cd gateway_v2.7.0\n  \
+        curl -u :PASSWORD -F manifest=@manifest.json -F signature=@manifest.json.asc \\\n      \
+        -F firmware=@firmware.bin http://<ip>:8080/api/ota/upload\n\n\
+        A device that trusts keys takes the three files in this order alone.")]
+    Extract(ExtractArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -143,6 +155,18 @@ struct VerifyArgs {
     trusted_keys: PathBuf,
 }
 
+#[derive(Args, Clone, Debug)]
+struct ExtractArgs {
+    #[command(flatten)]
+    bundle: FileArgs,
+    /// Folder to put the files in; it is made if it is missing
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Replace files of the same names
+    #[arg(long)]
+    force: bool,
+}
+
 /// Carries out a command; an error is a sentence for the person who gave it.
 pub fn run(args: BundleArgs, clock: &Clock, mut console: Console<'_>) -> Result<Outcome> {
     let json = args.json;
@@ -154,5 +178,6 @@ pub fn run(args: BundleArgs, clock: &Clock, mut console: Console<'_>) -> Result<
             let (file, keys) = (&args.bundle.file, &args.trusted_keys);
             read::verify(file, keys, json, clock, console)
         }
+        BundleCommand::Extract(args) => extract::extract(&args, json, console),
     })
 }

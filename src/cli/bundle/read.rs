@@ -161,7 +161,7 @@ pub fn each_chunk<R: Read>(
     }
 }
 
-fn open(path: &Path, console: &Console<'_>) -> Result<impl Read> {
+pub fn open(path: &Path, console: &Console<'_>) -> Result<impl Read> {
     let unread = || format!("can't read {}", path.display());
     let file = File::open(path).with_context(unread)?;
     let about = file.metadata().with_context(unread)?;
@@ -171,7 +171,7 @@ fn open(path: &Path, console: &Console<'_>) -> Result<impl Read> {
 }
 
 /// The bundle's own fault, apart from that of the disk.
-fn or_refusal<T>(read: Result<T, ReadError>, path: &Path) -> Result<Result<T, Error>> {
+pub fn or_refusal<T>(read: Result<T, ReadError>, path: &Path) -> Result<Result<T, Error>> {
     match read {
         Ok(read) => Ok(Ok(read)),
         Err(ReadError::Refused(refused)) => Ok(Err(refused)),
@@ -181,7 +181,7 @@ fn or_refusal<T>(read: Result<T, ReadError>, path: &Path) -> Result<Result<T, Er
     }
 }
 
-fn say_refused(refused: &Error, json: bool, console: &mut Console<'_>) -> Result<Outcome> {
+pub fn say_refused(refused: &Error, json: bool, console: &mut Console<'_>) -> Result<Outcome> {
     let word = refused.refusal.word();
     match json {
         true => {

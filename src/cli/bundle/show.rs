@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use airlift_bundle::{Error, Manifest, PartName, image::FirmwareInfo, keys::Signer};
+use airlift_bundle::{Error, Kind, Manifest, PartName, image::FirmwareInfo, keys::Signer};
 
 use super::{
     build::Built,
+    extract::Extracted,
     parts::{PackedFolder, Prepared},
     read::Contents,
 };
@@ -106,6 +107,34 @@ pub fn accepted(signer: &Signer, manifest: &Manifest, out: &mut dyn Write) -> io
         expiry(manifest)
     )
 }
+
+pub fn extracted(extracted: &Extracted, out: &mut dyn Write) -> io::Result<()> {
+    let Extracted {
+        manifest,
+        is_signed,
+        paths,
+    } = extracted;
+    writeln!(out, "{}", sentence(manifest))?;
+    for path in paths {
+        writeln!(out, "{}", path.display())?;
+    }
+    let is_firmware = manifest.kind() == Kind::Firmware;
+    writeln!(
+        out,
+        "\n{}",
+        match (is_signed, is_firmware) {
+            (false, _) => "It is not signed: no device that trusts a key takes it.",
+            (true, false) =>
+                "It has a web part: a device's upload page takes bundles of a firmware alone.",
+            (true, true) => UPLOAD,
+        }
+    )
+}
+
+const UPLOAD: &str = "\
+To a device's own page, in its folder:
+  curl -u :PASSWORD -F manifest=@manifest.json -F signature=@manifest.json.asc \\
+      -F firmware=@firmware.bin http://<ip>:8080/api/ota/upload";
 
 pub fn refused(refused: &Error, out: &mut dyn Write) -> io::Result<()> {
     let message = printable(&refused.message);

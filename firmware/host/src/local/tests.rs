@@ -15,7 +15,23 @@ impl Upload for Image {
         true
     }
 
-    fn begin(&mut self, _: Option<u64>) -> Result<(), Refusal> {
+    fn wants_signature(&self) -> bool {
+        false
+    }
+
+    fn admit(&mut self, _: Option<u64>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn manifest(&mut self, _: &[u8]) -> Result<(), Refusal> {
+        unreachable!("no signature is wanted")
+    }
+
+    fn signature(&mut self, _: &[u8]) -> Result<(), Refusal> {
+        unreachable!("no signature is wanted")
+    }
+
+    fn begin(&mut self, _: Now) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -33,6 +49,12 @@ impl Upload for Image {
         self.aborted = true;
     }
 }
+
+const NOW: Now = Now {
+    ms: 0,
+    unix_seconds: 0,
+    jitter: 0,
+};
 
 async fn start() -> (Local, TcpStream) {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -62,7 +84,7 @@ fn request(image: &[u8], missing: usize) -> Vec<u8> {
 async fn serve_until(local: &mut Local, image: &mut Image) -> bool {
     loop {
         let ask = local.next().await;
-        match local.take(ask, 0, image) {
+        match local.take(ask, NOW, image) {
             None => return true,
             Some(answer) => answer.send(),
         }

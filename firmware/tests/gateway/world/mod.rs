@@ -5,6 +5,7 @@
 mod bundles;
 mod files;
 mod flash;
+mod page;
 mod peers;
 mod webs;
 
@@ -21,8 +22,15 @@ use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 pub use bundles::*;
 pub use files::*;
 pub use flash::{Flash, Wear, second_cut_stride};
+pub use page::{Peer, Said, request_of};
 pub use webs::*;
 
+/// For what asks for the time and does not care.
+pub const NOW: Now = Now {
+    ms: 0,
+    unix_seconds: SENT_AT,
+    jitter: 0,
+};
 pub const FIRST_VERSION: &str = "1.0.1";
 /// Stands in every event that comes too late.
 pub const STALE: &str = "a stale event";
