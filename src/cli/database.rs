@@ -56,7 +56,9 @@ impl DatabaseArgs {
 /// Who sits before this machine, for the audit log.
 pub fn caller() -> Caller {
     Caller {
-        actor: Actor::CommandLine { name: system_user() },
+        actor: Actor::CommandLine {
+            name: system_user(),
+        },
         address: None,
     }
 }

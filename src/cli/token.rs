@@ -105,11 +105,7 @@ pub async fn run(args: TokenArgs, service: &Service, mut console: Console<'_>) -
     })
 }
 
-async fn create(
-    args: CreateArgs,
-    service: &Service,
-    console: &mut Console<'_>,
-) -> Result<Outcome> {
+async fn create(args: CreateArgs, service: &Service, console: &mut Console<'_>) -> Result<Outcome> {
     let expires_at = args.expires_in.map(|time| service.now() + time);
     let new = NewToken {
         name: args.name,
@@ -244,7 +240,18 @@ mod tests {
         assert_eq!(lifetime("90d"), Ok(TimeDelta::days(90)));
         assert_eq!(lifetime("12h"), Ok(TimeDelta::hours(12)));
         assert_eq!(lifetime("30m"), Ok(TimeDelta::minutes(30)));
-        for wrong in ["", "d", "90", "0d", "-1d", "1.5d", "90 d", "90w", "9ü", "99999999d"] {
+        for wrong in [
+            "",
+            "d",
+            "90",
+            "0d",
+            "-1d",
+            "1.5d",
+            "90 d",
+            "90w",
+            "9ü",
+            "99999999d",
+        ] {
             assert!(lifetime(wrong).is_err(), "{wrong}");
         }
     }

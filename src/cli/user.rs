@@ -155,7 +155,10 @@ fn read_password(args: &PasswordArgs, console: &mut Console<'_>) -> Result<Strin
     let mut byte = [0];
     while console.input.read(&mut byte)? == 1 && byte != *b"\n" {
         bytes.push(byte[0]);
-        ensure!(bytes.len() <= PASSWORD_BYTES_MAX, "the password is too long");
+        ensure!(
+            bytes.len() <= PASSWORD_BYTES_MAX,
+            "the password is too long"
+        );
     }
     first_line(&String::from_utf8(bytes).context("the password is not UTF-8")?)
 }

@@ -2,17 +2,23 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, Request, State, rejection::RawPathParamsRejection},
-    http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{Method, StatusCode, header::ACCEPT, request::Parts},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use headers::{Cookie, HeaderMapExt};
 
-use super::{client_address::client_address, error::ApiError, limits::Limits, peer::Peer};
+use super::{
+    client_address::client_address,
+    error::ApiError,
+    limits::Limits,
+    peer::Peer,
+    same_origin::{check_same_origin, is_safe},
+    shown::Shown,
+};
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
     metrics::ReasonLabel,
-    service::{Presented, Service, Trouble},
+    service::{Service, Trouble},
 };
 
 /// Holds what a session of the web page is known by.
@@ -40,12 +46,18 @@ pub async fn guard(
             return ApiError::bad_request("invalid_path", rejection.body_text()).into_response();
         }
     };
-    let (caller, refusal) = admit(&guard, &params, &parts).await;
+    let shown = match Shown::read(&parts) {
+        Ok(shown) => shown,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let (caller, refusal) = admit(&guard, &params, &parts, &shown).await;
     if let Some(refusal) = refusal {
         note(&guard.service, &caller, &parts, &refusal).await;
-        return refusal.into_response();
+        return login_page(&parts, &refusal)
+            .map_or_else(|| refusal.into_response(), Redirect::into_response);
     }
     parts.extensions.insert(caller);
+    parts.extensions.insert(shown);
     next.run(Request::from_parts(parts, body)).await
 }
 
@@ -66,11 +78,22 @@ async fn note(service: &Service, caller: &Caller, request: &Parts, refusal: &Api
     }
 }
 
+/// Where a person with a browser goes who has come to the documentation without credentials.
+fn login_page(request: &Parts, refusal: &ApiError) -> Option<Redirect> {
+    let accept = request.headers.get(ACCEPT)?.to_str().ok()?;
+    let is_meant = refusal.status == StatusCode::UNAUTHORIZED
+        && request.method == Method::GET
+        && request.uri.path().starts_with("/docs")
+        && accept.contains("text/html");
+    is_meant.then(|| Redirect::to("/login?next=/docs"))
+}
+
 /// Who comes, and why it is not let in.
 async fn admit(
     guard: &Guard,
     params: &RawPathParams,
     request: &Parts,
+    shown: &Shown,
 ) -> (Caller, Option<ApiError>) {
     let trusted = &guard.service.settings().trusted_proxies;
     let peer = request.extensions.get::<Peer>();
@@ -82,32 +105,24 @@ async fn admit(
     if let Err(refusal) = guard.limits.check_address(address) {
         return nobody(refusal);
     }
-    let actor = match authenticate(guard, request, address).await {
+    let actor = match authenticate(guard, shown, address).await {
         Ok(actor) => actor,
         // A login must be possible whatever else a client shows.
         Err(_) if guard.need == Need::Nothing => Actor::Nobody,
         Err(refusal) => return nobody(refusal),
     };
-    let limited = guard.limits.check_actor(address, &actor).err();
-    let refusal = limited.or_else(|| refusal(guard, params, &actor));
+    let refusal = refusal(guard, params, request, &actor, address);
     (Caller { actor, address }, refusal)
 }
 
 async fn authenticate(
     guard: &Guard,
-    request: &Parts,
+    shown: &Shown,
     address: Option<IpAddr>,
 ) -> Result<Actor, ApiError> {
-    let peer = request.extensions.get::<Peer>();
-    let session = session_cookie(&request.headers);
-    let presented = Presented {
-        token: bearer(&request.headers)?,
-        session: session.as_deref(),
-        certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
-    };
-    let authenticated = guard.service.authenticate(presented).await;
+    let authenticated = guard.service.authenticate(shown.presented()).await;
     let unknown = match &authenticated {
-        Ok(actor) => *actor == Actor::Nobody && presented.session.is_some(),
+        Ok(actor) => *actor == Actor::Nobody && shown.presented().session.is_some(),
         Err(error) => matches!(error.trouble(), Trouble::Unauthenticated(_)),
     };
     if unknown {
@@ -116,12 +131,29 @@ async fn authenticate(
     Ok(authenticated?)
 }
 
-fn refusal(guard: &Guard, params: &RawPathParams, actor: &Actor) -> Option<ApiError> {
-    let service = &guard.service;
+/// Why this actor may not take the route.
+fn refusal(
+    guard: &Guard,
+    params: &RawPathParams,
+    request: &Parts,
+    actor: &Actor,
+    address: Option<IpAddr>,
+) -> Option<ApiError> {
+    let settings = guard.service.settings();
+    if let Err(refusal) = guard.limits.check_actor(address, actor) {
+        return Some(refusal);
+    }
+    // A user is known by the cookie, which a browser also sends along with what other pages cause.
+    if matches!(actor, Actor::User { .. })
+        && !is_safe(&request.method)
+        && let Err(refusal) = check_same_origin(&request.headers, &settings.public_url)
+    {
+        return Some(refusal);
+    }
     let gateway_id = params
         .iter()
         .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
-    let public = service.settings().public_downloads && guard.need == Need::ReadRelease;
+    let public = settings.public_downloads && guard.need == Need::ReadRelease;
     match actor.admission(guard.need, gateway_id) {
         Admittance::Admitted => None,
         Admittance::Unauthenticated if public => None,
@@ -157,31 +189,6 @@ fn forbidden(actor: &Actor, need: Need) -> String {
         _ => "the token of a person or machine",
     };
     format!("{who} may not do this: it needs {wanted}")
-}
-
-/// The token of `Authorization: Bearer`; none without the header or with another scheme, which may
-/// be meant for a proxy.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok(None);
-    };
-    let unreadable = || {
-        ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_token",
-            "Authorization can't be read: send Authorization: Bearer <token>",
-        )
-    };
-    let text = value.to_str().map_err(|_| unreadable())?;
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return Err(unreadable());
-    };
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
-}
-
-fn session_cookie(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.typed_get::<Cookie>()?;
-    cookies.get(SESSION_COOKIE).map(str::to_owned)
 }
 
 /// Who comes, as the guard found out.

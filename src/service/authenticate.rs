@@ -94,9 +94,9 @@ impl Credentials {
         uses.retain(|_, it| now - it.used_at < USE_REMEMBERED);
         let mut due = Vec::new();
         for (token_id, it) in uses.iter_mut() {
-            let is_new = it.noted_at.is_none_or(|at| {
-                at < it.used_at && now - at >= USE_NOTED_EVERY
-            });
+            let is_new = it
+                .noted_at
+                .is_none_or(|at| at < it.used_at && now - at >= USE_NOTED_EVERY);
             if is_new {
                 it.noted_at = Some(it.used_at);
                 due.push((*token_id, it.used_at));

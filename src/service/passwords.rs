@@ -48,8 +48,11 @@ impl Passwords {
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         let hash = hash.unwrap_or_else(hash_of_nothing);
         self.in_turn(move || {
-            PasswordHash::new(&hash)
-                .is_ok_and(|hash| argon2id().verify_password(password.as_bytes(), &hash).is_ok())
+            PasswordHash::new(&hash).is_ok_and(|hash| {
+                argon2id()
+                    .verify_password(password.as_bytes(), &hash)
+                    .is_ok()
+            })
         })
         .await
     }
@@ -95,7 +98,10 @@ mod tests {
     async fn a_password_fits_its_hash_and_no_other() {
         let passwords = Passwords::default();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let again = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert_ne!(hash, again, "each has its salt");
         let fits = async |password: &str, hash: Option<&str>| {

@@ -4,9 +4,7 @@ use uuid::Uuid;
 
 use super::{Error, Page, Result, Service};
 use crate::{
-    domain::{
-        AuditEntry, Caller, Role, Secret, SecretKind, Token, check_name, too_far_ahead,
-    },
+    domain::{AuditEntry, Caller, Role, Secret, SecretKind, Token, check_name, too_far_ahead},
     store::{self, TokenFilter, Tx},
 };
 
@@ -52,7 +50,11 @@ impl Service {
         let secret = Secret::make(SecretKind::Token);
         let token = Token {
             token_id: self.clock.new_id(),
-            created_by: caller.actor.name().unwrap_or(caller.actor.kind()).to_owned(),
+            created_by: caller
+                .actor
+                .name()
+                .unwrap_or(caller.actor.kind())
+                .to_owned(),
             name: new.name,
             role: new.role,
             created_at: now,

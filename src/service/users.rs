@@ -97,7 +97,10 @@ impl Service {
             tx.delete_login_failures(&super::log_in::account(&user.name))
                 .await?;
         }
-        if let Some(disabled) = changes.disabled.filter(|it| *it != user.disabled_at.is_some()) {
+        if let Some(disabled) = changes
+            .disabled
+            .filter(|it| *it != user.disabled_at.is_some())
+        {
             detail.insert("disabled".to_owned(), json!(disabled));
             user.disabled_at = disabled.then_some(now);
         }

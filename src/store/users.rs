@@ -94,11 +94,7 @@ impl Tx {
     pub async fn lock_user(&mut self, user_id: Uuid) -> Result<Option<User>> {
         on_locked!(
             self,
-            [
-                "SELECT ",
-                user_columns!(),
-                " FROM users WHERE user_id = $1"
-            ],
+            ["SELECT ", user_columns!(), " FROM users WHERE user_id = $1"],
             "FOR UPDATE",
             |sql, conn| sqlx::query_as::<_, UserRow>(sql)
                 .bind(user_id)

@@ -58,7 +58,11 @@ pub async fn airlift(words: &[&str], input: &str) -> Ended {
 async fn beside(app: &TestApp, line: &str, input: &str) -> Ended {
     let words: Vec<&str> = line.split_whitespace().collect();
     let database = app.database_url();
-    airlift(&[&words[..], &["--database-url", &database]].concat(), input).await
+    airlift(
+        &[&words[..], &["--database-url", &database]].concat(),
+        input,
+    )
+    .await
 }
 
 async fn a_token_closes_the_doors_of_a_server_that_runs(setup: Setup) {
@@ -101,7 +105,10 @@ async fn a_token_closes_the_doors_of_a_server_that_runs(setup: Setup) {
     reopened.refused(401, "unauthenticated");
     let listed = beside(&app, "token list --all --json", "").await.done();
     let line: serde_json::Value = serde_json::from_str(listed.last_line()).unwrap();
-    assert_eq!((&line["name"], &line["state"]), (&"ci".into(), &"revoked".into()));
+    assert_eq!(
+        (&line["name"], &line["state"]),
+        (&"ci".into(), &"revoked".into())
+    );
     assert!(line["lastUsedAt"].is_null() || line["lastUsedAt"].is_string());
     app.stop().await;
 }
@@ -126,8 +133,12 @@ async fn a_token_is_made_where_no_server_has_ever_run() {
     let data = folder.path().join("not/there/yet");
     let data = data.to_str().unwrap();
     let words = ["token", "create", "--role", "admin", "--name", "ann"];
-    let made = airlift(&[&words[..], &["--expires-in", "90d", "--data-dir", data]].concat(), "");
-    let made = made.await.done();
+    let made = airlift(
+        &[&words[..], &["--expires-in", "90d", "--data-dir", data]].concat(),
+        "",
+    )
+    .await
+    .done();
     assert!(made.last_line().starts_with("alt_"), "{made:?}");
     assert!(made.err.contains("good until 2"), "{made:?}");
     let app = Setup {
@@ -151,8 +162,13 @@ async fn a_token_is_made_where_no_server_has_ever_run() {
 async fn a_token_is_made_in_an_empty_postgresql() {
     let database = TestDatabase::create().unwrap();
     let words = ["token", "create", "--role", "admin", "--name", "ann"];
-    let made = airlift(&[&words[..], &["--database-url", database.url()]].concat(), "");
-    assert!(made.await.done().last_line().starts_with("alt_"));
+    let made = airlift(
+        &[&words[..], &["--database-url", database.url()]].concat(),
+        "",
+    )
+    .await
+    .done();
+    assert!(made.last_line().starts_with("alt_"));
 }
 
 #[tokio::test]
@@ -161,7 +177,10 @@ async fn what_makes_no_sense_is_refused_with_advice() {
     let data = folder.path().to_str().unwrap();
     for (line, said) in [
         ("token create --role root --name x", "choose from viewer"),
-        ("token create --role admin --name x --expires-in 3w", "as in 90d"),
+        (
+            "token create --role admin --name x --expires-in 3w",
+            "as in 90d",
+        ),
         ("token revoke --name x", "no token named \"x\""),
         ("user create --name x --role admin", "12 to 128 characters"),
         ("user disable --name x", "no user named \"x\""),

@@ -109,7 +109,10 @@ fn promtool_takes_the_configuration_and_the_rules() {
         fs::write(folder.path().join(name), read(&format!("deploy/{name}"))).unwrap();
     }
     let config = folder.path().join("prometheus.yml");
-    promtool(&["check", "config", config.to_str().unwrap()], Stdio::null());
+    promtool(
+        &["check", "config", config.to_str().unwrap()],
+        Stdio::null(),
+    );
     let said = promtool(&["check", "rules", "prometheus-rules.yml"], Stdio::null());
     let rules = rules();
     assert!(

@@ -34,7 +34,11 @@ impl Prometheus {
                 "prometheus-rules.yml",
                 repository("deploy/prometheus-rules.yml").to_str().unwrap(),
             );
-        fs::write(scratch.path().join("metrics-token"), "unused where nobody asks").unwrap();
+        fs::write(
+            scratch.path().join("metrics-token"),
+            "unused where nobody asks",
+        )
+        .unwrap();
         let address = app.http_addr;
         config.push_str(&format!(
             "    static_configs: [{{ targets: [\"{address}\"] }}]\n"
