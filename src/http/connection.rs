@@ -171,7 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
             // As if the client had closed: nothing is lost.
             return Poll::Ready(Ok(()));
         }
-        let late = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let late =
+            b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let _ = Pin::new(&mut this.stream).poll_write(cx, late);
         let _ = Pin::new(&mut this.stream).poll_flush(cx);
         Poll::Ready(Err(this.progress.give_up(Cut::Head)))
