@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     mqtt::{
         BrokerUrl, INCOMING_QUEUE_MAX, Publisher, SessionOptions,
-        embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnPublish},
+        embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnConnect, OnLook, OnPublish},
         run_session,
     },
     service::{FirstStart, Service, Settings},
@@ -124,9 +124,14 @@ impl App {
                 let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
                     listen: *listen,
                     on_publish: keep_before_acknowledging(&service),
+                    on_connect: admit_clients(&service),
+                    on_look: look_for_ended(&service),
+                    topic_prefix: config.topic_prefix.clone(),
+                    messages_per_second: config.gateway_messages_per_second,
+                    tls: tls.clone(),
                 })
                 .await?;
-                let url = BrokerUrl::loopback(broker.local_addr());
+                let url = broker.own_url();
                 (Some(broker), url)
             }
             Broker::Outside(url) => (None, BrokerUrl::parse(url)?),
@@ -301,6 +306,22 @@ fn keep_before_acknowledging(service: &Arc<Service>) -> OnPublish {
     Arc::new(move |topic, payload| {
         let service = Arc::clone(&service);
         Box::pin(async move { service.keep_in_inbox(topic, payload).await })
+    })
+}
+
+fn admit_clients(service: &Arc<Service>) -> OnConnect {
+    let service = Arc::clone(service);
+    Arc::new(move |request| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.admit_client(request).await })
+    })
+}
+
+fn look_for_ended(service: &Arc<Service>) -> OnLook {
+    let service = Arc::clone(service);
+    Arc::new(move |within| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.ended_credentials(within).await })
     })
 }
 
