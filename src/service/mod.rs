@@ -4,6 +4,7 @@
 //! To add one: a file with its input type and one public method, its errors from [`Error`], its
 //! test through the door that calls it.
 
+mod admit_download;
 mod announce;
 mod announce_releases;
 mod audit;
@@ -34,6 +35,7 @@ mod record_messages;
 mod record_report;
 mod release_package;
 mod rollout;
+mod sign_downloads;
 mod silent_gateways;
 mod statistics;
 mod stream_events;
@@ -55,8 +57,9 @@ use std::{
 
 use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 
+pub use admit_download::SignedDownload;
 pub use authenticate::{CREDENTIAL_KEPT, Presented};
 pub use begin_update::BeginUpdate;
 pub use change_firmware_status::LatestFirmware;
@@ -152,6 +155,7 @@ pub struct Service {
     inbox: inbox::KeepQueue,
     credentials: authenticate::Credentials,
     refusal_limit: Mutex<RefusalLimit>,
+    download_secret: OnceCell<Vec<u8>>,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -192,6 +196,7 @@ impl Service {
             inbox,
             credentials: authenticate::Credentials::default(),
             refusal_limit: Mutex::default(),
+            download_secret: OnceCell::new(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };

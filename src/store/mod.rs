@@ -28,6 +28,7 @@ mod packages;
 mod rollout_gateways;
 mod rollout_waves;
 mod rollouts;
+mod signing_secrets;
 mod statistics;
 mod tasks;
 mod webhooks;
