@@ -11,6 +11,7 @@ mod bundle;
 mod clock;
 mod dispatch;
 mod download_budget;
+mod download_url;
 mod event;
 mod firmware;
 mod gateway;
@@ -48,6 +49,7 @@ pub use dispatch::{
 pub use download_budget::{
     DOWNLOAD_BURST_SECONDS, DownloadBudget, OverBudget, RETURN_SPREAD_SECONDS_MAX,
 };
+pub use download_url::{DownloadGrant, GrantRefusal};
 pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, DEVICE_TYPE_LINUX, Firmware, FirmwareStatus,

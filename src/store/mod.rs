@@ -30,6 +30,7 @@ mod rollout_gateways;
 mod rollout_waves;
 mod rollouts;
 mod setup_links;
+mod signing_secrets;
 mod statistics;
 mod tasks;
 mod tokens;

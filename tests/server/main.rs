@@ -5,6 +5,7 @@
 
 mod answer;
 mod api_announcements;
+mod api_audit;
 mod api_bundle_attacks;
 mod api_bundles;
 mod api_download;
@@ -52,6 +53,7 @@ mod crowd;
 mod device;
 mod embedded_broker;
 mod gateway;
+mod grants;
 mod listener;
 mod monitoring;
 mod openapi;

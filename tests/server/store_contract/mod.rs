@@ -18,6 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod announcements;
+mod audit;
 mod bundles;
 mod events;
 mod gateways;
@@ -31,6 +32,7 @@ mod statistics;
 mod why;
 
 use announcements::*;
+use audit::*;
 use bundles::*;
 use events::*;
 use gateways::*;
@@ -161,6 +163,8 @@ contract![
     members_are_found_by_the_end_of_their_task,
     members_are_found_by_state_and_place,
     waves_are_put_and_put_again,
+    the_audit_log_comes_back_newest_first_and_by_filter,
+    nobody_changes_the_audit_log,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
