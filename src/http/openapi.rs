@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, package, rollout, statistics, system, task, upgrade,
-    webhook,
+    changelog, event, firmware, gateway, openapi_access::add_access, package, rollout, statistics,
+    system, task, upgrade, webhook,
 };
 
 #[derive(OpenApi)]
@@ -94,5 +94,7 @@ struct ApiDoc;
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    ApiDoc::openapi()
+    let mut openapi = ApiDoc::openapi();
+    add_access(&mut openapi);
+    openapi
 }
