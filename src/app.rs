@@ -12,15 +12,17 @@ use crate::{
     blob::{BlobStore, BlobUrl},
     config::{Broker, Config, RequireSignature},
     domain::{Clock, SignaturePolicy, TaskDeadlines},
-    http, ingest, jobs,
+    http::{self, HttpServer},
+    ingest, jobs,
     metrics::Metrics,
     mqtt::{
         BrokerUrl, INCOMING_QUEUE_MAX, Publisher, SessionOptions,
-        embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnPublish},
+        embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnConnect, OnLook, OnPublish},
         run_session,
     },
     service::{Service, Settings},
     store::Db,
+    tls::{Tls, TlsPaths},
     webhook::WebhookClient,
 };
 
@@ -46,6 +48,7 @@ impl App {
     pub async fn start(config: &Config, clock: Clock) -> Result<App> {
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("can't create the data dir {}", config.data_dir.display()))?;
+        let tls = load_tls(config, &clock)?;
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
             format!(
                 "can't listen on {}: stop what uses this address, or choose another with --listen",
@@ -85,9 +88,14 @@ impl App {
                 let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
                     listen: *listen,
                     on_publish: keep_before_acknowledging(&service),
+                    on_connect: admit_clients(&service),
+                    on_look: look_for_ended(&service),
+                    topic_prefix: config.topic_prefix.clone(),
+                    messages_per_second: config.gateway_messages_per_second,
+                    tls: tls.clone(),
                 })
                 .await?;
-                let url = BrokerUrl::loopback(broker.local_addr());
+                let url = broker.own_url();
                 (Some(broker), url)
             }
             Broker::Outside(url) => (None, BrokerUrl::parse(url)?),
@@ -113,7 +121,19 @@ impl App {
         ));
         tasks.spawn(ingest::run(service.clone(), received, shutdown.clone()));
         tasks.spawn(jobs::run(service.clone(), shutdown.clone()));
-        tasks.spawn(serve_http(listener, service.clone(), shutdown.clone()));
+        let server = HttpServer {
+            listener,
+            service: service.clone(),
+            tls: tls.clone(),
+            connections_max: config.connections_max,
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        tasks.spawn(http::serve(server, shutdown.clone()));
+        if let Some(tls) = tls {
+            let clock = clock.clone();
+            let watch = async move { tls.watch(|| clock.now().timestamp()).await };
+            tasks.spawn(run_until(watch, shutdown.clone()));
+        }
         Ok(App {
             http_addr,
             mqtt_addr: broker.as_ref().map(EmbeddedBroker::local_addr),
@@ -152,6 +172,34 @@ fn refuse_public_address(config: &Config, service: &Service) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Arc<Tls>>> {
+    let Some(files) = &config.tls else {
+        for (flag, address) in config.public_addresses() {
+            tracing::warn!(
+                "{flag} {address} speaks without TLS: whoever can listen on the network reads every \
+                 token, firmware and report that passes and can use the tokens; give --tls-cert and \
+                 --tls-key, or put a TLS proxy before it"
+            );
+        }
+        return Ok(None);
+    };
+    if config.public_url.starts_with("http:") {
+        tracing::warn!(
+            "--public-url {} is sent to devices for downloads, but with --tls-cert this server \
+             speaks https only: begin it with https://",
+            config.public_url
+        );
+    }
+    let paths = TlsPaths {
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+        device_ca: files.device_ca.clone(),
+    };
+    let tls = Tls::load(paths, clock.now().timestamp())
+        .context("--tls-cert, --tls-key and --device-ca can't be used")?;
+    Ok(Some(Arc::new(tls)))
 }
 
 /// What the services are told of the configuration.
@@ -199,6 +247,22 @@ fn keep_before_acknowledging(service: &Arc<Service>) -> OnPublish {
     })
 }
 
+fn admit_clients(service: &Arc<Service>) -> OnConnect {
+    let service = Arc::clone(service);
+    Arc::new(move |request| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.admit_client(request).await })
+    })
+}
+
+fn look_for_ended(service: &Arc<Service>) -> OnLook {
+    let service = Arc::clone(service);
+    Arc::new(move |within| {
+        let service = Arc::clone(&service);
+        Box::pin(async move { service.ended_credentials(within).await })
+    })
+}
+
 /// An embedded database has one server; a second would take the first one's sessions for its own.
 fn lock_data_dir(data_dir: &Path) -> Result<File> {
     let path = data_dir.join("airlift.lock");
@@ -218,26 +282,4 @@ async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) 
         () = work => {}
         () = shutdown.cancelled() => {}
     }
-}
-
-async fn serve_http(listener: TcpListener, service: Arc<Service>, shutdown: CancellationToken) {
-    let router = http::router(service).layer(axum::middleware::map_request(with_peer));
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the HTTP server ended");
-    }
-}
-
-async fn with_peer(
-    axum::extract::ConnectInfo(address): axum::extract::ConnectInfo<SocketAddr>,
-    mut request: axum::extract::Request,
-) -> axum::extract::Request {
-    request.extensions_mut().insert(http::Peer {
-        address,
-        certified_gateway: None,
-    });
-    request
 }

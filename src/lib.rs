@@ -24,4 +24,5 @@ pub mod metrics;
 pub mod mqtt;
 pub mod service;
 pub mod store;
+pub mod tls;
 pub mod webhook;

@@ -64,6 +64,7 @@ pub struct Metrics {
     registry: Registry,
     pub http_requests: Family<HttpLabels, Counter>,
     pub http_request_duration: Histograms,
+    pub http_connections_cut: Family<ReasonLabel, Counter>,
     pub messages_stored: Family<KindLabel, Counter>,
     pub messages_refused: Family<ReasonLabel, Counter>,
     pub ingest_batch_messages: Histogram,
@@ -228,6 +229,10 @@ impl Metrics {
                 "airlift_http_request_duration_seconds",
                 "Time until an HTTP request's answer began",
                 Histograms::new_with_constructor(request_durations)
+            ),
+            http_connections_cut: register!(
+                "airlift_http_connections_cut",
+                "HTTP connections ended because of what the client did or did not do"
             ),
             messages_stored: register!("airlift_messages_stored", "Messages of gateways taken in"),
             messages_refused: register!("airlift_messages_refused", "Messages of gateways dropped"),

@@ -6,6 +6,7 @@
 
 mod changelog;
 mod client_address;
+mod connection;
 mod csv_answer;
 mod envelope;
 mod error;
@@ -26,6 +27,7 @@ mod rollout;
 mod router;
 mod routes;
 mod security_headers;
+mod serve;
 mod statistics;
 mod system;
 mod task;
@@ -36,3 +38,4 @@ pub use openapi::openapi;
 pub use peer::Peer;
 pub use router::{router, rules};
 pub use routes::Rule;
+pub use serve::{HttpServer, serve};

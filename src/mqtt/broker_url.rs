@@ -44,8 +44,8 @@ impl BrokerUrl {
         })
     }
 
-    /// The built-in broker's, which listens on `address`.
-    pub fn loopback(address: SocketAddr) -> BrokerUrl {
+    /// The built-in broker's, which listens on `address`, for a user with a password.
+    pub fn loopback(address: SocketAddr, credentials: (String, String)) -> BrokerUrl {
         let ip = match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -55,7 +55,7 @@ impl BrokerUrl {
             host: ip.to_string(),
             port: address.port(),
             tls: false,
-            credentials: None,
+            credentials: Some(credentials),
         }
     }
 }

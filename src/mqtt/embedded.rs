@@ -5,32 +5,38 @@
 //! disk. Sessions, queues and retained messages live in memory and end with the process; what must
 //! outlive it goes through [`OnPublish`] before its sender gets an acknowledgement.
 //!
-//! A new rule about who may connect or publish goes into `Gate::hook`'s arm for it; one about
-//! subscribing is a new arm for `Parameter::ClientSubscribeCheckAcl`, listed in [`GATED`].
+//! Who may connect is asked of [`OnConnect`]; whose topics are whose stands in `embedded/access.rs`.
+//! A new rule goes into `Gate::hook`'s arm for it, listed in `gate::GATED`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, join_all};
 use rmqtt::context::ServerContext;
-use rmqtt::hook::{Handler, HookResult, Parameter, ReturnType, Type};
-use rmqtt::inflight::{MomentStatus, OutInflightMessage};
-use rmqtt::net::Builder;
+use rmqtt::net::{Builder, Listener};
 use rmqtt::server::MqttServer;
-use rmqtt::session::Session;
-use rmqtt::types::{self as mqtt, AuthResult, ConnectInfo, Publish, PublishAclResult, QoS};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use self::front::Front;
+use self::gate::{GATED, Gate, Limits};
 use self::plugins::{AnyMember, Retained};
+use super::BrokerUrl;
+use crate::tls::Tls;
 
+mod access;
+mod ended;
+mod front;
+mod gate;
 mod plugins;
+
+pub use self::access::{Admission, ConnectRequest, Ended, OnConnect, OnLook, Refusal, SERVER_USER};
 
 /// Largest MQTT packet, in bytes: 1 MiB of payload and room for topic and properties.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024 + 64 * 1024;
@@ -43,8 +49,6 @@ pub const SEND_SECONDS_MAX: u64 = 5;
 pub const STORE_MS_MAX: u64 = 3_000;
 /// Milliseconds [`OnPublish`] is tried for a last will, which nobody is left to send again.
 pub const WILL_STORE_MS_MAX: u64 = 1_500;
-/// Milliseconds between two tries for a last will.
-const WILL_STORE_PAUSE_MS: u64 = 250;
 /// Seconds a client has for its CONNECT.
 const HANDSHAKE_SECONDS_MAX: u64 = 10;
 /// Messages sent to one client and not yet acknowledged.
@@ -55,19 +59,15 @@ const QUEUE_MESSAGES_MAX: usize = 1_000;
 const SUBSCRIPTIONS_MAX: usize = 100;
 /// Bytes of a client identifier.
 const CLIENT_ID_BYTES_MAX: usize = 256;
-/// Characters of a client's topic that go into a log line.
-const LOGGED_CHARS_MAX: usize = 128;
 /// Levels of a topic. rmqtt walks topics recursively: one of many levels overflows the stack.
 const TOPIC_LEVELS_MAX: usize = 32;
 /// Seconds an unconnected session is kept, also where the client asks for longer.
 const SESSION_SECONDS_MAX: u64 = 7 * 24 * 3600;
-/// Bytes a PUBLISH may need beyond topic and payload.
-const PUBLISH_OVERHEAD_BYTES: usize = 1_024;
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1_024;
 /// Milliseconds `shutdown` waits for the clients to be gone, and between two looks at them.
 const SHUTDOWN_MS_MAX: u64 = 5_000;
 const SHUTDOWN_PAUSE_MS: u64 = 10;
-/// A topic nobody hears: a leading wildcard does not match it (MQTT 4.7.2).
-const NOWHERE: &str = "$nowhere";
 
 /// Takes a message (topic, payload); true once it is kept for good, or need not be.
 ///
@@ -83,6 +83,16 @@ pub struct EmbeddedBrokerOptions {
     pub listen: SocketAddr,
     /// The durability gate.
     pub on_publish: OnPublish,
+    /// Who comes.
+    pub on_connect: OnConnect,
+    /// Whose credentials have ended.
+    pub on_look: OnLook,
+    /// First level, or levels, of the gateways' topics.
+    pub topic_prefix: String,
+    /// From one gateway, on average; 0: no limit.
+    pub messages_per_second: u32,
+    /// Clients speak TLS, if any.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Why the broker did not start.
@@ -104,8 +114,13 @@ pub enum EmbeddedBrokerError {
 /// A running broker. Dropped, it only stops listening; [`EmbeddedBroker::shutdown`] ends it.
 pub struct EmbeddedBroker {
     context: ServerContext,
-    accept: JoinSet<()>,
+    /// What listens and looks; dropped, it ends.
+    tasks: JoinSet<()>,
     local_addr: SocketAddr,
+    /// Where the server's own session connects.
+    own_addr: SocketAddr,
+    server_password: Arc<str>,
+    held_by_gate: Arc<Mutex<Option<ServerContext>>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -120,12 +135,8 @@ impl EmbeddedBroker {
             addr,
             source: e.downcast().unwrap_or_else(io::Error::other),
         };
-        let listener = limits()
-            .laddr(addr)
-            .bind()
-            .and_then(|l| l.tcp())
-            .map_err(refused)?;
-        let local_addr = listener.local_addr().map_err(refused)?;
+        let doors = Doors::open(addr, options.tls).map_err(refused)?;
+        let (local_addr, own_addr) = (doors.local_addr, doors.own_addr);
 
         // rmqtt's own load check would turn gateways away whenever the machine is busy.
         let context = ServerContext::new().busy_check_enable(false);
@@ -137,8 +148,17 @@ impl EmbeddedBroker {
         *context.extends.shared_subscription_mut().await = Box::new(AnyMember);
 
         let (stopping, stopped) = watch::channel(false);
+        let limits = Arc::new(Limits::new(options.messages_per_second));
+        let server_password: Arc<str> = hex::encode(rand::random::<[u8; 32]>()).into();
+        let held_by_gate = Arc::new(Mutex::new(Some(context.clone())));
         let gate = Gate {
+            on_connect: options.on_connect,
             on_publish: options.on_publish,
+            topic_prefix: options.topic_prefix.into(),
+            server_password: server_password.clone(),
+            front: doors.front.as_ref().map(|(front, ..)| front.clone()),
+            context: held_by_gate.clone(),
+            limits: limits.clone(),
             stopped,
         };
         let hooks = context.extends.hook_mgr().register();
@@ -147,20 +167,36 @@ impl EmbeddedBroker {
         }
         hooks.start().await;
 
-        let server = MqttServer::new(context.clone());
-        let server = server.listener_by_id(listener, local_addr.port()).build();
-        let mut accept = JoinSet::new();
-        accept.spawn(async move {
+        let mut server = MqttServer::new(context.clone());
+        for (port, listener) in doors.listeners {
+            server = server.listener_by_id(listener, port);
+        }
+        let server = server.build();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             if let Err(error) = server.run().await {
                 tracing::error!(%error, %local_addr, "the built-in MQTT broker ended; restart");
             }
         });
+        if let Some((front, listener, tls)) = doors.front {
+            tasks.spawn(front.run(listener, tls));
+        }
+        tasks.spawn(ended::run(context.clone(), options.on_look, limits));
         Ok(Self {
             context,
-            accept,
+            tasks,
             local_addr,
+            own_addr,
+            server_password,
+            held_by_gate,
             stopping,
         })
+    }
+
+    /// Where and as whom the server's own session connects.
+    pub fn own_url(&self) -> BrokerUrl {
+        let password = self.server_password.to_string();
+        BrokerUrl::loopback(self.own_addr, (SERVER_USER.to_owned(), password))
     }
 
     /// The address it listens on, with the real port.
@@ -172,7 +208,7 @@ impl EmbeddedBroker {
     /// unacknowledged. The port is free when this returns.
     pub async fn shutdown(mut self) {
         self.stopping.send_replace(true);
-        self.accept.shutdown().await;
+        self.tasks.shutdown().await;
         let gone = async {
             loop {
                 let sessions: Vec<_> = self.context.extends.shared().await.iter().collect();
@@ -197,6 +233,55 @@ impl EmbeddedBroker {
                 "the built-in MQTT broker stopped with clients still connected"
             );
         }
+        let mut held = self
+            .held_by_gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = None;
+    }
+}
+
+/// What is listened on.
+struct Doors {
+    local_addr: SocketAddr,
+    own_addr: SocketAddr,
+    /// rmqtt's own, by port.
+    listeners: Vec<(u16, Listener)>,
+    front: Option<(Arc<Front>, TcpListener, Arc<Tls>)>,
+}
+
+impl Doors {
+    fn open(addr: SocketAddr, tls: Option<Arc<Tls>>) -> rmqtt::Result<Doors> {
+        let bind = |builder: Builder| -> rmqtt::Result<(SocketAddr, Listener)> {
+            let listener = builder.bind()?.tcp()?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let Some(tls) = tls else {
+            let (local_addr, listener) = bind(limits().laddr(addr))?;
+            return Ok(Doors {
+                local_addr,
+                own_addr: local_addr,
+                listeners: vec![(local_addr.port(), listener)],
+                front: None,
+            });
+        };
+        let socket = match addr {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let outer = socket.listen(BACKLOG)?;
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (inner_addr, inner) = bind(limits().laddr(local).proxy_protocol(true))?;
+        let (own_addr, own) = bind(limits().laddr(local))?;
+        let front = Arc::new(Front::new(inner_addr, own_addr));
+        Ok(Doors {
+            local_addr: outer.local_addr()?,
+            own_addr,
+            listeners: vec![(inner_addr.port(), inner), (own_addr.port(), own)],
+            front: Some((front, outer, tls)),
+        })
     }
 }
 
@@ -224,144 +309,4 @@ fn limits() -> Builder {
         .message_expiry_interval(Duration::ZERO)
         // Redelivery at reconnection only (MQTT 5, 4.4): a slow subscriber is not sent more.
         .message_retry_interval(Duration::ZERO)
-}
-
-fn too_deep(topic: &str) -> bool {
-    topic.split('/').count() > TOPIC_LEVELS_MAX
-}
-
-/// The hooks [`Gate`] is registered for.
-const GATED: [Type; 4] = [
-    Type::ClientAuthenticate,
-    Type::MessagePublishCheckAcl,
-    Type::MessagePublish,
-    Type::MessageDelivered,
-];
-
-/// Stands where rmqtt asks before it acts: at CONNECT, before a message is forwarded and then
-/// acknowledged, before a last will goes out, before a message is written to a subscriber.
-#[derive(Clone)]
-struct Gate {
-    on_publish: OnPublish,
-    stopped: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl Handler for Gate {
-    async fn hook(&self, param: &Parameter, before: Option<HookResult>) -> ReturnType {
-        match param {
-            Parameter::ClientAuthenticate(client) => {
-                (false, Some(HookResult::AuthResult(authenticate(client))))
-            }
-            Parameter::MessagePublishCheckAcl(session, publish) => (
-                false,
-                Some(HookResult::PublishAclResult(
-                    self.admit(session, publish).await,
-                )),
-            ),
-            Parameter::MessagePublish(Some(session), from, publish)
-                if matches!(from.typ(), mqtt::FromType::LastWill) =>
-            {
-                let instead = self.admit_will(session, publish).await;
-                (true, instead.map(HookResult::Publish).or(before))
-            }
-            Parameter::MessageDelivered(session, from, publish) => {
-                note_in_flight(session, from, publish).await;
-                (true, before)
-            }
-            _ => (true, before),
-        }
-    }
-}
-
-/// Who may connect: for now anyone with an acceptable last will. Nobody as superuser: for those
-/// rmqtt skips [`Gate::admit`].
-fn authenticate(client: &ConnectInfo) -> AuthResult {
-    let refuse = match client.last_will() {
-        Some(mqtt::LastWill::V3(will)) => too_deep(&will.topic),
-        Some(mqtt::LastWill::V5(will)) => too_deep(&will.topic),
-        None => false,
-    };
-    if refuse {
-        AuthResult::NotAuthorized
-    } else {
-        AuthResult::Allow(false, None)
-    }
-}
-
-impl Gate {
-    /// Runs before a PUBLISH is forwarded; PUBACK or PUBREC come after that. A refusal closes the
-    /// connection, so that the client sends again: a PUBACK with an error would end its attempts.
-    async fn admit(&self, session: &Session, publish: &Publish) -> PublishAclResult {
-        let why = if too_deep(&publish.topic) {
-            "the topic has too many levels"
-        } else if !matches!(publish.qos, QoS::AtMostOnce) && !self.stored(publish).await {
-            "the message could not be stored; the client will send it again"
-        } else {
-            return PublishAclResult::allow();
-        };
-        let client = &session.id.client_id;
-        let topic: String = publish.topic.chars().take(LOGGED_CHARS_MAX).collect();
-        tracing::warn!(%client, topic, why, "MQTT connection closed");
-        PublishAclResult::rejected(true, Some(why.into()))
-    }
-
-    /// What to publish in the will's place, if anything: rmqtt lets a will be changed, not refused.
-    async fn admit_will(&self, session: &Session, will: &Publish) -> Option<Publish> {
-        // A client that connects anew throws its old session out, whose will may come after the new
-        // one's first messages: a gateway that is there would stay "offline". Nor at our shutdown.
-        let thrown_out = session.disconnected_reasons().await.is_ok_and(|reasons| {
-            reasons
-                .iter()
-                .any(|reason| matches!(reason, mqtt::Reason::ConnectKicked(_)))
-        });
-        if thrown_out || *self.stopped.borrow() {
-            let mut nothing = will.clone();
-            nothing.topic = NOWHERE.into();
-            nothing.retain = false;
-            return Some(nothing);
-        }
-        let store = async {
-            while !matches!(will.qos, QoS::AtMostOnce) && !self.stored(will).await {
-                sleep(Duration::from_millis(WILL_STORE_PAUSE_MS)).await;
-            }
-        };
-        if timeout(Duration::from_millis(WILL_STORE_MS_MAX), store)
-            .await
-            .is_err()
-        {
-            let client = &session.id.client_id;
-            tracing::warn!(%client, topic = %will.topic, "last will not stored, published anyway");
-        }
-        None
-    }
-
-    async fn stored(&self, publish: &Publish) -> bool {
-        let mut stopped = self.stopped.clone();
-        let store = (self.on_publish)(publish.topic.to_string(), publish.payload.clone());
-        tokio::select! {
-            stored = timeout(Duration::from_millis(STORE_MS_MAX), store) => stored.unwrap_or(false),
-            _ = stopped.wait_for(|stopped| *stopped) => false,
-        }
-    }
-}
-
-/// rmqtt takes a message off the queue, writes it and only then notes it as in flight: one whose
-/// write fails is lost to a session that outlives the connection. Noted before, it comes again.
-async fn note_in_flight(session: &Session, from: &mqtt::From, publish: &Publish) {
-    let status = match publish.qos {
-        QoS::AtMostOnce => return,
-        QoS::AtLeastOnce => MomentStatus::UnAck,
-        QoS::ExactlyOnce => MomentStatus::UnReceived,
-    };
-    // What is too large for the client can never be written: noted, it would cut every connection.
-    let client_max = match session.connect_info().await.as_deref() {
-        Ok(ConnectInfo::V5(_, connect)) => connect.max_packet_size.map(|max| max.get()),
-        _ => None,
-    };
-    let bytes = publish.payload.len() + publish.topic.len() + PUBLISH_OVERHEAD_BYTES;
-    if u32::try_from(bytes).is_ok_and(|bytes| bytes <= client_max.unwrap_or(PACKET_BYTES_MAX)) {
-        let message = OutInflightMessage::new(status, from.clone(), publish.clone());
-        session.out_inflight().write().await.push_back(message);
-    }
 }

@@ -4,6 +4,7 @@
 //! To add one: a file with its input type and one public method, its errors from [`Error`], its
 //! test through the door that calls it.
 
+mod admit_client;
 mod announce;
 mod announce_releases;
 mod authenticate;

@@ -80,6 +80,27 @@ impl Tx {
         Ok(gateway_id.map(|gateway_id| Actor::Gateway { gateway_id }))
     }
 
+    /// Hashes of the tokens that were revoked or expired after `since`, up to `now`; with a gateway's
+    /// its id.
+    pub async fn tokens_ended(
+        &mut self,
+        since: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(String, Option<String>)>> {
+        let ended = on!(self, |conn| sqlx::query_as::<_, (String, Option<String>)>(
+            "SELECT hash, NULL AS gateway_id FROM tokens
+              WHERE revoked_at > $1 OR (expires_at > $1 AND expires_at <= $2)
+             UNION ALL
+             SELECT hash, gateway_id FROM gateway_tokens
+              WHERE revoked_at > $1 OR (expires_at > $1 AND expires_at <= $2)",
+        )
+        .bind(since)
+        .bind(now)
+        .fetch_all(conn)
+        .await)?;
+        Ok(ended)
+    }
+
     /// Whose session's cookie has this hash, if it is good now.
     pub async fn actor_by_session(
         &mut self,

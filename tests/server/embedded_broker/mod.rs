@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use airlift::mqtt::embedded::{
-    EmbeddedBroker, EmbeddedBrokerError, EmbeddedBrokerOptions, OnPublish,
-};
+use airlift::mqtt::embedded::{EmbeddedBroker, EmbeddedBrokerError, OnPublish};
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS as QoS5;
 use rumqttc::v5::mqttbytes::v5::{LastWill as LastWill5, Packet as Packet5};
@@ -28,13 +26,10 @@ mod sessions;
 async fn a_taken_port_is_an_error_that_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let listen = taken.local_addr().expect("bound");
-    let error = EmbeddedBroker::start(EmbeddedBrokerOptions {
-        listen,
-        on_publish: take_all(),
-    })
-    .await
-    .err()
-    .expect("the port is taken");
+    let error = EmbeddedBroker::start(open_to_all(listen, take_all()))
+        .await
+        .err()
+        .expect("the port is taken");
     assert!(matches!(error, EmbeddedBrokerError::Listen { addr, .. } if addr == listen));
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
 }
@@ -64,11 +59,7 @@ async fn shutdown_frees_the_port_at_once_although_clients_are_connected() {
         "client is closed"
     );
 
-    let again = EmbeddedBroker::start(EmbeddedBrokerOptions {
-        listen,
-        on_publish: take_all(),
-    })
-    .await;
+    let again = EmbeddedBroker::start(open_to_all(listen, take_all())).await;
     again.expect("the port is free").shutdown().await;
 }
 
