@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blob::{BlobStore, BlobUrl},
+    cli::database::caller,
     config::{Broker, Config, RequireSignature},
     domain::{Clock, SignaturePolicy, TaskDeadlines},
     http::{self, HttpServer},
@@ -20,7 +21,7 @@ use crate::{
         embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnConnect, OnLook, OnPublish},
         run_session,
     },
-    service::{Service, Settings},
+    service::{FirstStart, Service, Settings},
     store::Db,
     tls::{Tls, TlsPaths},
     webhook::WebhookClient,
@@ -41,6 +42,37 @@ pub struct App {
     db: Db,
     /// Kept open: its lock says that a server has this folder to itself.
     _data_dir_lock: Option<File>,
+}
+
+/// The use cases over the database alone, for commands that work beside servers: no broker, no
+/// files, no jobs.
+pub struct Database {
+    pub service: Service,
+    db: Db,
+}
+
+impl Database {
+    /// Opens the database, which is made if it is not there yet.
+    pub async fn open(config: &Config, clock: Clock) -> Result<Database> {
+        let db = Db::open(&config.database_url)
+            .await
+            .with_context(|| format!("can't open {}", without_password(&config.database_url)))?;
+        let (service, _inbox) = Service::new(
+            db.clone(),
+            BlobStore::open(&BlobUrl::parse("memory:")?)?,
+            Publisher::default(),
+            WebhookClient::default(),
+            clock,
+            Arc::new(Metrics::new()),
+            settings(config, Topics::new(&config.topic_prefix)),
+        );
+        service.look_for_credentials().await?;
+        Ok(Database { service, db })
+    }
+
+    pub async fn close(self) {
+        self.db.close().await;
+    }
 }
 
 impl App {
@@ -76,8 +108,12 @@ impl App {
         );
         let service = Arc::new(service);
         service.check_trusted_keys().await?;
+        if config.insecure_open {
+            // Of a start without it, which the operator has thought better of.
+            service.withdraw_setup_links().await?;
+        }
         service.look_for_credentials().await?;
-        refuse_public_address(config, &service)?;
+        refuse_public_address(config, &service).await?;
         service.expire_own_sessions().await?;
         let recovered = service.recover_inbox(TimeDelta::zero()).await?;
         if recovered > 0 {
@@ -161,17 +197,44 @@ impl App {
     }
 }
 
-fn refuse_public_address(config: &Config, service: &Service) -> Result<()> {
-    if service.is_closed() || config.insecure_open {
+/// An address that others can reach is served without credentials only if the operator says so.
+/// Without them a one-time link is made that makes the first administrator.
+async fn refuse_public_address(config: &Config, service: &Service) -> Result<()> {
+    if config.oidc.is_some() {
+        return Ok(service.close_doors().await?);
+    }
+    let public = config.public_addresses();
+    let (Some((flag, address)), false) = (public.first(), config.insecure_open) else {
         return Ok(());
+    };
+    match service.first_start(&caller()).await? {
+        FirstStart::Over => Ok(()),
+        FirstStart::LinkWaits(end) => {
+            tracing::warn!(
+                good_until = %end,
+                "there are no credentials yet, so every door is closed: open the setup link that the \
+                 first start printed, or run airlift token create"
+            );
+            Ok(())
+        }
+        FirstStart::LinkMade(link) => bail!(
+            "{flag} {address} can be reached by others, and there are no credentials yet. Start \
+             again – every door will be closed – and open this link within an hour; it makes the \
+             first administrator, once:\n\n  {}/setup#{}\n\nOr make a token on this machine: \
+             airlift token create --role admin --name NAME. If the network is yours alone, say \
+             --insecure-open instead.",
+            config.public_url,
+            link.reveal()
+        ),
     }
-    if let Some((flag, address)) = config.public_addresses().first() {
-        bail!(
-            "{flag} {address} can be reached by others, and there are no credentials: make one with \
-             airlift token create, or say --insecure-open if the network is yours alone"
-        );
+}
+
+/// The address of a database as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, place))) => format!("{scheme}://***@{place}"),
+        _ => url.to_owned(),
     }
-    Ok(())
 }
 
 fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Arc<Tls>>> {

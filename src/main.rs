@@ -7,11 +7,12 @@ use std::{
 };
 
 use airlift::{
-    app::App,
+    app::{App, Database},
     cli::{
         Cli, Command, ServeArgs, bundle,
         console::{Console, Outcome},
-        key, package, rollout,
+        database::DatabaseArgs,
+        key, package, rollout, token, user,
     },
     config::{Config, LogFormat},
     domain::Clock,
@@ -48,6 +49,18 @@ fn main() -> ExitCode {
             here(|console| key::run(args, &Clock::System, console)),
             ExitCode::from(COMMAND_FAILED),
         ),
+        Some(Command::Token(args)) => (
+            on_database(args.database.clone(), async |database, console| {
+                token::run(args, &database.service, console).await
+            }),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::User(args)) => (
+            on_database(args.database.clone(), async |database, console| {
+                user::run(args, &database.service, console).await
+            }),
+            ExitCode::from(COMMAND_FAILED),
+        ),
         Some(Command::Serve(args)) => (run(*args), ExitCode::FAILURE),
         None => (run(cli.serve), ExitCode::FAILURE),
     };
@@ -65,6 +78,26 @@ fn ask(command: impl AsyncFnOnce(Console<'_>) -> Result<Outcome>) -> Result<Exit
     here(|console| runtime.block_on(command(console)))
 }
 
+/// Works on the database itself, as a server would that runs beside.
+fn on_database(
+    args: DatabaseArgs,
+    command: impl AsyncFnOnce(&Database, Console<'_>) -> Result<Outcome>,
+) -> Result<ExitCode> {
+    let config = args.resolve()?;
+    install_tls()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    here(|console| {
+        runtime.block_on(async {
+            let database = Database::open(&config, Clock::System).await?;
+            let result = command(&database, console).await;
+            database.close().await;
+            result
+        })
+    })
+}
+
 /// Carries out a command on this process's own streams.
 fn here(command: impl FnOnce(Console<'_>) -> Result<Outcome>) -> Result<ExitCode> {
     let console = Console {
@@ -79,17 +112,21 @@ fn here(command: impl FnOnce(Console<'_>) -> Result<Outcome>) -> Result<ExitCode
 fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = args.options.over_file(args.config.as_deref())?.resolve()?;
     start_log(&config)?;
-    // Two TLS providers are in the dependency tree; rustls wants to be told which.
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .ok()
-        .context("a TLS provider is installed already")?;
+    install_tls()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(serve(&config));
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Two TLS providers are in the dependency tree; rustls wants to be told which.
+fn install_tls() -> Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok()
+        .context("a TLS provider is installed already")
 }
 
 async fn serve(config: &Config) -> Result<()> {

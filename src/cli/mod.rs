@@ -4,6 +4,7 @@ mod answer;
 pub mod bundle;
 mod client;
 pub mod console;
+pub mod database;
 pub mod key;
 mod list;
 pub mod package;
@@ -13,6 +14,8 @@ pub mod rollout;
 mod signing;
 mod table;
 mod text;
+pub mod token;
+pub mod user;
 
 use std::path::PathBuf;
 
@@ -34,7 +37,8 @@ use crate::config::Options;
         curl -X POST http://localhost:8018/api/ota/upgrade/SIM_GATEWAY_001\n  \
         airlift rollout create 1.0.2 --watch\n  \
         airlift bundle build --help\n  \
-        airlift package push --help\n\
+        airlift package push --help\n  \
+        airlift token create --role admin --name ann\n\
         The API is described at http://localhost:8018/docs"
 )]
 pub struct Cli {
@@ -98,6 +102,26 @@ pub enum Command {
         cp signing/release-1.asc keys/\n  \
         airlift key list --trusted-keys keys")]
     Key(key::KeyArgs),
+    /// Give people and machines access: make, list and revoke tokens
+    ///
+    /// Opens the database itself, also beside servers that run.
+    #[command(after_help = "Examples:\n  \
+        airlift token create --role admin --name ann\n  \
+        airlift token list\n  \
+        airlift token revoke --name ann\n\n\
+        Ends with 0 when all is done, and every server goes by it then; with 2 when the command\n\
+        could not be carried out, its error stream saying why.")]
+    Token(token::TokenArgs),
+    /// Make and change users, who log in on the web page
+    ///
+    /// Opens the database itself, also beside servers that run.
+    #[command(after_help = "Examples:\n  \
+        airlift user create --name ann --role admin\n  \
+        airlift user set-password --name ann\n  \
+        airlift user disable --name ann\n\n\
+        Ends with 0 when all is done, and every server goes by it then; with 2 when the command\n\
+        could not be carried out, its error stream saying why.")]
+    User(user::UserArgs),
 }
 
 #[derive(Args, Debug, Default)]

@@ -16,8 +16,10 @@ mod firmware;
 mod gateway;
 mod gateway_query;
 mod package;
+mod people;
 mod report;
 mod rollout;
+mod secret;
 mod tags;
 mod task;
 mod task_status;
@@ -56,6 +58,11 @@ pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
+pub use people::{
+    ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,
+    PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Token, TokenState, User, check_name, check_password,
+    login_wait,
+};
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
@@ -63,6 +70,7 @@ pub use rollout::{
     RolloutTarget, SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window,
     decide, order_coefficients, paced_after, position, wave_end_ranks,
 };
+pub use secret::{Secret, SecretKind, secret_hash};
 pub use tags::{
     TAG_KEY_LENGTH_MAX, TAG_VALUE_LENGTH_MAX, TAGS_MAX, TagChanges, Tags, change_tags,
     check_tag_key, check_tag_value,

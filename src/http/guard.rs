@@ -2,16 +2,22 @@ use std::sync::Arc;
 
 use axum::{
     extract::{FromRequestParts, RawPathParams, Request, State, rejection::RawPathParamsRejection},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{Method, StatusCode, header::ACCEPT, request::Parts},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use headers::{Cookie, HeaderMapExt};
 
-use super::{client_address::client_address, error::ApiError, limits::Limits, peer::Peer};
+use super::{
+    client_address::client_address,
+    error::ApiError,
+    limits::Limits,
+    peer::Peer,
+    same_origin::{check_same_origin, is_safe},
+    shown::Shown,
+};
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
-    service::{Presented, Service, Trouble},
+    service::{Service, Trouble},
 };
 
 /// Holds what a session of the web page is known by.
@@ -39,16 +45,37 @@ pub async fn guard(
             return ApiError::bad_request("invalid_path", rejection.body_text()).into_response();
         }
     };
-    match admit(&guard, &params, &parts).await {
+    let shown = match Shown::read(&parts) {
+        Ok(shown) => shown,
+        Err(refusal) => return refusal.into_response(),
+    };
+    match admit(&guard, &params, &parts, &shown).await {
         Ok(caller) => {
             parts.extensions.insert(caller);
+            parts.extensions.insert(shown);
             next.run(Request::from_parts(parts, body)).await
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => login_page(&parts, &refusal)
+            .map_or_else(|| refusal.into_response(), Redirect::into_response),
     }
 }
 
-async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result<Caller, ApiError> {
+/// Where a person with a browser goes who has come to the documentation without credentials.
+fn login_page(request: &Parts, refusal: &ApiError) -> Option<Redirect> {
+    let accept = request.headers.get(ACCEPT)?.to_str().ok()?;
+    let is_meant = refusal.status == StatusCode::UNAUTHORIZED
+        && request.method == Method::GET
+        && request.uri.path().starts_with("/docs")
+        && accept.contains("text/html");
+    is_meant.then(|| Redirect::to("/login?next=/docs"))
+}
+
+async fn admit(
+    guard: &Guard,
+    params: &RawPathParams,
+    request: &Parts,
+    shown: &Shown,
+) -> Result<Caller, ApiError> {
     let Guard {
         service, limits, ..
     } = guard;
@@ -56,15 +83,9 @@ async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result
     let trusted = &service.settings().trusted_proxies;
     let address = peer.map(|peer| client_address(peer.address.ip(), &request.headers, trusted));
     limits.check_address(address)?;
-    let session = session_cookie(&request.headers);
-    let presented = Presented {
-        token: bearer(&request.headers)?,
-        session: session.as_deref(),
-        certified_gateway: peer.and_then(|peer| peer.certified_gateway.as_deref()),
-    };
-    let authenticated = service.authenticate(presented).await;
+    let authenticated = service.authenticate(shown.presented()).await;
     let unknown = match &authenticated {
-        Ok(actor) => *actor == Actor::Nobody && presented.session.is_some(),
+        Ok(actor) => *actor == Actor::Nobody && shown.presented().session.is_some(),
         Err(error) => matches!(error.trouble(), Trouble::Unauthenticated(_)),
     };
     if unknown {
@@ -77,6 +98,10 @@ async fn admit(guard: &Guard, params: &RawPathParams, request: &Parts) -> Result
         Err(error) => return Err(error.into()),
     };
     limits.check_actor(address, &actor)?;
+    // A user is known by the cookie, which a browser also sends along with what other pages cause.
+    if matches!(actor, Actor::User { .. }) && !is_safe(&request.method) {
+        check_same_origin(&request.headers, &service.settings().public_url)?;
+    }
     let gateway_id = params
         .iter()
         .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
@@ -116,31 +141,6 @@ fn forbidden(actor: &Actor, need: Need) -> String {
         _ => "the token of a person or machine",
     };
     format!("{who} may not do this: it needs {wanted}")
-}
-
-/// The token of `Authorization: Bearer`; none without the header or with another scheme, which may
-/// be meant for a proxy.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok(None);
-    };
-    let unreadable = || {
-        ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_token",
-            "Authorization can't be read: send Authorization: Bearer <token>",
-        )
-    };
-    let text = value.to_str().map_err(|_| unreadable())?;
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return Err(unreadable());
-    };
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
-}
-
-fn session_cookie(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.typed_get::<Cookie>()?;
-    cookies.get(SESSION_COOKIE).map(str::to_owned)
 }
 
 /// Who comes, as the guard found out.

@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, openapi_access::add_access, package, rollout, statistics,
-    system, task, upgrade, webhook,
+    changelog, event, firmware, gateway, openapi_access::add_access, package, page, rollout,
+    session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -26,6 +26,8 @@ use super::{
         (name = "statistics", description = "How it went"),
         (name = "event", description = "Hear what happens, or be called"),
         (name = "download", description = "The files, for devices"),
+        (name = "access", description = "Who may come"),
+        (name = "page", description = "For browsers"),
         (name = "system", description = "For operators")
     ),
     paths(
@@ -85,6 +87,22 @@ use super::{
         webhook::ping::ping,
         webhook::deliveries::deliveries,
         webhook::retry_delivery::retry_delivery,
+        token::create::create,
+        token::list::list,
+        token::revoke::revoke,
+        user::create::create,
+        user::list::list,
+        user::edit::edit,
+        user::delete::delete,
+        session::get::get,
+        session::log_in::log_in,
+        session::log_out::log_out,
+        session::password::password,
+        setup::make_admin::make_admin,
+        page::landing::landing,
+        page::login::login,
+        page::setup::setup,
+        page::asset::asset,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

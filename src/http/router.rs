@@ -20,14 +20,15 @@ use super::{
     limits::Limits,
     observe::observe,
     openapi::openapi,
-    package, rollout,
+    package, page, rollout,
     routes::{Routes, Rule},
     security_headers::security_headers,
-    statistics, system, task, upgrade, webhook,
+    session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 use crate::{
     domain::Need::{
-        Administer, BeGateway, Download, Nothing, Operate, Publish, Read, ReadGateway, ReadRelease,
+        Administer, BeGateway, Download, LoggedIn, Nothing, Operate, Publish, Read, ReadGateway,
+        ReadRelease,
     },
     service::Service,
 };
@@ -113,6 +114,42 @@ fn routes() -> Routes {
         .and(rollouts())
         .and(webhooks())
         .and(packages())
+        .and(people())
+        .and(pages())
+}
+
+/// Who may come, and who has come.
+fn people() -> Routes {
+    Routes::default()
+        .get(Administer, "/api/ota/tokens", token::list::list)
+        .post(Administer, "/api/ota/tokens", token::create::create)
+        .delete(
+            Administer,
+            "/api/ota/tokens/{token_id}",
+            token::revoke::revoke,
+        )
+        .get(Administer, "/api/ota/users", user::list::list)
+        .post(Administer, "/api/ota/users", user::create::create)
+        .patch(Administer, "/api/ota/users/{user_id}", user::edit::edit)
+        .delete(Administer, "/api/ota/users/{user_id}", user::delete::delete)
+        .get(Nothing, "/api/ota/session", session::get::get)
+        .post(
+            LoggedIn,
+            "/api/ota/session/password",
+            session::password::password,
+        )
+        .post(Nothing, "/api/ota/login", session::log_in::log_in)
+        .post(Nothing, "/api/ota/logout", session::log_out::log_out)
+        .post(Nothing, "/api/ota/setup", setup::make_admin::make_admin)
+}
+
+/// What a browser shows before anybody is logged in.
+fn pages() -> Routes {
+    Routes::default()
+        .get(Nothing, "/", page::landing::landing)
+        .get(Nothing, "/login", page::login::login)
+        .get(Nothing, "/setup", page::setup::setup)
+        .get(Nothing, "/static/{file}", page::asset::asset)
 }
 
 /// What devices without MQTT say and ask, and what is released for them.

@@ -25,6 +25,8 @@ const WATCH_EVENTS_INTERVAL: Duration = Duration::from_millis(250);
 const FAN_OUT_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two looks whether there are credentials by now, while there are none.
 const LOOK_FOR_CREDENTIALS_INTERVAL: Duration = Duration::from_millis(500);
+const NOTE_TOKEN_USES_INTERVAL: Duration = Duration::from_secs(10);
+const SWEEP_SESSIONS_INTERVAL: Duration = Duration::from_secs(300);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -46,6 +48,8 @@ pub async fn run(service: Arc<Service>, shutdown: CancellationToken) {
             sweep(&service),
             forget(&service),
             look_for_credentials(&service),
+            note_token_uses(&service),
+            sweep_sessions(&service),
         )
     };
     tokio::select! {
@@ -129,6 +133,20 @@ async fn look_for_credentials(service: &Service) {
     while !service.is_closed() {
         report("look for credentials", service.look_for_credentials().await);
         sleep(LOOK_FOR_CREDENTIALS_INTERVAL).await;
+    }
+}
+
+async fn note_token_uses(service: &Service) {
+    loop {
+        report("note token uses", service.note_token_uses().await);
+        sleep(NOTE_TOKEN_USES_INTERVAL).await;
+    }
+}
+
+async fn sweep_sessions(service: &Service) {
+    loop {
+        report("sweep sessions", service.sweep_sessions().await);
+        sleep(SWEEP_SESSIONS_INTERVAL).await;
     }
 }
 

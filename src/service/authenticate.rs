@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -7,19 +8,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sha2::{Digest, Sha256};
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use super::{Error, Result, Service};
-use crate::domain::Actor;
+use crate::domain::{Actor, secret_hash};
 
 /// How long a credential that was looked up counts as good: so long may another server's revocation
 /// take to be felt here.
 pub const CREDENTIAL_KEPT: Duration = Duration::from_secs(1);
 /// Credentials remembered at most.
 const CREDENTIALS_MAX: usize = 10_000;
+/// Between two notes of a token's use, at least.
+const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+const USE_REMEMBERED: TimeDelta = TimeDelta::hours(1);
 
 /// What who comes shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Presented<'p> {
     /// Of `Authorization: Bearer`.
     pub token: Option<&'p str>,
@@ -35,6 +40,25 @@ pub(super) struct Credentials {
     closed: AtomicBool,
     /// By the credential's hash.
     known: Mutex<HashMap<String, (Instant, Actor)>>,
+    /// By the token's id.
+    uses: Mutex<HashMap<Uuid, TokenUse>>,
+}
+
+/// When a token was used last, as far as this server knows.
+#[derive(Clone, Copy)]
+struct TokenUse {
+    used_at: DateTime<Utc>,
+    noted_at: Option<DateTime<Utc>>,
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented")
+            .field("token", &self.token.is_some())
+            .field("session", &self.session.is_some())
+            .field("certified_gateway", &self.certified_gateway)
+            .finish()
+    }
 }
 
 impl Credentials {
@@ -53,11 +77,33 @@ impl Credentials {
             known.insert(hash, (Instant::now(), actor.clone()));
         }
     }
-}
 
-/// What is kept of a secret that is random enough to need nothing slower.
-pub(super) fn secret_hash(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret))
+    fn note_use(&self, actor: &Actor, now: DateTime<Utc>) {
+        let Actor::Token { token_id, .. } = actor else {
+            return;
+        };
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted_at = uses.get(token_id).and_then(|it| it.noted_at);
+        let used_at = now;
+        uses.insert(*token_id, TokenUse { used_at, noted_at });
+    }
+
+    /// The uses that are to be written, which then count as written.
+    fn take_uses(&self, now: DateTime<Utc>) -> Vec<(Uuid, DateTime<Utc>)> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        uses.retain(|_, it| now - it.used_at < USE_REMEMBERED);
+        let mut due = Vec::new();
+        for (token_id, it) in uses.iter_mut() {
+            let is_new = it
+                .noted_at
+                .is_none_or(|at| at < it.used_at && now - at >= USE_NOTED_EVERY);
+            if is_new {
+                it.noted_at = Some(it.used_at);
+                due.push((*token_id, it.used_at));
+            }
+        }
+        due
+    }
 }
 
 impl Service {
@@ -80,6 +126,7 @@ impl Service {
                      another",
                 )
             })?;
+            self.credentials.note_use(&actor, self.clock.now());
             self.credentials.remember(hash, &actor);
             return Ok(actor);
         }
@@ -112,7 +159,7 @@ impl Service {
 
     /// Looks whether there is a credential by now; doors that are closed stay closed.
     pub async fn look_for_credentials(&self) -> Result<()> {
-        if !self.is_closed() && self.db.read().await?.is_closed().await? {
+        if !self.is_closed() && self.db.read().await?.is_closed(self.clock.now()).await? {
             self.credentials.closed.store(true, Ordering::Relaxed);
             tracing::info!("there are credentials now: every door asks for one");
         }
@@ -124,5 +171,23 @@ impl Service {
         let known = &self.credentials.known;
         known.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.look_for_credentials().await
+    }
+
+    /// Writes down which tokens were used, each at most once a minute over all servers.
+    pub async fn note_token_uses(&self) -> Result<usize> {
+        let uses = self.credentials.take_uses(self.clock.now());
+        if uses.is_empty() {
+            return Ok(0);
+        }
+        let mut noted = 0;
+        let mut tx = self.db.begin().await?;
+        for (token_id, used_at) in uses {
+            let written = tx
+                .note_token_use(token_id, used_at, used_at - USE_NOTED_EVERY)
+                .await?;
+            noted += usize::from(written);
+        }
+        tx.commit().await?;
+        Ok(noted)
     }
 }

@@ -26,23 +26,28 @@ mod health;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
+mod log_in;
 mod make_task;
 mod next_step;
 mod packages;
+mod passwords;
 mod push_package;
 mod record_messages;
 mod record_report;
 mod release_package;
 mod rollout;
+mod setup;
 mod silent_gateways;
 mod statistics;
 mod stream_events;
 mod sweep_blobs;
+mod tokens;
 mod trigger_upgrade;
 mod trust;
 mod unpack_bundle;
 mod upload_bundle;
 mod upload_firmware;
+mod users;
 mod webhooks;
 mod why;
 
@@ -68,24 +73,28 @@ pub use error::{Error, Result, Trouble};
 pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
+pub use log_in::{CredentialEnd, LogIn};
 pub use packages::PackageView;
 pub use push_package::{
     CONTENT_BYTES_MAX, PackageDetails, PackageUpload, Pushed, SIGNATURE_BYTES_MAX,
 };
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
+pub use setup::{FirstStart, SETUP_LINK_LIFETIME};
 pub use statistics::{Counts, Statistics, Timeline};
 pub use stream_events::{EventGap, EventMessage, EventStream, Told};
+pub use tokens::{Changed, NewToken, TokenRef};
 pub use trigger_upgrade::TriggerUpgrade;
 pub use upload_bundle::BundleDetails;
 pub use upload_firmware::{FirmwareDetails, Upload};
+pub use users::{NewUser, UserChanges, UserRef};
 pub use webhooks::{Ping, WebhookDetails};
 pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
     DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter, RolloutFilter,
-    RolloutWave, StatisticsFilter, TaskFilter,
+    RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
 };
 
 use crate::{
@@ -160,6 +169,7 @@ pub struct Service {
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
     credentials: authenticate::Credentials,
+    passwords: passwords::Passwords,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -199,6 +209,7 @@ impl Service {
             webhooks,
             inbox,
             credentials: authenticate::Credentials::default(),
+            passwords: passwords::Passwords::default(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };

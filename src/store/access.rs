@@ -26,14 +26,33 @@ impl ActorRow {
 }
 
 impl Tx {
-    /// Whether there has ever been a credential.
-    pub async fn is_closed(&mut self) -> Result<bool> {
+    /// Whether there has ever been a credential, or a link waits that makes the first one.
+    pub async fn is_closed(&mut self, now: DateTime<Utc>) -> Result<bool> {
         let closed = on!(self, |conn| sqlx::query_scalar::<_, i64>(
-            "SELECT COUNT(*) FROM access"
+            "SELECT (SELECT COUNT(*) FROM access) + (SELECT COUNT(*) FROM setup_links
+               WHERE used_at IS NULL AND expires_at > $1)"
         )
+        .bind(now)
         .fetch_one(conn)
         .await)?;
         Ok(closed > 0)
+    }
+
+    /// Whether there is a credential that is good now, of a person, a machine or a gateway.
+    pub async fn has_credentials(&mut self, now: DateTime<Utc>) -> Result<bool> {
+        let good = on!(self, |conn| sqlx::query_scalar::<_, i64>(
+            "SELECT (SELECT COUNT(*) FROM tokens
+                      WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1))
+                  + (SELECT COUNT(*) FROM users WHERE disabled_at IS NULL)
+                  + (SELECT COUNT(*) FROM gateway_tokens
+                      WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1))
+                  + (SELECT COUNT(*) FROM provisioning_keys
+                      WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1))",
+        )
+        .bind(now)
+        .fetch_one(conn)
+        .await)?;
+        Ok(good > 0)
     }
 
     /// From now on every door asks for a credential. Belongs into each transaction that makes one.

@@ -48,6 +48,7 @@ mod cli_key;
 mod cli_package;
 mod cli_program;
 mod cli_rollouts;
+mod cli_token;
 mod crowd;
 mod device;
 mod embedded_broker;

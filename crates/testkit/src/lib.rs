@@ -24,6 +24,7 @@
 mod gpg;
 mod launch;
 mod mosquitto;
+mod node;
 mod ports;
 mod postgres;
 mod process;
@@ -39,6 +40,7 @@ mod user;
 
 pub use gpg::Gpg;
 pub use mosquitto::{Mosquitto, MosquittoOptions};
+pub use node::node_folder;
 pub use ports::free_port;
 pub use postgres::{Durability, Postgres};
 pub use process::Process;

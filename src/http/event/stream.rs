@@ -8,19 +8,23 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
+use tokio::time::sleep;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    domain::EventKind,
-    http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiQuery},
-    service::{EventFilter, Service, Told},
+    domain::{Caller, EventKind},
+    http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiQuery, shown::Shown},
+    service::{EventFilter, Service, Told, Trouble},
 };
 
 /// Between two comments on a stream on which nothing happens, so that proxies keep it.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Between two looks whether who listens still may.
+const ACCESS_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
@@ -42,7 +46,8 @@ pub struct EventsQuery {
 /// Hear what happens
 ///
 /// Server-Sent Events: `id` is the event's number, `event` its kind, `data` JSON with `eventId
-/// kind gatewayId taskId rolloutId createdAt data`. It does not end until the server stops.
+/// kind gatewayId taskId rolloutId createdAt data`. It does not end until the server stops or the
+/// credential it was opened with.
 #[utoipa::path(
     get,
     path = "/api/ota/events",
@@ -59,6 +64,8 @@ pub struct EventsQuery {
 )]
 pub async fn stream(
     State(service): State<Arc<Service>>,
+    caller: Caller,
+    shown: Shown,
     ApiQuery(query): ApiQuery<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -80,9 +87,23 @@ pub async fn stream(
         let told = events.next().await?;
         Some((Ok::<_, Infallible>(event(told)), events))
     });
+    let told = told.take_until(access_ends(service, caller, shown));
     let stream = Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL));
     // nginx would keep events back until its buffer is full.
     Ok(([("X-Accel-Buffering", "no")], stream).into_response())
+}
+
+/// When who listens is not any more who came: the credential was revoked, has expired, or may other
+/// things now.
+async fn access_ends(service: Arc<Service>, caller: Caller, shown: Shown) {
+    loop {
+        sleep(ACCESS_LOOK_INTERVAL).await;
+        match service.authenticate(shown.presented()).await {
+            Ok(actor) if actor == caller.actor => {}
+            Err(error) if matches!(error.trouble(), Trouble::Unavailable(_)) => {}
+            _ => return,
+        }
+    }
 }
 
 fn event(told: Told) -> Event {

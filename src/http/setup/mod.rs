@@ -1,0 +1,3 @@
+//! `/api/ota/setup`
+
+pub mod make_admin;
