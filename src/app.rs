@@ -292,6 +292,7 @@ fn settings(config: &Config, topics: Topics) -> Settings {
         public_downloads: config.public_downloads,
         download_url_lifetime: TimeDelta::hours(config.download_url_hours.into()),
         requests_per_second: config.requests_per_second,
+        https: config.tls.is_some() || config.public_url.starts_with("https://"),
         uploads_max: config.uploads_max,
         trusted_proxies: config.trusted_proxies.clone(),
         session_lifetime: TimeDelta::hours(config.session_hours.into()),

@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    audit, changelog, event, firmware, gateway, package, page, rollout, session, setup, statistics,
-    system, task, token, upgrade, user, webhook,
+    audit, changelog, event, firmware, gateway, openapi_access::add_access, package, page, rollout,
+    session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -114,5 +114,7 @@ struct ApiDoc;
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    ApiDoc::openapi()
+    let mut openapi = ApiDoc::openapi();
+    add_access(&mut openapi);
+    openapi
 }

@@ -22,6 +22,7 @@ use super::{
     openapi::openapi,
     package, page, rollout,
     routes::{Routes, Rule},
+    security_headers::security_headers,
     session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 use crate::{
@@ -306,6 +307,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(service.clone(), observe))
+        .layer(middleware::from_fn_with_state(
+            service.clone(),
+            security_headers,
+        ))
         .with_state(service)
 }
 

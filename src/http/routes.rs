@@ -11,11 +11,16 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
+use uuid::Uuid;
+
 use super::{
     guard::{Guard, guard},
     limits::{Limits, upload_place},
 };
-use crate::{domain::Need, service::Service};
+use crate::{
+    domain::{Actor, Admittance, Need, Role},
+    service::Service,
+};
 
 /// The routes of the server, and what each needs.
 #[derive(Default)]
@@ -122,4 +127,32 @@ impl Routes {
         }
         router
     }
+}
+
+/// Whom a route with this need lets in, in words.
+pub fn who_may(need: Need) -> Vec<&'static str> {
+    let may = |actor: &Actor, about| actor.admission(need, Some(about)) == Admittance::Admitted;
+    let mut who = Vec::new();
+    for role in Role::ALL {
+        let actor = Actor::Token {
+            token_id: Uuid::nil(),
+            name: String::new(),
+            role,
+        };
+        if may(&actor, "") {
+            who.push(role.as_str());
+        }
+    }
+    let gateway = Actor::Gateway {
+        gateway_id: "this".to_owned(),
+    };
+    match (may(&gateway, "this"), may(&gateway, "another")) {
+        _ if need == Need::Download => {
+            who.extend(["a gateway for its files", "who has a signed URL"]);
+        }
+        (true, true) => who.push("every gateway"),
+        (true, false) => who.push("the gateway itself"),
+        _ => {}
+    }
+    who
 }

@@ -136,6 +136,8 @@ pub struct Settings {
     pub download_url_lifetime: TimeDelta,
     /// Of one credential, and of one address; 0: no limit.
     pub requests_per_second: u32,
+    /// Whether people reach this server by HTTPS.
+    pub https: bool,
     /// Uploads at the same time.
     pub uploads_max: u32,
     /// Proxies that say for whom they speak, besides those on this machine.

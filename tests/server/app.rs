@@ -185,6 +185,11 @@ impl TestApp {
         self.app = Some(app.expect("the server starts"));
     }
 
+    /// What the server, which does not run yet, is to take for its own address.
+    pub fn reached_at(&mut self, public_url: &str) {
+        self.config.public_url = public_url.to_owned();
+    }
+
     pub async fn ready(&self) {
         eventually("readiness", async || {
             (self.get("/readyz").await.status == 200).then_some(())

@@ -3,6 +3,7 @@
 //! To add a test: a sentence about behaviour in the `api_*` file of its subject, on a
 //! [`app::TestApp`].
 
+mod access_rules;
 mod answer;
 mod api_announcements;
 mod api_audit;
@@ -29,6 +30,7 @@ mod api_reports;
 mod api_rollout_faults;
 mod api_rollout_targets;
 mod api_rollouts;
+mod api_security_headers;
 mod api_signatures;
 mod api_statistics;
 mod api_tasks;
