@@ -18,6 +18,7 @@ mod gateway_query;
 mod package;
 mod report;
 mod rollout;
+mod secret;
 mod tags;
 mod task;
 mod task_status;
@@ -63,6 +64,7 @@ pub use rollout::{
     RolloutTarget, SOAK_SECONDS_MAX, Standing, Step, TASK_TIMEOUT_SECONDS_MAX, WaveCounts, Window,
     decide, order_coefficients, paced_after, position, wave_end_ranks,
 };
+pub use secret::{Secret, SecretKind, secret_hash};
 pub use tags::{
     TAG_KEY_LENGTH_MAX, TAG_VALUE_LENGTH_MAX, TAGS_MAX, TagChanges, Tags, change_tags,
     check_tag_key, check_tag_value,

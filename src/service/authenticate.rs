@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sha2::{Digest, Sha256};
-
 use super::{Error, Result, Service};
-use crate::domain::Actor;
+use crate::domain::{Actor, secret_hash};
 
 /// How long a credential that was looked up counts as good: so long may another server's revocation
 /// take to be felt here.
@@ -53,11 +51,6 @@ impl Credentials {
             known.insert(hash, (Instant::now(), actor.clone()));
         }
     }
-}
-
-/// What is kept of a secret that is random enough to need nothing slower.
-pub(super) fn secret_hash(secret: &str) -> String {
-    hex::encode(Sha256::digest(secret))
 }
 
 impl Service {
