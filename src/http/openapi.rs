@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, package, rollout, statistics, system, task, upgrade,
-    webhook,
+    changelog, event, firmware, gateway, gateway_token, package, provisioning_key, rollout,
+    statistics, system, task, upgrade, webhook,
 };
 
 #[derive(OpenApi)]
@@ -75,6 +75,16 @@ use super::{
         gateway::task::task,
         firmware::release_package::release_package,
         gateway::edit::edit,
+        gateway_token::list_all::list_all,
+        gateway_token::import::import,
+        gateway_token::issue::issue,
+        gateway_token::revoke::revoke,
+        gateway_token::list::list,
+        gateway_token::claim::claim,
+        gateway_token::broker::logins,
+        provisioning_key::list::list,
+        provisioning_key::create::create,
+        provisioning_key::revoke::revoke,
         statistics::get::get,
         statistics::timeline::timeline,
         event::stream::stream,

@@ -15,11 +15,11 @@ use super::{
     error::ApiError,
     event,
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
-    firmware, gateway,
+    firmware, gateway, gateway_token,
     guard::{Guard, guard},
     observe::observe,
     openapi::openapi,
-    package, rollout,
+    package, provisioning_key, rollout,
     routes::{Routes, Rule},
     statistics, system, task, upgrade, webhook,
 };
@@ -112,6 +112,64 @@ fn routes() -> Routes {
         .and(rollouts())
         .and(webhooks())
         .and(packages())
+        .and(gateway_tokens())
+}
+
+/// What gateways show themselves with.
+fn gateway_tokens() -> Routes {
+    Routes::default()
+        .get(
+            Administer,
+            "/api/ota/gateways/tokens",
+            gateway_token::list_all::list_all,
+        )
+        .post(
+            Administer,
+            "/api/ota/gateways/tokens",
+            gateway_token::import::import,
+        )
+        .with_bodies(DefaultBodyLimit::max(CSV_BYTES_MAX))
+        .post(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/token",
+            gateway_token::issue::issue,
+        )
+        .delete(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/token",
+            gateway_token::revoke::revoke,
+        )
+        .get(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/tokens",
+            gateway_token::list::list,
+        )
+        // Looks at the provisioning key itself.
+        .post(
+            Nothing,
+            "/api/ota/gateways/{gateway_id}/claim",
+            gateway_token::claim::claim,
+        )
+        .get(
+            Administer,
+            "/api/ota/broker/logins",
+            gateway_token::broker::logins,
+        )
+        .get(
+            Administer,
+            "/api/ota/provisioning-keys",
+            provisioning_key::list::list,
+        )
+        .post(
+            Administer,
+            "/api/ota/provisioning-keys",
+            provisioning_key::create::create,
+        )
+        .delete(
+            Administer,
+            "/api/ota/provisioning-keys/{key_id}",
+            provisioning_key::revoke::revoke,
+        )
 }
 
 /// What devices without MQTT say and ask, and what is released for them.

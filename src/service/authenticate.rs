@@ -73,6 +73,9 @@ impl Service {
                      another",
                 )
             })?;
+            if matches!(actor, Actor::Gateway { .. }) {
+                self.note_gateway_token_use(tx, &hash).await?;
+            }
             self.credentials.remember(hash, &actor);
             return Ok(actor);
         }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 mod announcements;
 mod bundles;
 mod events;
+mod gateway_tokens;
 mod gateways;
 mod history;
 mod linux;
@@ -33,6 +34,7 @@ mod why;
 use announcements::*;
 use bundles::*;
 use events::*;
+use gateway_tokens::*;
 use gateways::*;
 use history::*;
 use linux::*;
@@ -161,6 +163,11 @@ contract![
     members_are_found_by_the_end_of_their_task,
     members_are_found_by_state_and_place,
     waves_are_put_and_put_again,
+    a_gateways_tokens_come_back_end_and_are_found,
+    a_used_token_ends_those_before_it_and_no_other,
+    a_broker_is_told_each_gateways_newest_good_token,
+    who_gives_a_gateway_a_token_is_alone,
+    a_provisioning_key_comes_back_and_counts,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
