@@ -88,6 +88,9 @@ CREATE TABLE gateway_tokens (
     last_used_at TIMESTAMPTZ
 );
 CREATE INDEX gateway_tokens_gateway ON gateway_tokens (gateway_id);
+-- What has ended of late.
+CREATE INDEX gateway_tokens_revoked ON gateway_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX gateway_tokens_expires ON gateway_tokens (expires_at) WHERE expires_at IS NOT NULL;
 
 -- What servers over one database sign with.
 CREATE TABLE signing_secrets (

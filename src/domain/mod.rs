@@ -16,6 +16,7 @@ mod event;
 mod firmware;
 mod gateway;
 mod gateway_query;
+mod gateway_token;
 mod package;
 mod people;
 mod refusal_limit;
@@ -59,6 +60,10 @@ pub use firmware::{
 pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
+};
+pub use gateway_token::{
+    ClaimDecision, GRACE_MAX, GatewayToken, ProvisioningKey, decide_claim, ends_of_predecessors,
+    mosquitto_hash,
 };
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
 pub use people::{

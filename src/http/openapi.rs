@@ -1,8 +1,9 @@
 use utoipa::OpenApi;
 
 use super::{
-    audit, changelog, event, firmware, gateway, openapi_access::add_access, package, page, rollout,
-    session, setup, statistics, system, task, token, upgrade, user, webhook,
+    audit, changelog, event, firmware, gateway, gateway_token, openapi_access::add_access, package,
+    page, provisioning_key, rollout, session, setup, statistics, system, task, token, upgrade,
+    user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -77,6 +78,16 @@ use super::{
         gateway::task::task,
         firmware::release_package::release_package,
         gateway::edit::edit,
+        gateway_token::list_all::list_all,
+        gateway_token::import::import,
+        gateway_token::issue::issue,
+        gateway_token::revoke::revoke,
+        gateway_token::list::list,
+        gateway_token::claim::claim,
+        gateway_token::broker::logins,
+        provisioning_key::list::list,
+        provisioning_key::create::create,
+        provisioning_key::revoke::revoke,
         statistics::get::get,
         statistics::timeline::timeline,
         event::stream::stream,

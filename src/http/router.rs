@@ -15,12 +15,12 @@ use super::{
     error::ApiError,
     event,
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
-    firmware, gateway,
+    firmware, gateway, gateway_token,
     guard::{Guard, guard},
     limits::Limits,
     observe::observe,
     openapi::openapi,
-    package, page, rollout,
+    package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
     security_headers::security_headers,
     session, setup, statistics, system, task, token, upgrade, user, webhook,
@@ -118,6 +118,7 @@ fn routes() -> Routes {
         .and(packages())
         .and(people())
         .and(pages())
+        .and(gateway_tokens())
 }
 
 /// Who may come, and who has come.
@@ -152,6 +153,63 @@ fn pages() -> Routes {
         .get(Nothing, "/login", page::login::login)
         .get(Nothing, "/setup", page::setup::setup)
         .get(Nothing, "/static/{file}", page::asset::asset)
+}
+
+/// What gateways show themselves with.
+fn gateway_tokens() -> Routes {
+    Routes::default()
+        .get(
+            Administer,
+            "/api/ota/gateways/tokens",
+            gateway_token::list_all::list_all,
+        )
+        .post(
+            Administer,
+            "/api/ota/gateways/tokens",
+            gateway_token::import::import,
+        )
+        .with_bodies(DefaultBodyLimit::max(CSV_BYTES_MAX))
+        .post(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/token",
+            gateway_token::issue::issue,
+        )
+        .delete(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/token",
+            gateway_token::revoke::revoke,
+        )
+        .get(
+            Administer,
+            "/api/ota/gateways/{gateway_id}/tokens",
+            gateway_token::list::list,
+        )
+        // Looks at the provisioning key itself.
+        .post(
+            Nothing,
+            "/api/ota/gateways/{gateway_id}/claim",
+            gateway_token::claim::claim,
+        )
+        .get(
+            Administer,
+            "/api/ota/broker/logins",
+            gateway_token::broker::logins,
+        )
+        .get(
+            Administer,
+            "/api/ota/provisioning-keys",
+            provisioning_key::list::list,
+        )
+        .post(
+            Administer,
+            "/api/ota/provisioning-keys",
+            provisioning_key::create::create,
+        )
+        .delete(
+            Administer,
+            "/api/ota/provisioning-keys/{key_id}",
+            provisioning_key::revoke::revoke,
+        )
 }
 
 /// What devices without MQTT say and ask, and what is released for them.

@@ -127,6 +127,9 @@ impl Service {
                 )
             })?;
             self.credentials.note_use(&actor, self.clock.now());
+            if matches!(actor, Actor::Gateway { .. }) {
+                self.note_gateway_token_use(tx, &hash).await?;
+            }
             self.credentials.remember(hash, &actor);
             return Ok(actor);
         }

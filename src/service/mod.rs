@@ -14,6 +14,7 @@ mod begin_update;
 mod cancel_upgrade;
 mod change_firmware_status;
 mod changelog;
+mod claim;
 mod delete_firmware;
 mod delete_history;
 mod deliver_events;
@@ -24,6 +25,7 @@ mod error;
 mod expire_tasks;
 mod fan_out_events;
 mod fetch_command;
+mod gateway_tokens;
 mod health;
 mod hold_mqtt_session;
 mod inbox;
@@ -33,6 +35,7 @@ mod make_task;
 mod next_step;
 mod packages;
 mod passwords;
+mod provisioning_keys;
 mod push_package;
 mod record_messages;
 mod record_report;
@@ -70,15 +73,18 @@ pub use admit_download::SignedDownload;
 pub use authenticate::{CREDENTIAL_KEPT, Presented};
 pub use begin_update::BeginUpdate;
 pub use change_firmware_status::LatestFirmware;
+pub use claim::Claimed;
 pub use deliver_events::ClaimedDelivery;
 pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
+pub use gateway_tokens::{GatewayIdLine, NewGatewayToken, TokenIssue};
 pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
 pub use packages::PackageView;
+pub use provisioning_keys::{NewProvisioningKey, ProvisioningKeyDetails};
 pub use push_package::{
     CONTENT_BYTES_MAX, PackageDetails, PackageUpload, Pushed, SIGNATURE_BYTES_MAX,
 };
@@ -97,8 +103,9 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    AuditFilter, AuditLine, DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter,
-    PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
+    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EndedToken, EventFilter, FirmwareFilter,
+    GatewayFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
+    TokenFilter,
 };
 
 use crate::{

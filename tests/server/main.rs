@@ -14,6 +14,7 @@ mod api_download_budget;
 mod api_errors;
 mod api_events;
 mod api_firmware;
+mod api_gateway_tokens;
 mod api_gateways;
 mod api_health;
 mod api_history;

@@ -21,6 +21,7 @@ mod announcements;
 mod audit;
 mod bundles;
 mod events;
+mod gateway_tokens;
 mod gateways;
 mod history;
 mod linux;
@@ -35,6 +36,7 @@ use announcements::*;
 use audit::*;
 use bundles::*;
 use events::*;
+use gateway_tokens::*;
 use gateways::*;
 use history::*;
 use linux::*;
@@ -165,6 +167,11 @@ contract![
     waves_are_put_and_put_again,
     the_audit_log_comes_back_newest_first_and_by_filter,
     nobody_changes_the_audit_log,
+    a_gateways_tokens_come_back_end_and_are_found,
+    a_used_token_ends_those_before_it_and_no_other,
+    a_broker_is_told_each_gateways_newest_good_token,
+    who_gives_a_gateway_a_token_is_alone,
+    a_provisioning_key_comes_back_and_counts,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
