@@ -145,7 +145,7 @@ fn airlift(bench: &Scratch, gpg: &Gpg, line: &str) {
 #[test]
 fn a_gateway_that_trusts_keys_takes_over_its_page_what_they_signed_and_nothing_else() {
     let mut scene = Scene::start();
-    let page = "the upload page";
+    let page = "serves its upload page";
     scene.gateway.wait_for_line(page, PATIENCE).unwrap();
     let first = scene.files("2.7.0", 20, "signing/ours.secret.asc");
     scene.refused(&first, "firmware=@firmware.bin", 422, "Upload failed\",\"cause\":\"this device takes signed bundles only; send manifest, signature, firmware");
