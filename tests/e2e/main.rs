@@ -19,4 +19,5 @@ mod replicas;
 mod rollout_fleet;
 mod server;
 mod simulator;
+mod upload_page;
 mod webhooks;

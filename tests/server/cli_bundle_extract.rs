@@ -110,13 +110,13 @@ fn a_damaged_bundle_gives_no_file_at_all() {
     let whole = bench.read("x.jota");
     let ended = bench.airlift("bundle extract x.jota --out o");
     assert_eq!(ended.code, Some(0));
-    let manifest = Manifest::parse(&bench.read("o/manifest.json")).unwrap();
-    let mut altered = bench.read("firmware.bin");
-    let last = altered.len() - 1;
-    altered[last] ^= 1;
-    let mut parts = |_| Ok(Box::new(&altered.clone().leak()[..]) as Box<_>);
-    let other = archive::write(Vec::new(), &manifest, b"", &mut parts);
-    let mut cases = vec![
+    // The firmware's last byte, which is the last before the archive's zeros.
+    let mut tar = zstd::decode_all(&whole[..]).unwrap();
+    let last = tar.iter().rposition(|byte| *byte != 0).unwrap();
+    tar[last] ^= 1;
+    let altered = zstd::encode_all(&tar[..], 3).unwrap();
+    for (bytes, word) in [
+        (altered, "part_mismatch"),
         (whole[..whole.len() - 10].to_vec(), "bundle_truncated"),
         (whole[..100].to_vec(), "bundle_truncated"),
         (Vec::new(), "bundle_truncated"),
@@ -125,10 +125,7 @@ fn a_damaged_bundle_gives_no_file_at_all() {
             "bundle_malformed",
         ),
         ([&whole[..], b"more"].concat(), "bundle_too_large"),
-    ];
-    cases.extend(other.ok().map(|other| (other, "part_mismatch")));
-    assert_eq!(cases.len(), 6, "an altered part could be written");
-    for (bytes, word) in cases {
+    ] {
         bench.put("x.jota", &bytes);
         let ended = bench.airlift("bundle extract x.jota --out p");
         assert_eq!(ended.code, Some(1), "{word}: {ended:?}");

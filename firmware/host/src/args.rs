@@ -45,7 +45,8 @@ Examples:
       A thousand gateways, LAB-0001 to LAB-1000, with fleet/lab-0001.img and so on.
 
   airlift-gateway --board esp32-wroom --trusted-keys keys/ --device-type gateway
-      One that takes nothing but bundles for it that a key of the folder signed.
+      One that takes nothing but bundles for it that a key of the folder signed; over its page, too:
+      their files, as `airlift bundle extract --help` shows.
 
   airlift-gateway --fleet 50 --faults --self-test-seconds 10
       Fifty with bad luck, by a random seed; it is printed, to have the same again.

@@ -23,18 +23,22 @@ function failed(request) {
   stop(error + ': ' + cause, 'bad');
 }
 
-/* The device wants them in this order. */
-function sorted(files) {
-  const field = (name) =>
-    name.endsWith('.asc') ? 'signature' : name.endsWith('.json') ? 'manifest' : 'firmware';
-  const order = ['manifest', 'signature', 'firmware'];
-  return [...files].map((file) => [field(file.name.toLowerCase()), file])
-    .sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+/* A file's name tells its field; they go in the order in which the device wants them. */
+const FIELDS = { manifest: /\.json$/i, signature: /\.asc$/i, firmware: /./ };
+const chosen = {};
+
+function choose(files) {
+  for (const file of files) {
+    chosen[Object.keys(FIELDS).find((field) => FIELDS[field].test(file.name))] = file;
+  }
+  say(Object.values(chosen).map((file) => file.name).join(', '));
 }
 
-function upload(files) {
+function upload() {
   const form = new FormData();
-  for (const [field, file] of files) form.append(field, file, file.name);
+  for (const field in FIELDS) {
+    if (chosen[field]) form.append(field, chosen[field], chosen[field].name);
+  }
   const request = new XMLHttpRequest();
   request.open('POST', '/api/ota/upload');
   request.upload.onprogress = (event) => {
@@ -93,11 +97,11 @@ async function reboot() {
 
 $('form').onsubmit = (event) => {
   event.preventDefault();
-  const files = sorted($('file').files);
   if (busy) return;
-  if (files.some(([field]) => field === 'firmware')) upload(files);
+  if (chosen.firmware) upload();
   else say('Choose a .bin file first', 'bad');
 };
+$('file').onchange = () => choose($('file').files);
 for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
@@ -106,6 +110,5 @@ for (const name of ['dragenter', 'dragover', 'dragleave', 'drop']) {
 }
 document.addEventListener('drop', (event) => {
   if (busy || !event.dataTransfer.files.length) return;
-  $('file').files = event.dataTransfer.files;
-  say([...event.dataTransfer.files].map((file) => file.name).join(', '));
+  choose(event.dataTransfer.files);
 });

@@ -161,7 +161,7 @@ pub fn each_chunk<R: Read>(
     }
 }
 
-pub fn open(path: &Path, console: &Console<'_>) -> Result<impl Read> {
+pub fn open(path: &Path, console: &Console<'_>) -> Result<impl Read + use<>> {
     let unread = || format!("can't read {}", path.display());
     let file = File::open(path).with_context(unread)?;
     let about = file.metadata().with_context(unread)?;
