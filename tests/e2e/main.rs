@@ -19,5 +19,6 @@ mod replicas;
 mod rollout_fleet;
 mod server;
 mod simulator;
+mod stolen;
 mod upload_page;
 mod webhooks;

@@ -15,13 +15,9 @@ use serde_json::{Value, json};
 
 use super::server::{PATIENCE, Server, eventually};
 
-const ADMIN: &str = "admin";
-const ADMIN_PASSWORD: &str = "operator-password";
 const MQTT_PASSWORD: &str = "server-password";
 const GATEWAY: &str = "HQ2026TEST001";
-const GATEWAY_PASSWORD: &str = "gateway-password";
 const STRANGER: &str = "HQ2026TEST002";
-const STRANGER_PASSWORD: &str = "stranger-password";
 const AVAILABLE: &str = "/jxct/ota/available";
 const ALERTS: &str = "hanqi/alerts";
 /// A request through the proxy, the proxy's own attempts at a dead server among them; seconds.
@@ -113,7 +109,9 @@ impl Certificate {
 
 /// Mosquitto as `deploy/` has it, but for paths, ports and the user.
 struct Broker {
-    _process: Process,
+    process: Process,
+    /// Where its password file is.
+    auth: PathBuf,
     plain_port: u16,
     tls_port: u16,
 }
@@ -132,13 +130,8 @@ impl Broker {
         let passwords = folder.join("auth/passwords");
         fs::write(&passwords, "").unwrap();
         let mosquitto_passwd = program("mosquitto_passwd", "mosquitto").unwrap();
-        for (user, password) in [
-            ("airlift", MQTT_PASSWORD),
-            (GATEWAY, GATEWAY_PASSWORD),
-            (STRANGER, STRANGER_PASSWORD),
-        ] {
-            run_ok(&mosquitto_passwd, &["-b", text(&passwords), user, password]);
-        }
+        let server = ["-b", text(&passwords), "airlift", MQTT_PASSWORD];
+        run_ok(&mosquitto_passwd, &server);
 
         let (plain_port, tls_port) = (free_port().unwrap(), free_port().unwrap());
         let production = fs::read_to_string(repository("deploy/mosquitto.conf")).unwrap();
@@ -164,10 +157,27 @@ impl Broker {
         wait_for_port(&mut process, plain_port);
         wait_for_port(&mut process, tls_port);
         Broker {
-            _process: process,
+            process,
+            auth: folder.join("auth"),
             plain_port,
             tls_port,
         }
+    }
+
+    /// Lets in the gateways that have a token, as docs/access.md says.
+    fn take_gateways(&self, proxy: &Proxy) {
+        let output = Command::new(binary("airlift").unwrap())
+            .args(["broker", "mosquitto", "--out", text(&self.auth)])
+            .args(["--server", &proxy.url])
+            .env("AIRLIFT_TOKEN", &proxy.token)
+            .env("SSL_CERT_FILE", &proxy.authority)
+            .env("NO_PROXY", "*")
+            .output()
+            .unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaint}");
+        let pid = self.process.pid().to_string();
+        run_ok(Path::new("kill"), &["-HUP", &pid]);
     }
 }
 
@@ -175,19 +185,15 @@ impl Broker {
 struct Proxy {
     _process: Process,
     url: String,
+    /// An administrator's.
+    token: String,
     authority: PathBuf,
     curl: PathBuf,
 }
 
 impl Proxy {
-    fn start(port: u16, servers: [&Server; 2], certificate: &Certificate) -> Proxy {
+    fn start(port: u16, servers: [&Server; 2], certificate: &Certificate, token: String) -> Proxy {
         let caddy = program("caddy", "caddy").unwrap();
-        // As `.env.example` says.
-        let pipeline = r#""$0" hash-password --plaintext "$1" | tr -d '\n' | base64 -w 0"#;
-        let hash = run_ok(
-            Path::new("sh"),
-            &["-c", pipeline, text(&caddy), ADMIN_PASSWORD],
-        );
         let scratch = Arc::new(Scratch::new("caddy").unwrap());
         let home = text(scratch.path()).to_owned();
         let addresses = servers.map(|server| server.url.replace("http://", ""));
@@ -200,10 +206,6 @@ impl Proxy {
                 "AIRLIFT_TLS",
                 format!("{} {}", text(&certificate.chain), text(&certificate.key)),
             ),
-            ("ADMIN_USER", ADMIN.to_owned()),
-            ("ADMIN_PASSWORD_HASH", hash),
-            // Its name until Caddy 2.8, which later versions take as well.
-            ("CADDY_BASIC_AUTH", "basicauth".to_owned()),
             ("HOME", home.clone()),
             ("XDG_DATA_HOME", home.clone()),
             ("XDG_CONFIG_HOME", home),
@@ -221,6 +223,7 @@ impl Proxy {
         Proxy {
             _process: process,
             url,
+            token,
             authority: certificate.authority.clone(),
             curl: program("curl", "curl").unwrap(),
         }
@@ -245,10 +248,10 @@ impl Proxy {
         (status.parse().unwrap(), body.to_owned())
     }
 
-    /// The same with the operator's password, for what must succeed: the answer's `data`.
+    /// The same with a token, for what must succeed: the answer's `data`.
     fn operate(&self, path: &str, args: &[&str]) -> Value {
-        let user = format!("{ADMIN}:{ADMIN_PASSWORD}");
-        let (status, body) = self.ask(path, &[&["--user", &user], args].concat());
+        let bearer = format!("Authorization: Bearer {}", self.token);
+        let (status, body) = self.ask(path, &[&["--header", &bearer], args].concat());
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str::<Value>(&body).unwrap()["data"].take()
     }
@@ -287,6 +290,20 @@ impl Proxy {
     }
 }
 
+/// A token as `airlift token create` prints it.
+fn administrator(database_url: &str) -> String {
+    let args = ["token", "create", "--role", "admin", "--name", "me"];
+    let output = Command::new(binary("airlift").unwrap())
+        .args(args)
+        .env("AIRLIFT_DATABASE_URL", database_url)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    printed.lines().last().unwrap().to_owned()
+}
+
 fn command_topic(gateway_id: &str) -> String {
     format!("hanqi/gateway/{gateway_id}/command")
 }
@@ -300,7 +317,7 @@ struct Stranger {
 impl Stranger {
     /// Listens to the commands of both gateways and to what goes to everyone and to operators;
     /// subscribed when this returns.
-    fn listen(broker: &Broker, certificate: &Certificate) -> Stranger {
+    fn listen(broker: &Broker, certificate: &Certificate, token: &str) -> Stranger {
         let port = broker.tls_port.to_string();
         let login: Vec<String> = [
             "-h",
@@ -312,7 +329,9 @@ impl Stranger {
             "-u",
             STRANGER,
             "-P",
-            STRANGER_PASSWORD,
+            token,
+            "-i",
+            STRANGER,
             "-q",
             "1",
         ]
@@ -375,22 +394,29 @@ async fn the_production_set_upgrades_a_gateway_over_tls_and_survives_the_loss_of
     ));
     let mut first = Server::start(&files.path().join("first"), &args, &env);
     let second = Server::start(&files.path().join("second"), &args, &env);
-    let proxy = Proxy::start(proxy_port, [&first, &second], &certificate);
+    let token = administrator(database.url());
+    let proxy = Proxy::start(proxy_port, [&first, &second], &certificate, token);
 
     let image = files.path().join("gateway.bin");
     fs::write(&image, vec![7; 300_000]).unwrap();
-    for path in ["/api/ota/firmware", "/readyz", "/metrics", "/docs"] {
-        assert_eq!(proxy.ask(path, &[]).0, 401, "{path} without a password");
+    for path in ["/api/ota/firmware", "/metrics", "/docs/"] {
+        assert_eq!(proxy.ask(path, &[]).0, 401, "{path} without a token");
     }
-    assert_eq!(proxy.ask("/readyz", &["--user", "admin:wrong"]).0, 401);
-    assert_eq!(proxy.ask("/firmware/x", &["--request", "DELETE"]).0, 401);
+    let wrong = ["--header", "Authorization: Bearer wrong"];
+    assert_eq!(proxy.ask("/api/ota/firmware", &wrong).0, 401);
     assert_eq!(proxy.ask("/healthz", &[]).0, 200);
     proxy.upload_and_release("1.0.2", &image);
-    let (status, _) = proxy.ask("/firmware/gateway_v1.0.2.bin", &["--output", "/dev/null"]);
-    assert_eq!(status, 200, "gateways have no password for HTTPS");
+    let file = "/firmware/gateway_v1.0.2.bin";
+    assert_eq!(proxy.ask(file, &["--output", "/dev/null"]).0, 401);
+    let [gateway_token, stranger_token] = [GATEWAY, STRANGER].map(|id| {
+        let path = format!("/api/ota/gateways/{id}/token");
+        let issued = proxy.operate(&path, &["--request", "POST"]);
+        issued["token"].as_str().unwrap().to_owned()
+    });
+    broker.take_gateways(&proxy);
 
     // The upgrade waits for its gateway. Another one can neither hear of it nor end it.
-    let stranger = Stranger::listen(&broker, &certificate);
+    let stranger = Stranger::listen(&broker, &certificate, &stranger_token);
     let task = proxy.trigger(GATEWAY, "1.0.2");
     let report = json!({ "msgType": "ota_progress", "msgId": task["msgId"],
         "data": { "state": "failed", "progress": 0, "errorCode": "FORGED" } });
@@ -402,7 +428,7 @@ async fn the_production_set_upgrades_a_gateway_over_tls_and_survives_the_loss_of
         format!("--mqtt=mqtts://localhost:{}", broker.tls_port),
     ];
     let gateway_env = [
-        ("AIRLIFT_GATEWAY_TOKEN", GATEWAY_PASSWORD.to_owned()),
+        ("AIRLIFT_GATEWAY_TOKEN", gateway_token),
         ("SSL_CERT_FILE", text(&certificate.authority).to_owned()),
     ];
     let gateway = binary("airlift-gateway").unwrap();
@@ -427,7 +453,7 @@ async fn the_production_set_upgrades_a_gateway_over_tls_and_survives_the_loss_of
     stranger.report_as(STRANGER, &refusal);
     eventually("the alert has left", PATIENCE, async || {
         let sent = "airlift_announcements_sent_total";
-        second.metric(sent, "kind=\"alert\"").await == 1
+        second.metric_as(&proxy.token, sent, "kind=\"alert\"").await == 1
     })
     .await;
     proxy.upload_and_release("1.0.4", &image);

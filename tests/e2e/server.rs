@@ -43,8 +43,14 @@ impl Server {
 
     /// The sum of all series of a metric whose labels contain `label`.
     pub async fn metric(&self, name: &str, label: &str) -> u64 {
+        self.metric_as("", name, label).await
+    }
+
+    /// The same of a server that asks for a token.
+    pub async fn metric_as(&self, token: &str, name: &str, label: &str) -> u64 {
         let url = format!("{}/metrics", self.url);
-        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let request = reqwest::Client::new().get(url).bearer_auth(token);
+        let text = request.send().await.unwrap().text().await.unwrap();
         text.lines()
             .filter(|line| line.starts_with(name) && line.contains(label))
             .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())

@@ -32,7 +32,9 @@ pub async fn token(data_dir: &std::path::Path, role: &str) -> String {
 /// Status and body of a request with a token.
 async fn ask(url: &str, token: &str, method: &str, body: Option<Value>) -> (u16, String) {
     let client = reqwest::Client::new();
-    let request = client.request(method.parse().unwrap(), url).bearer_auth(token);
+    let request = client
+        .request(method.parse().unwrap(), url)
+        .bearer_auth(token);
     let request = match body {
         Some(body) => request.json(&body),
         None => request,
@@ -67,7 +69,9 @@ async fn a_stolen_publisher_token_brings_nothing_unsigned_onto_a_gateway() {
     let stolen = token(folder.path(), "publisher").await;
     let operator = token(folder.path(), "operator").await;
     let api = Api::with_token(&[&server.url], &admin);
-    let issued = api.post(&format!("/api/ota/gateways/{GATEWAY}/token"), &json!({})).await;
+    let issued = api
+        .post(&format!("/api/ota/gateways/{GATEWAY}/token"), &json!({}))
+        .await;
     let gateway_token = issued["token"].as_str().unwrap().to_owned();
     note_secret(&gateway_token);
     let args = [
@@ -90,20 +94,56 @@ async fn a_stolen_publisher_token_brings_nothing_unsigned_onto_a_gateway() {
         .chain(uploads_of_what_is_old_or_malformed(&forge))
     {
         let answer = upload(&server.url, &stolen, file).await;
-        assert_eq!((answer.0, &answer.1["code"]), (status, &json!(code)), "{name}");
+        assert_eq!(
+            (answer.0, &answer.1["code"]),
+            (status, &json!(code)),
+            "{name}"
+        );
         tried += 1;
     }
     assert!(tried > 10, "{tried} attacks");
     // Nor may it do anything else by which a gateway would take something.
     for (method, path, body) in [
-        ("POST", format!("/api/ota/upgrade/{GATEWAY}"), json!({"version": "1.1.0"})),
-        ("POST", "/api/ota/rollouts".to_owned(), json!({"version": "1.1.0", "target": {}})),
-        ("POST", "/api/ota/tokens".to_owned(), json!({"name": "mine", "role": "admin"})),
-        ("POST", "/api/ota/users".to_owned(), json!({"name": "me", "password": "let me in, please", "role": "admin"})),
-        ("POST", format!("/api/ota/gateways/{GATEWAY}/token"), json!({})),
-        ("POST", "/api/ota/provisioning-keys".to_owned(), json!({"name": "mine"})),
-        ("GET", format!("/api/ota/gateways/{GATEWAY}/command"), json!({})),
-        ("POST", format!("/api/ota/gateways/{GATEWAY}/report"), json!({"msgType": "heartbeat", "data": {"firmwareVersion": "9.9.9"}})),
+        (
+            "POST",
+            format!("/api/ota/upgrade/{GATEWAY}"),
+            json!({"version": "1.1.0"}),
+        ),
+        (
+            "POST",
+            "/api/ota/rollouts".to_owned(),
+            json!({"version": "1.1.0", "target": {}}),
+        ),
+        (
+            "POST",
+            "/api/ota/tokens".to_owned(),
+            json!({"name": "mine", "role": "admin"}),
+        ),
+        (
+            "POST",
+            "/api/ota/users".to_owned(),
+            json!({"name": "me", "password": "let me in, please", "role": "admin"}),
+        ),
+        (
+            "POST",
+            format!("/api/ota/gateways/{GATEWAY}/token"),
+            json!({}),
+        ),
+        (
+            "POST",
+            "/api/ota/provisioning-keys".to_owned(),
+            json!({"name": "mine"}),
+        ),
+        (
+            "GET",
+            format!("/api/ota/gateways/{GATEWAY}/command"),
+            json!({}),
+        ),
+        (
+            "POST",
+            format!("/api/ota/gateways/{GATEWAY}/report"),
+            json!({"msgType": "heartbeat", "data": {"firmwareVersion": "9.9.9"}}),
+        ),
         ("GET", "/api/ota/audit".to_owned(), json!({})),
     ] {
         let url = format!("{}{path}", server.url);
@@ -122,12 +162,26 @@ async fn a_stolen_publisher_token_brings_nothing_unsigned_onto_a_gateway() {
     let operator = Api::with_token(&[&server.url], &operator);
     operator.trigger(GATEWAY, NEW).await;
     eventually("the signed release is proven", PATIENCE, async || {
-        let task = operator.get(&format!("/api/ota/task/{GATEWAY}")).await.unwrap();
+        let task = operator
+            .get(&format!("/api/ota/task/{GATEWAY}"))
+            .await
+            .unwrap();
         assert_eq!(task["errorCode"], Value::Null, "{task}");
         !task["confirmedAt"].is_null()
     })
     .await;
-    assert_eq!(gateway.log().matches("reboots").count(), 1, "{}", gateway.log());
-    let audit = api.list("/api/ota/audit", "action=access.refused").await.unwrap();
-    assert!(audit.iter().any(|line| line["actorName"] == "publisher"), "{audit:?}");
+    assert_eq!(
+        gateway.log().matches("reboots").count(),
+        1,
+        "{}",
+        gateway.log()
+    );
+    let audit = api
+        .list("/api/ota/audit", "action=access.refused")
+        .await
+        .unwrap();
+    assert!(
+        audit.iter().any(|line| line["actorName"] == "publisher"),
+        "{audit:?}"
+    );
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use airlift::domain::{Actor, Caller, Role};
 use serde_json::{Value, json};
 
-use crate::app::{Setup, TestApp};
+use crate::{
+    app::{Setup, TestApp},
+    grants,
+};
 
 /// Who may take a route, each a letter: a **v**iewer, **p**ublisher, **o**perator, **a**dmin, the
 /// **g**ateway that the route is about, **another** gateway, **nobody** (without a credential).
@@ -24,8 +27,17 @@ const ROUTES: &[(&str, &[&str])] = &[
     (
         ANYBODY,
         &[
+            "GET /",
             "GET /healthz",
+            "GET /login",
             "GET /readyz",
+            "GET /setup",
+            "GET /static/{file}",
+            // These look at credentials of their own: a password, a provisioning key, a one-time link.
+            "POST /api/ota/gateways/{gateway_id}/claim",
+            "POST /api/ota/login",
+            "POST /api/ota/logout",
+            "POST /api/ota/setup",
         ],
     ),
     (
@@ -83,7 +95,25 @@ const ROUTES: &[(&str, &[&str])] = &[
     (
         ADMINISTER,
         &[
+            "DELETE /api/ota/gateways/{gateway_id}/token",
+            "DELETE /api/ota/provisioning-keys/{key_id}",
+            "DELETE /api/ota/tokens/{token_id}",
+            "DELETE /api/ota/users/{user_id}",
             "DELETE /api/ota/webhooks/{webhook_id}",
+            "GET /api/ota/audit",
+            "GET /api/ota/audit.csv",
+            "GET /api/ota/broker/logins",
+            "GET /api/ota/gateways/tokens",
+            "GET /api/ota/gateways/{gateway_id}/tokens",
+            "GET /api/ota/provisioning-keys",
+            "GET /api/ota/tokens",
+            "GET /api/ota/users",
+            "PATCH /api/ota/users/{user_id}",
+            "POST /api/ota/gateways/tokens",
+            "POST /api/ota/gateways/{gateway_id}/token",
+            "POST /api/ota/provisioning-keys",
+            "POST /api/ota/tokens",
+            "POST /api/ota/users",
             "GET /api/ota/webhooks",
             "GET /api/ota/webhooks/{webhook_id}",
             "GET /api/ota/webhooks/{webhook_id}/deliveries",
@@ -121,7 +151,9 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /otafiles/{sha256}",
         ],
     ),
-    (LOGGED_IN, &[]),
+    (LOGGED_IN, &["POST /api/ota/session/password"]),
+    // Who am I? Whoever has a credential may know.
+    (READ_RELEASE, &["GET /api/ota/session"]),
 ];
 /// The gateway that routes are about, and another.
 const OWN: &str = "GATEWAY-OWN";
@@ -304,22 +336,27 @@ async fn every_route_lets_in_who_may_and_nobody_else_on_postgres() {
 async fn what_is_no_token_opens_no_route_that_asks_for_one() {
     let house = House::build(Setup::default()).await;
     let admin = house.tokens[&'a'].clone();
-    let key = ask_json(
+    let key = grants::post(
         &house.app,
         "/api/ota/provisioning-keys",
-        &admin,
+        Some(&admin),
         json!({"name": "line-1"}),
     )
-    .await;
-    let revoked = ask_json(
+    .await
+    .data();
+    let revoked = grants::post(
         &house.app,
         "/api/ota/tokens",
-        &admin,
+        Some(&admin),
         json!({"name": "gone", "role": "admin"}),
     )
-    .await;
+    .await
+    .data();
     let path = format!("/api/ota/tokens/{}", revoked["tokenId"].as_str().unwrap());
-    assert_eq!(ask(&house.app, "DELETE", &path, Some(&admin)).await.status, 200);
+    assert_eq!(
+        ask(&house.app, "DELETE", &path, Some(&admin)).await.status,
+        200
+    );
     let mut mangled = admin.clone();
     let last = mangled.pop().unwrap();
     mangled.push(if last == 'A' { 'E' } else { 'A' });
@@ -342,12 +379,6 @@ async fn what_is_no_token_opens_no_route_that_asks_for_one() {
         }
     }
     house.app.stop().await;
-}
-
-async fn ask_json(app: &TestApp, path: &str, token: &str, body: Value) -> Value {
-    let answer = app.post_json_as(token, path, body).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.data()
 }
 
 #[tokio::test]
@@ -378,7 +409,13 @@ async fn a_stolen_gateway_token_reads_nothing_of_another_gateway() {
         assert!(!said.body.contains(ANOTHER), "{route}: {}", said.body);
     }
     assert!(read >= 5, "it reads its own: {read}");
-    let own = ask(&house.app, "GET", &format!("/api/ota/task/{OWN}"), Some(&stolen)).await;
+    let own = ask(
+        &house.app,
+        "GET",
+        &format!("/api/ota/task/{OWN}"),
+        Some(&stolen),
+    )
+    .await;
     assert!(own.body.contains("\"toVersion\":\"1.0.2\""), "{}", own.body);
     house.app.stop().await;
 }

@@ -4,6 +4,7 @@
 //! [`app::TestApp`].
 
 mod access_rules;
+mod access_walk;
 mod answer;
 mod api_announcements;
 mod api_audit;
