@@ -4,6 +4,11 @@
 //! [`app::TestApp`].
 
 mod answer;
+mod api_access_first_start;
+mod api_access_origin;
+mod api_access_throttle;
+mod api_access_tokens;
+mod api_access_users;
 mod api_announcements;
 mod api_bundle_attacks;
 mod api_bundles;
@@ -49,6 +54,7 @@ mod cli_token;
 mod crowd;
 mod device;
 mod embedded_broker;
+mod files;
 mod gateway;
 mod listener;
 mod monitoring;
