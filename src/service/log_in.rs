@@ -53,9 +53,11 @@ fn address(address: IpAddr) -> String {
     }
 }
 
-/// Accounts first, so that two logins never wait for each other in a circle.
+/// Accounts first, so that two logins never wait for each other in a circle. All who come through a
+/// proxy on this machine may have the address of this machine: it is not counted.
 pub(super) fn subjects(name: Option<&str>, from: Option<IpAddr>) -> Vec<Subject> {
     let account = name.map(|name| (account(name), ACCOUNT_FAILURES_FREE));
+    let from = from.filter(|from| !from.to_canonical().is_loopback());
     let address = from.map(|from| (address(from), ADDRESS_FAILURES_FREE));
     [account, address].into_iter().flatten().collect()
 }

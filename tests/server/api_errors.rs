@@ -11,7 +11,7 @@ async fn an_unknown_route_and_a_wrong_method_are_told_so_in_an_envelope() {
         "/api",
         "/api/ota",
         "/api/ota/nothing",
-        "/",
+        "/nothing",
         "/firmware",
         "/healthz/x",
     ] {

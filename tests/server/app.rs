@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
     net::SocketAddr,
     num::NonZeroU64,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Mutex, Once},
     time::{Duration, Instant},
 };
@@ -13,14 +13,14 @@ use std::{
 use airlift::{
     app::App,
     config::{Config, Options, RequireSignature},
-    domain::{Bundle, Clock, Firmware},
+    domain::Clock,
     service::Service,
     store::{Db, FirmwareFilter, PackageFilter},
 };
 use airlift_testkit::{TestDatabase, free_port, kept_log};
 use chrono::TimeDelta;
 use reqwest::{
-    Client, RequestBuilder,
+    Client, Method, RequestBuilder,
     multipart::{Form, Part},
 };
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub use crate::answer::Answer;
+use crate::files::{digests, files_below};
 
 /// Long enough for anything that should happen, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -60,7 +61,7 @@ pub struct Setup {
     pub announce_hours: Option<u32>,
     pub trusted_keys: Option<PathBuf>,
     pub require_signature: Option<RequireSignature>,
-    /// Whatever else; what stands above wins.
+    /// Whatever else.
     pub options: Options,
 }
 
@@ -129,7 +130,12 @@ impl Setup {
         };
         let config = Options {
             listen: Some(http_addr),
-            public_url: Some(format!("http://{http_addr}/")),
+            public_url: Some(
+                self.options
+                    .public_url
+                    .clone()
+                    .unwrap_or_else(|| format!("http://{http_addr}/")),
+            ),
             data_dir: Some(data.path().to_owned()),
             database_url: database
                 .as_ref()
@@ -314,11 +320,26 @@ impl TestApp {
 
     /// A GET with request headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let request = self.http.get(self.url(path));
+        self.ask(Method::GET, path, headers, None).await
+    }
+
+    /// Any request, with headers and maybe a JSON body.
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let request = self.http.request(method, self.url(path));
         let request = headers.iter().fold(request, |request, (name, value)| {
             request.header(*name, *value)
         });
-        self.send(request).await
+        self.send(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
     }
 
     /// A POST of `body` as `content_type`, if any.
@@ -489,24 +510,4 @@ impl Drop for TestApp {
             panic!("a test ends its server with stop(), which checks what it leaves");
         }
     }
-}
-
-/// Of all files of a firmware.
-fn digests(firmware: Firmware) -> Vec<String> {
-    let bundle = firmware.bundle.iter();
-    let beside = bundle.flat_map(Bundle::files_beside);
-    let beside: Vec<String> = beside.map(|file| file.sha256.clone()).collect();
-    [vec![firmware.sha256], beside].concat()
-}
-
-fn files_below(folder: &Path) -> Vec<String> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            files.extend(files_below(&entry.path()));
-        } else {
-            files.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    files
 }

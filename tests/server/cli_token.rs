@@ -5,7 +5,11 @@ use std::process::Stdio;
 use airlift_testkit::TestDatabase;
 use tokio::{io::AsyncWriteExt, process, time::timeout};
 
-use crate::app::{SOON, Setup, TestApp};
+use crate::{
+    api_access_users::{PASSWORD, cookie, log_in, with_cookie},
+    app::{SOON, Setup, TestApp},
+    workbench::Workbench,
+};
 
 const AIRLIFT: &str = env!("CARGO_BIN_EXE_airlift");
 
@@ -190,4 +194,72 @@ async fn what_makes_no_sense_is_refused_with_advice() {
         assert_eq!(ended.code, Some(2), "{line}: {ended:?}");
         assert!(ended.err.contains(said), "{line}: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn users_are_made_changed_and_deleted_beside_a_server_that_runs() {
+    let app = TestApp::start().await;
+    let line = "user create --name ann --role viewer";
+    let made = beside(&app, line, &format!("{PASSWORD}\n")).await.done();
+    assert_eq!(made.out, "user ann with the role viewer is made\n");
+    assert!(!format!("{made:?}").contains(PASSWORD), "{made:?}");
+    app.get("/api/ota/firmware")
+        .await
+        .refused(401, "unauthenticated");
+    let session = cookie(&log_in(&app, "ann", PASSWORD).await);
+    let role = with_cookie(&app, &session, "/api/ota/session").await.data()["role"].clone();
+    assert_eq!(role, "viewer");
+    let line = "user set-role --name ann --role operator";
+    beside(&app, line, "").await.done();
+    with_cookie(&app, &session, "/api/ota/firmware")
+        .await
+        .refused(401, "unauthenticated");
+    let session = cookie(&log_in(&app, "ann", PASSWORD).await);
+    beside(&app, "user disable --name ann", "").await.done();
+    with_cookie(&app, &session, "/api/ota/firmware")
+        .await
+        .refused(401, "unauthenticated");
+    beside(&app, "user enable --name ann", "").await.done();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "another long password\r\nnot this\n").unwrap();
+    let line = format!(
+        "user set-password --name ann --password-file {}",
+        file.display()
+    );
+    beside(&app, &line, "").await.done();
+    log_in(&app, "ann", PASSWORD)
+        .await
+        .refused(401, "log_in_failed");
+    log_in(&app, "ann", "another long password").await.data();
+    let listed = beside(&app, "user list", "").await.done();
+    assert!(
+        listed.out.contains("ann   operator  enabled"),
+        "{}",
+        listed.out
+    );
+    let deleted = beside(&app, "user delete --name ann", "").await.done();
+    assert!(
+        deleted.err.contains("No administrator is left"),
+        "{deleted:?}"
+    );
+    log_in(&app, "ann", "another long password")
+        .await
+        .refused(401, "log_in_failed");
+    app.stop().await;
+}
+
+#[test]
+fn a_password_is_asked_for_twice_and_not_shown() {
+    let bench = Workbench::new();
+    let line = "user create --name ann --role admin --data-dir data";
+    let differ = [("Password: ", PASSWORD), ("The same again: ", "other")];
+    let ended = bench.on_terminal(line, &differ);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.out.contains("the two passwords differ"), "{ended:?}");
+    let same = ["Password: ", "The same again: "].map(|question| (question, PASSWORD));
+    let ended = bench.on_terminal(line, &same);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.contains("is made"), "{ended:?}");
+    assert!(!ended.out.contains(PASSWORD), "{ended:?}");
 }

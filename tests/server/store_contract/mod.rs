@@ -26,6 +26,7 @@ mod gateways;
 mod history;
 mod linux;
 mod packages;
+mod people;
 mod queues;
 mod rollouts;
 mod rows;
@@ -41,6 +42,7 @@ use gateways::*;
 use history::*;
 use linux::*;
 use packages::*;
+use people::*;
 use queues::*;
 use rollouts::*;
 use rows::*;
@@ -172,6 +174,12 @@ contract![
     a_broker_is_told_each_gateways_newest_good_token,
     who_gives_a_gateway_a_token_is_alone,
     a_provisioning_key_comes_back_and_counts,
+    a_token_comes_back_and_its_name_is_free_once_it_is_revoked,
+    the_use_of_a_token_is_noted_once_a_minute,
+    a_user_comes_back_and_takes_the_sessions_along,
+    failed_logins_are_counted_in_one_hand,
+    a_setup_link_is_good_once_and_closes_the_doors_while_it_is,
+    doors_stay_closed_when_the_last_credential_goes,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];

@@ -1,0 +1,26 @@
+//! What lies on disk, and what should.
+
+use std::{fs, path::Path};
+
+use airlift::domain::{Bundle, Firmware};
+
+/// Of all files of a firmware.
+pub fn digests(firmware: Firmware) -> Vec<String> {
+    let bundle = firmware.bundle.iter();
+    let beside = bundle.flat_map(Bundle::files_beside);
+    let beside: Vec<String> = beside.map(|file| file.sha256.clone()).collect();
+    [vec![firmware.sha256], beside].concat()
+}
+
+/// Names of all files in a folder and those below it.
+pub fn files_below(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            files.extend(files_below(&entry.path()));
+        } else {
+            files.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    files
+}
