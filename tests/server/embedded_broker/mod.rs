@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use self::clients::*;
 
-mod access;
+pub mod access;
 mod clients;
 mod sessions;
 
