@@ -136,7 +136,7 @@ async fn half_heads_and_slow_bodies_are_cut_and_hold_nobody_up() {
     let heads = join_all((0..300).map(|_| open("GET /healthz HTTP/1.1\r\nHost: a\r\nX: "))).await;
     let silent = join_all((0..100).map(|_| open(""))).await;
     let began = Instant::now();
-    let drip = async |mut stream: TcpStream| {
+    let tease = async |mut stream: TcpStream| {
         let mut answer = Vec::new();
         while timeout(Duration::from_secs(1), stream.read_buf(&mut answer))
             .await
@@ -150,7 +150,7 @@ async fn half_heads_and_slow_bodies_are_cut_and_hold_nobody_up() {
     for _ in 0..20 {
         assert_eq!(app.get("/healthz").await.status, 200);
     }
-    let answers = timeout(SOON, join_all(heads.into_iter().map(drip)))
+    let answers = timeout(SOON, join_all(heads.into_iter().map(tease)))
         .await
         .unwrap();
     for answer in answers {
@@ -165,5 +165,47 @@ async fn half_heads_and_slow_bodies_are_cut_and_hold_nobody_up() {
     println!("400 slow heads cut after {:?}", began.elapsed());
     let cut = "airlift_http_connections_cut_total{reason=\"head\"}";
     assert_eq!(app.metric(cut).await, 400.0);
+    app.stop().await;
+}
+
+/// Longer than the server waits for a body.
+const BODY_SECONDS: u64 = 36;
+
+/// An upload of which `bytes` come each second: what it is answered, and after how many seconds.
+async fn drip(port: u16, bytes: usize) -> (String, u64) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let length = BODY_SECONDS as usize * 8192;
+    let head = format!(
+        "POST /api/ota/firmware/upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    while began.elapsed() < Duration::from_secs(BODY_SECONDS) {
+        let read = timeout(Duration::from_secs(1), stream.read_buf(&mut answer)).await;
+        if read.is_ok() {
+            break;
+        }
+        let _ = stream.write_all(&vec![b'x'; bytes]).await;
+    }
+    let took = began.elapsed().as_secs();
+    let _ = timeout(QUIET, stream.read_to_end(&mut answer)).await;
+    (String::from_utf8_lossy(&answer).into_owned(), took)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stops_or_drips_is_a_408_and_a_slow_one_goes_on() {
+    let app = TestApp::start().await;
+    let port = app.http_addr.port();
+    let (silent, dripping, slow) = tokio::join!(drip(port, 0), drip(port, 100), drip(port, 4096));
+    for (answer, took) in [silent, dripping] {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer:?}");
+        println!("cut after {took} s");
+    }
+    assert_eq!(slow, (String::new(), BODY_SECONDS));
+    let cut = "airlift_http_connections_cut_total{reason=\"body\"}";
+    app.metric_reaches(cut, 2.0).await;
     app.stop().await;
 }

@@ -13,11 +13,18 @@ use std::{
 
 use airlift::config::Options;
 use tempfile::TempDir;
-use tokio::{process::Command, task::JoinSet, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::{
     app::{SOON, Setup, TestApp, eventually},
     embedded_broker::access::add_credentials,
+    mqtt_client::Hello,
 };
 
 /// What a program did: whether it ended well, and all it said.
@@ -361,6 +368,55 @@ async fn a_renewed_certificate_is_taken_while_requests_run_and_a_broken_one_is_n
     println!("{answered} requests answered while the certificate changed");
     assert!(answered > 10);
     Arc::into_inner(app).unwrap().stop().await;
+}
+
+/// The ports on which this process listens.
+fn own_ports() -> Vec<u16> {
+    let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let links = files.filter_map(|file| fs::read_link(file.path()).ok());
+    let sockets: Vec<String> = links.map(|link| link.display().to_string()).collect();
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let listening = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_own = sockets.contains(&format!("socket:[{}]", fields.get(9)?));
+        let port = fields[1].split(':').nth(1)?;
+        let is_listening = is_own && fields[3] == "0A";
+        is_listening.then(|| u16::from_str_radix(port, 16).unwrap())
+    });
+    listening.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_comes_in_behind_the_tls_front() {
+    let authority = Authority::new().await;
+    authority.sign("server", "server").await;
+    let app = serve(authority.0.path(), None).await;
+    let outer = [app.http_addr.port(), app.mqtt_port];
+    let hello = Hello {
+        id: "thief",
+        ..Hello::default()
+    };
+    let mut inner = 0;
+    for port in own_ports().into_iter().filter(|port| !outer.contains(port)) {
+        inner += 1;
+        for header in [
+            "",
+            "PROXY TCP4 127.0.0.1 127.0.0.1 1024 1883\r\n",
+            "PROXY TCP6 ::1 ::1 1024 1883\r\n",
+            "PROXY UNKNOWN\r\n",
+        ] {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let bytes = [header.as_bytes(), &hello.packet()].concat();
+            stream.write_all(&bytes).await.unwrap();
+            let mut answer = Vec::new();
+            let ended = timeout(SOON, stream.read_to_end(&mut answer)).await;
+            ended.expect("a close").ok();
+            assert!(answer.get(3) != Some(&0), "{port} {header:?}: {answer:?}");
+        }
+    }
+    // One for what comes through the front, one for the server's own session.
+    assert_eq!(inner, 2);
+    app.stop().await;
 }
 
 #[tokio::test]

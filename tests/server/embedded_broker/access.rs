@@ -1,10 +1,23 @@
 //! Who may connect to the built-in broker, and two gateways against each other.
 
-use std::time::Instant;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use airlift::{domain::Clock, store::Db};
+use airlift::{
+    domain::Clock,
+    mqtt::embedded::{Admission, EmbeddedBroker, EmbeddedBrokerOptions, OnConnect, Refusal},
+    store::Db,
+};
 use sha2::{Digest, Sha256};
+use tokio::time::sleep;
 
+use super::clients::{open_to_all, take_all};
 use crate::{
     app::{SOON, TestApp, eventually},
     mqtt_client::{Hello, MqttClient},
@@ -358,4 +371,77 @@ async fn whose_token_ends_is_cut_and_who_never_showed_one_too() {
         assert_eq!(code, not_authorized(true));
     }
     app.stop().await;
+}
+
+fn local() -> SocketAddr {
+    ([127, 0, 0, 1], 0).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_says_too_much_waits_and_no_other_does() {
+    let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
+        on_connect: Arc::new(|it| Box::pin(async { Ok(Admission::Gateway(it.client_id)) })),
+        messages_per_second: 5,
+        ..open_to_all(local(), take_all())
+    });
+    let broker = broker.await.unwrap();
+    let port = broker.local_addr().port();
+    let mut loud = MqttClient::connected(port, gateway_one(true)).await;
+    let mut calm = MqttClient::connected(port, gateway_two(true)).await;
+    // Ten seconds' worth may come at once.
+    for _ in 0..50 {
+        assert_eq!(loud.publish("hanqi/gateway/G1/a", 1, false).await, Some(0));
+    }
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(loud.publish("hanqi/gateway/G1/a", 1, false).await, Some(0));
+    }
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(1), "{took:?}");
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(calm.publish("hanqi/gateway/G2/a", 1, false).await, Some(0));
+    }
+    assert!(began.elapsed() < took, "{:?}", began.elapsed());
+
+    let large = vec![b'x'; 256 << 10];
+    let told = calm.publish_bytes("hanqi/gateway/G2/a", 1, false, &large);
+    assert_eq!(told.await, Some(0x87));
+    assert!(calm.ping().await);
+    broker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nobody_can_be_known_clients_wait_and_are_told_to_try_again() {
+    let away = Arc::new(AtomicBool::new(true));
+    let on_connect: OnConnect = {
+        let away = away.clone();
+        Arc::new(move |_| {
+            let is_away = away.load(Ordering::Relaxed);
+            Box::pin(async move {
+                match is_away {
+                    true => Err(Refusal::Unavailable),
+                    false => Ok(Admission::Open),
+                }
+            })
+        })
+    };
+    let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
+        on_connect,
+        ..open_to_all(local(), take_all())
+    });
+    let broker = broker.await.unwrap();
+    let port = broker.local_addr().port();
+    let ((_, old), (_, new)) = tokio::join!(
+        MqttClient::connect(port, gateway_one(false)),
+        MqttClient::connect(port, gateway_two(true))
+    );
+    assert_eq!((old, new), (Some(3), Some(0x88)));
+    let back = async {
+        sleep(Duration::from_secs(1)).await;
+        away.store(false, Ordering::Relaxed);
+    };
+    let ((_, code), ()) = tokio::join!(MqttClient::connect(port, gateway_one(true)), back);
+    assert_eq!(code, Some(0));
+    broker.shutdown().await;
 }
