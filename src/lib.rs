@@ -6,6 +6,7 @@
 //! | `cli`, `http`, `ingest`, `jobs` | doors: people, REST, gateways' reports, time | `service` |
 //! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt`, `webhook` |
 //! | `store`, `blob`, `mqtt`, `webhook`, `oidc` | database, files, broker, receivers of events, login provider | `domain` |
+//! | `tls` | certificates of the server's own doors | nothing of ours |
 //! | `domain` | types and decisions, no I/O | `airlift_proto` |
 //! | `config`, `metrics` | settings and counters | nothing of ours |
 //!

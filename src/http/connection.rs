@@ -145,17 +145,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimedStream<S> {
         let this = &mut *self;
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if polled.is_ready() && buf.filled().len() > before {
-            // The first byte after a pause begins a head.
-            let _ = this.progress.phase.compare_exchange(
-                IDLE,
-                HEAD,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-        }
+        // The first byte after a pause begins a head.
+        let began = polled.is_ready()
+            && buf.filled().len() > before
+            && this
+                .progress
+                .phase
+                .compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         let phase = this.progress.phase.load(Ordering::Relaxed);
-        if phase != this.phase {
+        if phase != this.phase || began {
             this.phase = phase;
             let allowed = match phase {
                 HEAD => HEAD_TIMEOUT,

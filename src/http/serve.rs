@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::{
-    connection::{Cut, Progress, TimedBody, TimedStream, UntilDropped},
+    connection::{Cut, Progress, Running, TimedBody, TimedStream, UntilDropped},
     error::ApiError,
     peer::Peer,
     router::router,
@@ -169,7 +169,9 @@ impl Door {
         let progress = Arc::new(Progress::default());
         let service = service_fn(|request| {
             let (router, peer, progress) = (self.router.clone(), peer.clone(), progress.clone());
-            async move { Ok::<_, Infallible>(answer(router, request, peer, progress).await) }
+            // At once: hyper reads on before it first polls what comes back.
+            let running = progress.request_begins();
+            async move { Ok::<_, Infallible>(answer(router, request, peer, progress, running).await) }
         });
         let stream = TokioIo::new(TimedStream::new(stream, progress.clone()));
         let connection = http1::Builder::new()
@@ -198,11 +200,11 @@ async fn answer(
     request: Request<Incoming>,
     peer: Peer,
     progress: Arc<Progress>,
+    running: Running,
 ) -> Response {
     // It may have come with a Content-Length too, of which hyper tells nothing: what another reader
     // would take for the next request must not be one here (RFC 9112, 6.3).
     let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-    let running = progress.request_begins();
     let mut request =
         request.map(|body| Body::new(TimedBody::new(Body::new(body), progress.clone())));
     request.extensions_mut().insert(peer);

@@ -63,6 +63,8 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 const TOPIC_LEVELS_MAX: usize = 32;
 /// Seconds an unconnected session is kept, also where the client asks for longer.
 const SESSION_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// Seconds until a connection from the TLS front has named its client.
+const PROXY_HEADER_SECONDS_MAX: u64 = 1;
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 1_024;
 /// Milliseconds `shutdown` waits for the clients to be gone, and between two looks at them.
@@ -273,7 +275,7 @@ impl Doors {
         socket.bind(addr)?;
         let outer = socket.listen(BACKLOG)?;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (inner_addr, inner) = bind(limits().laddr(local).proxy_protocol(true))?;
+        let (inner_addr, inner) = bind(behind_front(local))?;
         let (own_addr, own) = bind(limits().laddr(local))?;
         let front = Arc::new(Front::new(inner_addr, own_addr));
         Ok(Doors {
@@ -283,6 +285,14 @@ impl Doors {
             front: Some((front, outer, tls)),
         })
     }
+}
+
+/// The header comes with the connection; rmqtt takes no other connection while it waits for one.
+fn behind_front(local: SocketAddr) -> Builder {
+    limits()
+        .laddr(local)
+        .proxy_protocol(true)
+        .proxy_protocol_timeout(Duration::from_secs(PROXY_HEADER_SECONDS_MAX))
 }
 
 fn limits() -> Builder {

@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use self::clients::*;
 
+pub mod access;
 mod clients;
 mod sessions;
 

@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+mod access;
 mod announcements;
 mod audit;
 mod bundles;
@@ -33,6 +34,7 @@ mod rows;
 mod statistics;
 mod why;
 
+use access::*;
 use announcements::*;
 use audit::*;
 use bundles::*;
@@ -120,6 +122,7 @@ contract![
     commands_are_due_in_order_and_leave_the_outbox,
     concurrent_claims_share_commands_without_overlap,
     hastening_moves_only_what_was_sent,
+    tokens_that_ended_lately_are_told,
     a_command_waits_for_the_gateway_that_asks,
     commands_of_a_gateway_that_speaks_http_are_not_due,
     silent_gateways_are_those_whose_report_is_overdue,
