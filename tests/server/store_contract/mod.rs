@@ -20,6 +20,7 @@ use uuid::Uuid;
 mod announcements;
 mod audit;
 mod bundles;
+mod downloads;
 mod events;
 mod gateways;
 mod history;
@@ -34,6 +35,7 @@ mod why;
 use announcements::*;
 use audit::*;
 use bundles::*;
+use downloads::*;
 use events::*;
 use gateways::*;
 use history::*;
@@ -165,6 +167,8 @@ contract![
     waves_are_put_and_put_again,
     the_audit_log_comes_back_newest_first_and_by_filter,
     nobody_changes_the_audit_log,
+    a_secret_is_made_once_however_many_make_it,
+    a_gateway_is_known_by_the_versions_that_it_was_sent,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
