@@ -21,6 +21,8 @@ const PATH: &str = "/firmware/gateway_v1.0.2.bin";
 const FILE: &[u8] = b"image 1.0.2";
 /// The longest that the release's address may be with the longest names there are.
 const PUBLIC_URL_LENGTH: usize = 90;
+/// The boards take MQTT packets of 4096 bytes; the topic and what stands around `data` need the rest.
+const COMMAND_DATA_BYTES_MAX: usize = 4096 - 500;
 
 /// A closed server with an upgrade of gateway `g` to 1.0.2 under way; the gateway's token.
 async fn closed(setup: Setup) -> (TestApp, String) {
@@ -336,6 +338,8 @@ async fn signed_addresses_of_a_whole_bundle_fit_into_a_device() {
     }
     let bytes: usize = links.map(|url| text(url).len()).iter().sum();
     assert!(bytes <= LINKS_BYTES_MAX, "{bytes}");
+    let bytes = command.to_string().len();
+    assert!(bytes <= COMMAND_DATA_BYTES_MAX, "{bytes}");
     app.stop().await;
 }
 
