@@ -2,7 +2,8 @@
 //! what to do and stores the outcome; metrics move after the commit.
 //!
 //! To add one: a file with its input type and one public method, its errors from [`Error`], its
-//! test through the door that calls it.
+//! test through the door that calls it. What somebody asks for and changes something takes the
+//! `Caller` and writes `tx.audit` in the same transaction; `tests/server/api_audit.rs` lists them.
 
 mod admit_client;
 mod admit_download;

@@ -144,3 +144,14 @@ pub async fn post(app: &TestApp, path: &str, token: Option<&str>, json: Value) -
     };
     ask.send(app, Method::POST, path).await
 }
+
+/// The texts that a query finds.
+pub async fn texts(app: &TestApp, query: &'static str) -> Vec<String> {
+    let db = app.db().await;
+    let rows = match &db {
+        Db::Postgres(pool) => sqlx::query_scalar(query).fetch_all(pool).await,
+        Db::Sqlite { writer, .. } => sqlx::query_scalar(query).fetch_all(writer).await,
+    };
+    db.close().await;
+    rows.unwrap()
+}

@@ -39,6 +39,7 @@ mod api_rollout_targets;
 mod api_rollouts;
 mod api_security_headers;
 mod api_signatures;
+mod api_signed_downloads;
 mod api_statistics;
 mod api_tasks;
 mod api_tutorial;

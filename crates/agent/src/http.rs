@@ -204,6 +204,12 @@ fn origin(url: &str) -> Option<url::Origin> {
     url::Url::parse(url).ok().map(|it| it.origin())
 }
 
+/// As it may stand in logs and reports: a signature in it is as good as a token.
+fn shown(url: &str) -> String {
+    let head = url.split_once("&signature=").map_or(url, |(head, _)| head);
+    head.to_owned()
+}
+
 fn read_answer(
     url: &str,
     answer: Result<Response<Body>, ureq::Error>,
@@ -214,12 +220,12 @@ fn read_answer(
     let reader = answer.body_mut().as_reader();
     let read = reader.take(ANSWER_BYTES_MAX + 1).read_to_end(&mut body);
     read.map_err(|error| HttpError::Unreachable {
-        url: url.to_owned(),
+        url: shown(url),
         why: error.to_string(),
     })?;
     if body.len() as u64 > ANSWER_BYTES_MAX {
         return Err(HttpError::Unreachable {
-            url: url.to_owned(),
+            url: shown(url),
             why: format!("answers with more than {ANSWER_BYTES_MAX} bytes"),
         });
     }
@@ -228,7 +234,7 @@ fn read_answer(
 
 fn unreachable(url: &str, error: &ureq::Error) -> HttpError {
     HttpError::Unreachable {
-        url: url.to_owned(),
+        url: shown(url),
         why: error.to_string(),
     }
 }
@@ -238,9 +244,29 @@ pub fn refusal(url: &str, answer: &Answer) -> HttpError {
     let envelope: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = |name: &str| envelope[name].as_str().unwrap_or_default().to_owned();
     HttpError::Status {
-        url: url.to_owned(),
+        url: shown(url),
         status: answer.status,
         code: text("code"),
         message: text("message"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_download_does_not_tell_its_signature() {
+        let url = "http://ota/firmware/linux_v1.bin?gateway=g&expires=1&signature=secret";
+        let answer = Answer {
+            status: 403,
+            body: b"{}".to_vec(),
+        };
+        let unreachable = unreachable(url, &ureq::Error::HostNotFound);
+        for error in [refusal(url, &answer), unreachable] {
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("secret"), "{text}");
+            assert!(text.contains("linux_v1.bin?gateway=g"), "{text}");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod access;
 mod announcements;
 mod audit;
 mod bundles;
+mod downloads;
 mod events;
 mod gateway_tokens;
 mod gateways;
@@ -38,6 +39,7 @@ use access::*;
 use announcements::*;
 use audit::*;
 use bundles::*;
+use downloads::*;
 use events::*;
 use gateway_tokens::*;
 use gateways::*;
@@ -183,6 +185,8 @@ contract![
     failed_logins_are_counted_in_one_hand,
     a_setup_link_is_good_once_and_closes_the_doors_while_it_is,
     doors_stay_closed_when_the_last_credential_goes,
+    a_secret_is_made_once_however_many_make_it,
+    a_gateway_is_known_by_the_versions_that_it_was_sent,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
