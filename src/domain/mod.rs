@@ -15,6 +15,7 @@ mod event;
 mod firmware;
 mod gateway;
 mod gateway_query;
+mod oidc_role;
 mod package;
 mod people;
 mod report;
@@ -57,6 +58,7 @@ pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
     Comparison, FILTER_LENGTH_MAX, FILTER_TERMS_MAX, GatewayQuery, GatewayTerm, Miss,
 };
+pub use oidc_role::{is_own_path, role_of};
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
 pub use people::{
     ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,

@@ -19,6 +19,7 @@ mod gateway;
 mod guard;
 mod limits;
 mod observe;
+mod oidc;
 mod openapi;
 mod openapi_access;
 mod package;

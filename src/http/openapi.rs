@@ -1,7 +1,7 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, openapi_access::add_access, package, page, rollout,
+    changelog, event, firmware, gateway, oidc, openapi_access::add_access, package, page, rollout,
     session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 
@@ -96,6 +96,8 @@ use super::{
         user::delete::delete,
         session::get::get,
         session::log_in::log_in,
+        oidc::begin::begin,
+        oidc::callback::callback,
         session::log_out::log_out,
         session::password::password,
         setup::make_admin::make_admin,

@@ -29,6 +29,7 @@ mod list;
 mod log_in;
 mod make_task;
 mod next_step;
+mod oidc_log_in;
 mod packages;
 mod passwords;
 mod push_package;
@@ -74,6 +75,7 @@ pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
+pub use oidc_log_in::{OIDC_LOG_IN_LIFETIME, OidcDeparture, OidcLogIns, OidcReturn};
 pub use packages::PackageView;
 pub use push_package::{
     CONTENT_BYTES_MAX, PackageDetails, PackageUpload, Pushed, SIGNATURE_BYTES_MAX,
@@ -168,6 +170,7 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
+    oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
     /// One for each bundle that may be unpacked at once.
@@ -208,6 +211,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            oidc: None,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),

@@ -79,7 +79,7 @@ async fn pages_run_no_script_but_the_servers_own() {
 #[tokio::test]
 async fn browsers_are_held_to_https_where_there_is_https() {
     let mut app = Setup::default().prepare();
-    app.reached_at("https://ota.example.com");
+    app.config.public_url = "https://ota.example.com".to_owned();
     app.run().await;
     app.ready().await;
     let answer = app.get("/healthz").await;
