@@ -83,6 +83,7 @@ pub struct Metrics {
     pub download_bytes: Counter,
     pub history_deleted: Family<KindLabel, Counter>,
     pub announcements: AnnouncementMetrics,
+    pub access: AccessMetrics,
     pub tasks: Family<StatusLabel, Gauge>,
     pub rollouts: Family<StateLabel, Gauge>,
     pub database_connected: Gauge,
@@ -92,6 +93,12 @@ pub struct Metrics {
     pub ota_success: Counter,
     pub ota_rollback: Counter,
     pub ota_failure: Family<ReasonLabel, Counter>,
+}
+
+/// Of who is not let in.
+pub struct AccessMetrics {
+    pub refused: Family<ReasonLabel, Counter>,
+    pub refusals_not_audited: Counter,
 }
 
 /// Of what goes to everyone.
@@ -167,6 +174,23 @@ fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, 
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+impl AccessMetrics {
+    fn new(registry: &mut Registry) -> AccessMetrics {
+        AccessMetrics {
+            refused: registered(
+                registry,
+                "airlift_access_refused",
+                "Requests refused for want of a credential, a role or a good signature",
+            ),
+            refusals_not_audited: registered(
+                registry,
+                "airlift_refusals_not_audited",
+                "Refused changes that are only counted, as there were too many",
+            ),
+        }
+    }
 }
 
 impl AnnouncementMetrics {
@@ -280,6 +304,7 @@ impl Metrics {
                 "Old tasks, events and rollouts deleted"
             ),
             announcements: AnnouncementMetrics::new(&mut registry),
+            access: AccessMetrics::new(&mut registry),
             tasks: register!("airlift_tasks", "Upgrades under way or not proven yet"),
             rollouts: register!("airlift_rollouts", "Rollouts, by state"),
             database_connected: register!(

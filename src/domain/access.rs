@@ -180,6 +180,25 @@ pub struct Caller {
     pub address: Option<IpAddr>,
 }
 
+impl Caller {
+    /// A line of the audit log: that this caller did it.
+    pub fn did(
+        &self,
+        action: &'static str,
+        subject: impl Into<String>,
+        detail: Value,
+        created_at: DateTime<Utc>,
+    ) -> AuditEntry {
+        AuditEntry {
+            caller: self.clone(),
+            action,
+            subject: subject.into(),
+            detail,
+            created_at,
+        }
+    }
+}
+
 /// A line of the audit log to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {

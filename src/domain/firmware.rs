@@ -45,6 +45,11 @@ pub struct Firmware {
 }
 
 impl Firmware {
+    /// What the audit log calls it.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.device_type, self.version)
+    }
+
     /// `package`, of a bundle `firmware`, `web` or `firmware+web`; of a plain image nothing.
     pub fn kind(&self) -> Option<&'static str> {
         match &self.package {

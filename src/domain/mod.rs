@@ -11,6 +11,7 @@ mod bundle;
 mod clock;
 mod dispatch;
 mod download_budget;
+mod download_url;
 mod event;
 mod firmware;
 mod gateway;
@@ -18,6 +19,7 @@ mod gateway_query;
 mod oidc_role;
 mod package;
 mod people;
+mod refusal_limit;
 mod report;
 mod rollout;
 mod secret;
@@ -48,6 +50,7 @@ pub use dispatch::{
 pub use download_budget::{
     DOWNLOAD_BURST_SECONDS, DownloadBudget, OverBudget, RETURN_SPREAD_SECONDS_MAX,
 };
+pub use download_url::{DownloadGrant, GrantRefusal};
 pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, DEVICE_TYPE_LINUX, Firmware, FirmwareStatus,
@@ -64,6 +67,9 @@ pub use people::{
     ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,
     PASSWORD_LENGTH_MAX, PASSWORD_LENGTH_MIN, Token, TokenState, User, check_name, check_password,
     login_wait,
+};
+pub use refusal_limit::{
+    REFUSALS_PER_MINUTE_MAX, REFUSALS_PER_MINUTE_OF_A_CALLER_MAX, RefusalLimit,
 };
 pub use report::{Heartbeat, Progress, ReportRefusal};
 pub use rollout::{

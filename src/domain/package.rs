@@ -58,6 +58,11 @@ pub struct PackageOrigin {
 }
 
 impl Package {
+    /// What the audit log calls it.
+    pub fn subject(&self) -> String {
+        format!("{}/{}", self.name, self.version)
+    }
+
     /// What a firmware that is made of it says of it.
     pub fn origin(&self) -> PackageOrigin {
         PackageOrigin {

@@ -21,8 +21,11 @@ use crate::service::{FileKind, Service, StoredFile};
 
 /// A name that will always mean these bytes.
 const CACHE_FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// As long, but for who asked alone: a cache between must not hand it to others.
+const CACHE_OWN: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 /// A draft can be deleted and uploaded anew under the same name.
 const CACHE_ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+const CACHE_OWN_ASK_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// What part of a file a request wants.
 #[derive(Debug, PartialEq)]
@@ -64,14 +67,13 @@ pub async fn answer(
     let headers = response.headers_mut();
     headers.typed_insert(etag);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(
-        CACHE_CONTROL,
-        if file.immutable {
-            CACHE_FOREVER
-        } else {
-            CACHE_ASK_AGAIN
-        },
-    );
+    let cache = match (file.immutable, service.guards_downloads()) {
+        (true, false) => CACHE_FOREVER,
+        (true, true) => CACHE_OWN,
+        (false, false) => CACHE_ASK_AGAIN,
+        (false, true) => CACHE_OWN_ASK_AGAIN,
+    };
+    headers.insert(CACHE_CONTROL, cache);
     Ok(response)
 }
 

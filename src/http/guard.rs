@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     domain::{Actor, Admittance, Caller, Need},
+    metrics::ReasonLabel,
     service::{Service, Trouble},
 };
 
@@ -49,14 +50,31 @@ pub async fn guard(
         Ok(shown) => shown,
         Err(refusal) => return refusal.into_response(),
     };
-    match admit(&guard, &params, &parts, &shown).await {
-        Ok(caller) => {
-            parts.extensions.insert(caller);
-            parts.extensions.insert(shown);
-            next.run(Request::from_parts(parts, body)).await
-        }
-        Err(refusal) => login_page(&parts, &refusal)
-            .map_or_else(|| refusal.into_response(), Redirect::into_response),
+    let (caller, refusal) = admit(&guard, &params, &parts, &shown).await;
+    if let Some(refusal) = refusal {
+        note(&guard.service, &caller, &parts, &refusal).await;
+        return login_page(&parts, &refusal)
+            .map_or_else(|| refusal.into_response(), Redirect::into_response);
+    }
+    parts.extensions.insert(caller);
+    parts.extensions.insert(shown);
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Counts a refusal; one of a change is in the audit log.
+async fn note(service: &Service, caller: &Caller, request: &Parts, refusal: &ApiError) {
+    if !matches!(
+        refusal.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    ) {
+        return;
+    }
+    let reason = refusal.code;
+    let refused = &service.metrics().access.refused;
+    refused.get_or_create(&ReasonLabel { reason }).inc();
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        let (method, path) = (request.method.as_str(), request.uri.path());
+        service.audit_refusal(caller, method, path, reason).await;
     }
 }
 
@@ -70,19 +88,23 @@ fn login_page(request: &Parts, refusal: &ApiError) -> Option<Redirect> {
     is_meant.then(|| Redirect::to("/login?next=/docs"))
 }
 
+/// Who comes, and why it is not let in.
 async fn admit(
     guard: &Guard,
     params: &RawPathParams,
     request: &Parts,
     shown: &Shown,
-) -> Result<Caller, ApiError> {
+) -> (Caller, Option<ApiError>) {
     let Guard {
         service, limits, ..
     } = guard;
     let peer = request.extensions.get::<Peer>();
     let trusted = &service.settings().trusted_proxies;
     let address = peer.map(|peer| client_address(peer.address.ip(), &request.headers, trusted));
-    limits.check_address(address)?;
+    let caller = |actor| Caller { actor, address };
+    if let Err(refusal) = limits.check_address(address) {
+        return (caller(Actor::Nobody), Some(refusal));
+    }
     let authenticated = service.authenticate(shown.presented()).await;
     let unknown = match &authenticated {
         Ok(actor) => *actor == Actor::Nobody && shown.presented().session.is_some(),
@@ -95,29 +117,45 @@ async fn admit(
         Ok(actor) => actor,
         // A login must be possible whatever else a client shows.
         Err(_) if guard.need == Need::Nothing => Actor::Nobody,
-        Err(error) => return Err(error.into()),
+        Err(error) => return (caller(Actor::Nobody), Some(error.into())),
     };
-    limits.check_actor(address, &actor)?;
+    let refusal = match limits.check_actor(address, &actor) {
+        Ok(()) => refusal(guard, params, request, &actor),
+        Err(refusal) => Some(refusal),
+    };
+    (caller(actor), refusal)
+}
+
+fn refusal(
+    guard: &Guard,
+    params: &RawPathParams,
+    request: &Parts,
+    actor: &Actor,
+) -> Option<ApiError> {
+    let service = &guard.service;
     // A user is known by the cookie, which a browser also sends along with what other pages cause.
-    if matches!(actor, Actor::User { .. }) && !is_safe(&request.method) {
-        check_same_origin(&request.headers, &service.settings().public_url)?;
+    if matches!(actor, Actor::User { .. })
+        && !is_safe(&request.method)
+        && let Err(refusal) = check_same_origin(&request.headers, &service.settings().public_url)
+    {
+        return Some(refusal);
     }
     let gateway_id = params
         .iter()
         .find_map(|(name, value)| matches!(name, "gateway_id" | "id").then_some(value));
     let public = service.settings().public_downloads && guard.need == Need::ReadRelease;
     match actor.admission(guard.need, gateway_id) {
-        Admittance::Admitted => Ok(Caller { actor, address }),
-        Admittance::Unauthenticated if public => Ok(Caller { actor, address }),
-        Admittance::Unauthenticated => Err(ApiError::new(
+        Admittance::Admitted => None,
+        Admittance::Unauthenticated if public => None,
+        Admittance::Unauthenticated => Some(ApiError::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
             "this server asks for credentials: send Authorization: Bearer <token>, or log in",
         )),
-        Admittance::Forbidden => Err(ApiError::new(
+        Admittance::Forbidden => Some(ApiError::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            forbidden(&actor, guard.need),
+            forbidden(actor, guard.need),
         )),
     }
 }

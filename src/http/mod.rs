@@ -4,6 +4,7 @@
 //! To add an endpoint: the file, its route in `router.rs`, its name in `openapi.rs` (a test
 //! compares the two and the snapshot `tests/server/openapi.json`).
 
+mod audit;
 mod changelog;
 mod client_address;
 mod connection;

@@ -1,8 +1,8 @@
 use utoipa::OpenApi;
 
 use super::{
-    changelog, event, firmware, gateway, oidc, openapi_access::add_access, package, page, rollout,
-    session, setup, statistics, system, task, token, upgrade, user, webhook,
+    audit, changelog, event, firmware, gateway, oidc, openapi_access::add_access, package, page,
+    rollout, session, setup, statistics, system, task, token, upgrade, user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -105,6 +105,8 @@ use super::{
         page::login::login,
         page::setup::setup,
         page::asset::asset,
+        audit::list::list,
+        audit::export::export,
         system::healthz::healthz,
         system::readyz::readyz,
         system::metrics::metrics,

@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{
-    changelog,
+    audit, changelog,
     error::ApiError,
     event,
     extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
@@ -107,6 +107,8 @@ fn routes() -> Routes {
             "/firmware/{file_name}",
             firmware::download::download,
         )
+        .get(Administer, "/api/ota/audit", audit::list::list)
+        .get(Administer, "/api/ota/audit.csv", audit::export::export)
         .get(ReadRelease, "/ota/changelog", changelog::get::get)
         .get(Nothing, "/healthz", system::healthz::healthz)
         .get(Nothing, "/readyz", system::readyz::readyz)

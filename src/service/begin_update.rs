@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 
 use airlift_package::{Version, is_branch, is_package_name};
+use serde_json::json;
 
 use super::{
     Error, Result, Service,
     make_task::{TaskFile, record_task},
     trigger_upgrade::check_gateway_id,
 };
-use crate::domain::{DEVICE_TYPE_LINUX, Event, Gateway, PackageChange, Task};
+use crate::domain::{Caller, DEVICE_TYPE_LINUX, Event, Gateway, PackageChange, Task};
 
 /// Packages that one update may change.
 const PACKAGES_MAX: usize = 256;
@@ -72,7 +73,12 @@ impl Service {
     /// Makes a task of an update that a device begins because it follows a branch. No command is
     /// queued: the device is at it. The same update again is the same task, so that a device whose
     /// answer was lost may ask again.
-    pub async fn begin_update(&self, gateway_id: &str, update: BeginUpdate) -> Result<Task> {
+    pub async fn begin_update(
+        &self,
+        caller: &Caller,
+        gateway_id: &str,
+        update: BeginUpdate,
+    ) -> Result<Task> {
         check_gateway_id(gateway_id)?;
         update.check()?;
         let now = self.clock.now();
@@ -135,6 +141,9 @@ impl Service {
         );
         tx.insert_tasks(std::slice::from_ref(&task)).await?;
         record_task(&mut tx, None, &task, now);
+        let detail = json!({ "gatewayId": gateway_id, "version": task.to_version });
+        tx.audit(&caller.did("task.begin", task.task_id.to_string(), detail, now))
+            .await?;
         tx.commit().await?;
         tracing::info!(
             gateway_id,

@@ -1,5 +1,6 @@
 use airlift_proto::{CancelData, Command, Message};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -7,13 +8,13 @@ use super::{
     make_task::{outbound, record_task},
 };
 use crate::{
-    domain::{CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Outcome, Task},
+    domain::{Caller, CommandKind, DEVICE_TYPE_DEFAULT, Gateway, Outcome, Task},
     store::Tx,
 };
 
 impl Service {
     /// Ends an active task; the gateway is told if it may have heard of it.
-    pub async fn cancel_upgrade(&self, task_id: Uuid) -> Result<Task> {
+    pub async fn cancel_upgrade(&self, caller: &Caller, task_id: Uuid) -> Result<Task> {
         let gateway_id = self.task(task_id).await?.gateway_id;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
@@ -27,6 +28,9 @@ impl Service {
                 format!("task {task_id} is {} and can't be cancelled", task.status),
             ));
         }
+        let detail = json!({ "gatewayId": gateway_id, "version": task.to_version });
+        tx.audit(&caller.did("task.cancel", task_id.to_string(), detail, now))
+            .await?;
         tx.commit().await?;
         self.commands_queued.notify_one();
         tracing::info!(gateway_id, %task_id, "upgrade cancelled");

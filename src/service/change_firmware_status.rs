@@ -1,5 +1,9 @@
+use serde_json::json;
+
 use super::{Error, Result, Service, trust::admit, upload_firmware::check_device_type};
-use crate::domain::{Event, Firmware, FirmwareStatus, latest, needs_upgrade, parse_version};
+use crate::domain::{
+    Caller, Event, Firmware, FirmwareStatus, latest, needs_upgrade, parse_version,
+};
 
 /// The latest release, seen from a device that may run an older one.
 #[derive(Clone, Debug)]
@@ -13,6 +17,7 @@ impl Service {
     /// draft → testing → released → deprecated; any other step is a conflict that says why.
     pub async fn change_firmware_status(
         &self,
+        caller: &Caller,
         device_type: &str,
         version: &str,
         to: FirmwareStatus,
@@ -55,6 +60,13 @@ impl Service {
         tx.update_firmware_status(&firmware).await?;
         tx.record(Event::firmware("status", &firmware, now));
         self.announce_status(&mut tx, &firmware, now).await?;
+        let action = match to {
+            FirmwareStatus::Released => "firmware.release",
+            _ => "firmware.status",
+        };
+        let detail = json!({ "from": from.as_str(), "to": to.as_str() });
+        tx.audit(&caller.did(action, firmware.subject(), detail, now))
+            .await?;
         tx.commit().await?;
         self.announcements_queued.notify_one();
         tracing::info!(version, device_type, %from, %to, "firmware status changed");

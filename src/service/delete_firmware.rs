@@ -1,9 +1,16 @@
+use serde_json::json;
+
 use super::{Error, Result, Service, upload_firmware::check_device_type};
-use crate::domain::{Bundle, Event, Firmware, FirmwareStatus};
+use crate::domain::{Bundle, Caller, Event, Firmware, FirmwareStatus};
 
 impl Service {
     /// Deletes a draft, and its files unless another firmware or a package has the same bytes.
-    pub async fn delete_firmware(&self, device_type: &str, version: &str) -> Result<Firmware> {
+    pub async fn delete_firmware(
+        &self,
+        caller: &Caller,
+        device_type: &str,
+        version: &str,
+    ) -> Result<Firmware> {
         check_device_type(device_type)?;
         let mut tx = self.db.begin().await?;
         let firmware = tx
@@ -21,7 +28,11 @@ impl Service {
             ));
         }
         tx.delete_firmware(firmware.firmware_id).await?;
-        tx.record(Event::firmware("deleted", &firmware, self.clock.now()));
+        let now = self.clock.now();
+        tx.record(Event::firmware("deleted", &firmware, now));
+        let detail = json!({ "sha256": firmware.sha256 });
+        tx.audit(&caller.did("firmware.delete", firmware.subject(), detail, now))
+            .await?;
         tx.commit().await?;
         self.delete_blob_if_unused(&firmware.sha256).await?;
         let beside = firmware.bundle.iter().flat_map(Bundle::files_beside);

@@ -51,6 +51,10 @@ impl Service {
 
     async fn claim_due_commands(&self) -> Result<Vec<OutboundCommand>> {
         let now = self.clock.now();
+        let secret = match self.guards_downloads() {
+            true => Some(self.download_secret().await?),
+            false => None,
+        };
         let mut tx = self.db.begin().await?;
         let mut commands = tx.lock_due_commands(now, DISPATCH_BATCH_MAX).await?;
         for command in &mut commands {
@@ -61,6 +65,10 @@ impl Service {
             } else {
                 tx.update_command(command).await?;
             }
+        }
+        if let Some(secret) = secret {
+            self.sign_commands(&mut tx, &mut commands, secret, now)
+                .await?;
         }
         tx.commit().await?;
         Ok(commands)

@@ -34,8 +34,15 @@ pub struct StoredFile {
     pub immutable: bool,
 }
 
+/// A firmware's file, and whose it is.
+pub(super) struct StoredFirmwareFile {
+    pub file: StoredFile,
+    pub device_type: String,
+    pub version: String,
+}
+
 impl Service {
-    pub async fn firmware_file(&self, file_name: &str) -> Result<StoredFile> {
+    pub(super) async fn firmware_file(&self, file_name: &str) -> Result<StoredFirmwareFile> {
         let mut tx = self.db.read().await?;
         let firmware = tx.firmware_by_file_name(file_name).await?.ok_or_else(|| {
             Error::not_found(
@@ -44,12 +51,16 @@ impl Service {
             )
         })?;
         let (kind, sha256, size) = file_of(&firmware, file_name);
-        Ok(StoredFile {
-            name: file_name.to_owned(),
-            kind,
-            sha256: sha256.to_owned(),
-            size: size.unsigned_abs(),
-            immutable: firmware.status != FirmwareStatus::Draft,
+        Ok(StoredFirmwareFile {
+            file: StoredFile {
+                name: file_name.to_owned(),
+                kind,
+                sha256: sha256.to_owned(),
+                size: size.unsigned_abs(),
+                immutable: firmware.status != FirmwareStatus::Draft,
+            },
+            device_type: firmware.device_type,
+            version: firmware.version,
         })
     }
 
@@ -81,7 +92,7 @@ impl Service {
 }
 
 /// Kind, SHA-256 and size of the firmware's file of this name.
-fn file_of<'f>(firmware: &'f Firmware, file_name: &str) -> (FileKind, &'f str, i64) {
+pub(super) fn file_of<'f>(firmware: &'f Firmware, file_name: &str) -> (FileKind, &'f str, i64) {
     if let Some(bundle) = &firmware.bundle
         && let Some(file) = bundle.files_beside().find(|it| it.file_name == file_name)
     {

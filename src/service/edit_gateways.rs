@@ -1,16 +1,19 @@
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::{Error, GatewayView, Result, Service, trigger_upgrade::check_gateway_id};
 use crate::{
     domain::{
-        DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Event, Gateway, GatewayQuery, REGISTERED,
-        TagChanges, change_tags, check_tag_key, check_tag_value, is_device_type,
+        Caller, DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, Event, Gateway, GatewayQuery,
+        REGISTERED, TagChanges, change_tags, check_tag_key, check_tag_value, is_device_type,
     },
     store::{GatewayEdit, GatewayFilter, Tx},
 };
 
 /// Gateways that are locked and written together.
 const GATEWAYS_PER_BATCH: usize = 1000;
+/// Gateways of a list that the audit log names; each has its event.
+const IDS_AUDITED_MAX: usize = 100;
 
 /// What people say of a gateway.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +98,7 @@ impl Service {
     /// Changes what people say of a gateway.
     pub async fn edit_gateway(
         &self,
+        caller: &Caller,
         gateway_id: &str,
         changes: GatewayChanges,
     ) -> Result<GatewayView> {
@@ -115,6 +119,9 @@ impl Service {
         if !change.is_empty() {
             tx.record(Event::gateway(&edit.now, &change, now));
             tx.edit_gateways(std::slice::from_ref(&edit)).await?;
+            let detail = json!({ "tags": changes.tags, "deviceType": changes.device_type });
+            tx.audit(&caller.did("gateway.edit", gateway_id, detail, now))
+                .await?;
         }
         tx.commit().await?;
         self.gateway(gateway_id).await
@@ -124,6 +131,7 @@ impl Service {
     /// Ids must rise and lines be checked, see [`GatewayLine::check`].
     pub async fn edit_gateways(
         &self,
+        caller: &Caller,
         mut lines: impl Iterator<Item = Result<GatewayLine>> + Send,
     ) -> Result<EditedGateways> {
         let now = self.clock.now();
@@ -147,6 +155,17 @@ impl Service {
         for changes in changes.chunks(GATEWAYS_PER_BATCH) {
             tell(&mut tx, changes, now).await?;
             tx.write_events().await?;
+        }
+        if !changes.is_empty() {
+            let ids = changes.iter().map(|change| &change.gateway_id);
+            let detail = json!({
+                "gateways": edited.gateways,
+                "registered": edited.registered,
+                "changed": edited.changed,
+                "gatewayIds": ids.take(IDS_AUDITED_MAX).collect::<Vec<_>>(),
+            });
+            tx.audit(&caller.did("gateway.import", "gateways", detail, now))
+                .await?;
         }
         tx.commit().await?;
         Ok(edited)

@@ -19,6 +19,10 @@ impl Service {
             return Ok(None);
         }
         drop(tx);
+        let secret = match self.guards_downloads() {
+            true => Some(self.download_secret().await?),
+            false => None,
+        };
         let mut tx = self.db.begin().await?;
         let Some(mut command) = tx.lock_waiting_command(gateway_id, now).await? else {
             return Ok(None);
@@ -30,6 +34,10 @@ impl Service {
                 tx.delete_command(command.task_id, command.kind).await?;
             }
             CommandKind::Upgrade => tx.update_command(&command).await?,
+        }
+        if let Some(secret) = secret {
+            self.sign_command(&mut tx, &mut command, secret, now)
+                .await?;
         }
         tx.commit().await?;
         let kind = command.kind.as_str();

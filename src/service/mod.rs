@@ -5,8 +5,10 @@
 //! test through the door that calls it.
 
 mod admit_client;
+mod admit_download;
 mod announce;
 mod announce_releases;
+mod audit;
 mod authenticate;
 mod begin_update;
 mod cancel_upgrade;
@@ -38,6 +40,7 @@ mod record_report;
 mod release_package;
 mod rollout;
 mod setup;
+mod sign_downloads;
 mod silent_gateways;
 mod statistics;
 mod stream_events;
@@ -62,8 +65,9 @@ use std::{
 use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
 
+pub use admit_download::SignedDownload;
 pub use authenticate::{CREDENTIAL_KEPT, Presented};
 pub use begin_update::BeginUpdate;
 pub use change_firmware_status::LatestFirmware;
@@ -95,13 +99,13 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter, RolloutFilter,
-    RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
+    AuditFilter, AuditLine, DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter,
+    PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter, TokenFilter,
 };
 
 use crate::{
     blob::BlobStore,
-    domain::{AlertLimit, Clock, DownloadBudget, SignaturePolicy, TaskDeadlines},
+    domain::{AlertLimit, Clock, DownloadBudget, RefusalLimit, SignaturePolicy, TaskDeadlines},
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -173,6 +177,8 @@ pub struct Service {
     oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
+    refusal_limit: Mutex<RefusalLimit>,
+    download_secret: OnceCell<Vec<u8>>,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -214,6 +220,8 @@ impl Service {
             oidc: None,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
+            refusal_limit: Mutex::default(),
+            download_secret: OnceCell::new(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };

@@ -265,9 +265,11 @@ impl Service {
             .try_fill_bytes(&mut fresh)
             .expect("the operating system has random numbers");
         let mut tx = self.db.begin().await?;
-        let secret = tx
-            .signing_secret(SECRET_NAME, &fresh, self.clock.now())
+        tx.put_signing_secret(SECRET_NAME, &fresh, self.clock.now())
             .await?;
+        let secret = tx.signing_secret(SECRET_NAME).await?.ok_or_else(|| {
+            Error::busy("unavailable", "the key of logins was deleted: try again")
+        })?;
         tx.commit().await?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&secret)
             .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));

@@ -1,8 +1,9 @@
 use airlift_package::{Requirement, Version, is_branch, is_package_name, is_sha256};
+use serde_json::json;
 
 use super::{Error, FileKind, Page, Result, Service, StoredFile, push_package::refuse_released};
 use crate::{
-    domain::{Event, Package, PackageBranch},
+    domain::{Caller, Event, Package, PackageBranch},
     store::PackageFilter,
 };
 
@@ -126,6 +127,7 @@ impl Service {
     /// Withdraws the head of a branch, or every version above `to`; the new head.
     pub async fn roll_back_package(
         &self,
+        caller: &Caller,
         name: &str,
         branch: &str,
         to: Option<&str>,
@@ -177,6 +179,15 @@ impl Service {
             tx.update_package(&package).await?;
             tx.record(Event::package("withdrawn", &package, now));
         }
+        let detail = json!({
+            "branch": branch,
+            "head": head.version,
+            "withdrawn": &versions[..place],
+        });
+        if place > 0 {
+            tx.audit(&caller.did("package.rollback", name, detail, now))
+                .await?;
+        }
         tx.commit().await?;
         tracing::info!(
             package = name,
@@ -194,6 +205,7 @@ impl Service {
     /// Deletes a version, and its file unless another has the same bytes.
     pub async fn delete_package(
         &self,
+        caller: &Caller,
         name: &str,
         branch: &str,
         version: &str,
@@ -206,7 +218,11 @@ impl Service {
         refuse_released(&mut tx, &package).await?;
         let head = tx.head_package(name, branch).await?;
         tx.delete_package(package.package_id).await?;
-        tx.record(Event::package("deleted", &package, self.clock.now()));
+        let now = self.clock.now();
+        tx.record(Event::package("deleted", &package, now));
+        let detail = json!({ "branch": branch, "sha256": package.sha256 });
+        tx.audit(&caller.did("package.delete", package.subject(), detail, now))
+            .await?;
         tx.commit().await?;
         self.delete_blob_if_unused(&package.sha256).await?;
         tracing::info!(package = name, branch, version, "package deleted");

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use airlift_bundle::Refusal;
 use airlift_package::{Content, Version};
 use bytes::Bytes;
+use serde_json::json;
 
 use super::{Error, PackageView, Result, Service, trust::blocking, unpack_bundle::Failed};
 use crate::{
     blob::{Staged, Staging},
-    domain::{Event, Package, Signer},
+    domain::{Caller, Event, Package, Signer},
     metrics::KindLabel,
     store::{BlobRow, Tx},
 };
@@ -75,6 +76,7 @@ impl Service {
     /// Makes an uploaded file a version of its package, or puts it in the place of what that version was.
     pub async fn finish_package(
         self: &Arc<Self>,
+        caller: &Caller,
         upload: PackageUpload,
         details: PackageDetails,
     ) -> Result<Pushed> {
@@ -117,12 +119,15 @@ impl Service {
             created_at: now,
             updated_at: now,
         };
-        let view = self.store_package(pushed, version.key(), staged).await?;
+        let view = self
+            .store_package(caller, pushed, version.key(), staged)
+            .await?;
         Ok(Pushed::Stored(Box::new(view)))
     }
 
     async fn store_package(
         &self,
+        caller: &Caller,
         pushed: Package,
         version_key: &str,
         staged: Staged,
@@ -162,6 +167,13 @@ impl Service {
         let head = tx.head_package(&package.name, &package.branch).await?;
         if let Some(change) = change {
             tx.record(Event::package(change, &package, now));
+            let detail = json!({
+                "branch": package.branch,
+                "change": change,
+                "sha256": package.sha256,
+            });
+            tx.audit(&caller.did("package.push", package.subject(), detail, now))
+                .await?;
         }
         tx.commit().await?;
         if let Some(old) = old.filter(|old| old.sha256 != package.sha256) {

@@ -1,5 +1,6 @@
 use airlift_package::Content;
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::{
     Error, Result, Service,
@@ -7,7 +8,7 @@ use super::{
     upload_firmware::{check_device_type, version_exists},
 };
 use crate::{
-    domain::{Event, Firmware, FirmwareStatus, Package, file_name, parse_version},
+    domain::{Caller, Event, Firmware, FirmwareStatus, Package, file_name, parse_version},
     store,
 };
 
@@ -16,6 +17,7 @@ impl Service {
     /// that all that goes for firmware goes for it. Again, it is the same firmware.
     pub async fn release_package(
         &self,
+        caller: &Caller,
         name: &str,
         branch: &str,
         version: &str,
@@ -48,13 +50,19 @@ impl Service {
         }
         let known = tx.lock_firmware(device_type, version).await?;
         let is_new = known.is_none();
+        let origin = known.as_ref().and_then(|known| known.package.clone());
         let firmware = match known {
             None => self.firmware_of(&package, device_type, now),
             Some(known) => again(known, &package)?,
         };
         admit(&firmware, &admission)?;
+        let detail = json!({ "branch": branch, "deviceType": device_type });
+        let audited = caller.did("package.release", package.subject(), detail, now);
         if !is_new {
             tx.update_firmware_package(&firmware).await?;
+            if firmware.package != origin {
+                tx.audit(&audited).await?;
+            }
             tx.commit().await?;
             return Ok(firmware);
         }
@@ -65,6 +73,7 @@ impl Service {
         tx.record(Event::firmware("uploaded", &firmware, now));
         tx.record(Event::firmware("status", &firmware, now));
         self.announce_status(&mut tx, &firmware, now).await?;
+        tx.audit(&audited).await?;
         tx.commit().await?;
         self.announcements_queued.notify_one();
         tracing::info!(

@@ -1,5 +1,6 @@
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -9,9 +10,9 @@ use super::{
 };
 use crate::{
     domain::{
-        Admission, Candidate, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus, Gateway, Task,
-        TaskStatus, TriggerDecision, VersionRefusal, decide_trigger, is_downgrade, latest,
-        plan_path, too_far_ahead,
+        Admission, AuditEntry, Caller, Candidate, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus,
+        Gateway, Task, TaskStatus, TriggerDecision, VersionRefusal, decide_trigger, is_downgrade,
+        latest, plan_path, too_far_ahead,
     },
     store::Tx,
 };
@@ -43,7 +44,30 @@ impl Service {
     /// Stores a task together with its command; the dispatcher sends it. A second trigger for the
     /// same version returns the same task. Where the firmware's minimum asks for it, the task leads
     /// to the first of several versions; each that is confirmed makes the task of the next.
-    pub async fn trigger_upgrade(&self, gateway_id: &str, trigger: TriggerUpgrade) -> Result<Task> {
+    pub async fn trigger_upgrade(
+        &self,
+        caller: &Caller,
+        gateway_id: &str,
+        trigger: TriggerUpgrade,
+    ) -> Result<Task> {
+        self.trigger(gateway_id, trigger, |task, now| {
+            let detail = json!({
+                "taskId": task.task_id,
+                "version": task.final_version(),
+                "forceUpgrade": task.force_upgrade,
+            });
+            caller.did("upgrade.trigger", gateway_id, detail, now)
+        })
+        .await
+    }
+
+    /// `audit` says what the audit log has of a new task.
+    async fn trigger(
+        &self,
+        gateway_id: &str,
+        trigger: TriggerUpgrade,
+        audit: impl FnOnce(&Task, DateTime<Utc>) -> AuditEntry + Send,
+    ) -> Result<Task> {
         check_gateway_id(gateway_id)?;
         let now = self.clock.now();
         let scheduled_at = trigger.scheduled_at;
@@ -100,6 +124,7 @@ impl Service {
         tx.insert_tasks(std::slice::from_ref(&task)).await?;
         tx.insert_commands(&[command]).await?;
         record_task(&mut tx, None, &task, now);
+        tx.audit(&audit(&task, now)).await?;
         tx.commit().await?;
         self.commands_queued.notify_one();
         tracing::info!(
@@ -113,7 +138,7 @@ impl Service {
     }
 
     /// A new task for the same gateway and version as one that failed or was cancelled.
-    pub async fn retry_upgrade(&self, task_id: Uuid) -> Result<Task> {
+    pub async fn retry_upgrade(&self, caller: &Caller, task_id: Uuid) -> Result<Task> {
         let task = self.task(task_id).await?;
         if !matches!(task.status, TaskStatus::Failed | TaskStatus::Cancelled) {
             return Err(Error::conflict(
@@ -139,7 +164,15 @@ impl Service {
             force_upgrade: task.force_upgrade,
             scheduled_at: None,
         };
-        self.trigger_upgrade(&task.gateway_id, trigger).await
+        self.trigger(&task.gateway_id, trigger, |new, now| {
+            let detail = json!({
+                "gatewayId": new.gateway_id,
+                "taskId": new.task_id,
+                "version": new.final_version(),
+            });
+            caller.did("task.retry", task_id.to_string(), detail, now)
+        })
+        .await
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use airlift_bundle::{Manifest, Refusal};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     blob::Staged,
     domain::{
-        Alert, Bundle, BundleFile, BundlePart, Event, Firmware, FirmwareStatus, RefusedBy,
+        Alert, Bundle, BundleFile, BundlePart, Caller, Event, Firmware, FirmwareStatus, RefusedBy,
         bundle_file_name, file_name,
     },
     metrics::{KindLabel, ReasonLabel},
@@ -76,7 +77,12 @@ impl Service {
     }
 
     /// Makes an uploaded bundle a draft firmware.
-    pub async fn finish_bundle(&self, upload: Upload, details: BundleDetails) -> Result<Firmware> {
+    pub async fn finish_bundle(
+        &self,
+        caller: &Caller,
+        upload: Upload,
+        details: BundleDetails,
+    ) -> Result<Firmware> {
         let Some(unpacking) = upload.into_unpacking() else {
             return Err(no_image());
         };
@@ -86,7 +92,7 @@ impl Service {
         };
         details.check(&unpacked.manifest)?;
         let manifest = unpacked.manifest.clone();
-        match self.store_bundle(unpacked, &details).await {
+        match self.store_bundle(caller, unpacked, &details).await {
             Ok(firmware) => Ok(firmware),
             Err(error) => {
                 let manifest = Some(Box::new(manifest));
@@ -95,7 +101,12 @@ impl Service {
         }
     }
 
-    async fn store_bundle(&self, unpacked: Unpacked, details: &BundleDetails) -> Result<Firmware> {
+    async fn store_bundle(
+        &self,
+        caller: &Caller,
+        unpacked: Unpacked,
+        details: &BundleDetails,
+    ) -> Result<Firmware> {
         let now = self.clock.now();
         let firmware = firmware(self.clock.new_id(), &unpacked, details, now)?;
         let bundle = firmware.bundle.iter();
@@ -120,6 +131,13 @@ impl Service {
             self.blobs.promote(file).await?;
         }
         tx.record(Event::firmware("uploaded", &firmware, now));
+        let detail = json!({
+            "sha256": firmware.sha256,
+            "bundle": unpacked.manifest.kind().as_str(),
+            "releaseCounter": unpacked.manifest.release_counter,
+        });
+        tx.audit(&caller.did("firmware.upload", firmware.subject(), detail, now))
+            .await?;
         tx.commit().await?;
         self.metrics.upload_bytes.inc_by(bytes);
         let kind = unpacked.manifest.kind().as_str();

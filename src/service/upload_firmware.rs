@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use airlift_bundle::Refusal;
 use bytes::Bytes;
+use serde_json::json;
 
 use super::{
     Error, Result, Service,
@@ -11,8 +12,8 @@ use super::{
 use crate::{
     blob::{self, Staging},
     domain::{
-        DEVICE_TYPE_LENGTH_MAX, Event, Firmware, FirmwareStatus, VERSION_LENGTH_MAX, file_name,
-        is_device_type, parse_version,
+        Caller, DEVICE_TYPE_LENGTH_MAX, Event, Firmware, FirmwareStatus, VERSION_LENGTH_MAX,
+        file_name, is_device_type, parse_version,
     },
     metrics::KindLabel,
     store::{self, BlobRow},
@@ -216,6 +217,7 @@ impl Service {
     /// Makes an uploaded file a draft firmware.
     pub async fn finish_upload(
         &self,
+        caller: &Caller,
         upload: Upload,
         details: FirmwareDetails,
     ) -> Result<Firmware> {
@@ -259,6 +261,9 @@ impl Service {
         }
         self.blobs.promote(staged).await?;
         tx.record(Event::firmware("uploaded", &firmware, now));
+        let detail = json!({ "sha256": firmware.sha256, "fileSize": firmware.file_size });
+        tx.audit(&caller.did("firmware.upload", firmware.subject(), detail, now))
+            .await?;
         tx.commit().await?;
         self.metrics.upload_bytes.inc_by(firmware.file_size as u64);
         let kind = KindLabel { kind: "image" };

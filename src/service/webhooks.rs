@@ -1,10 +1,11 @@
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
 use super::{Error, EventMessage, Page, Result, Service, trigger_upgrade::check_gateway_id};
 use crate::{
-    domain::{Delivery, DeliveryStatus, EventKind, Webhook},
+    domain::{AuditEntry, Caller, Delivery, DeliveryStatus, EventKind, Webhook},
     store::{DeliveryFilter, Tx},
     webhook::Post,
 };
@@ -80,7 +81,11 @@ impl WebhookDetails {
 
 impl Service {
     /// Makes a webhook; it is told of what happens from now on.
-    pub async fn create_webhook(&self, details: WebhookDetails) -> Result<Webhook> {
+    pub async fn create_webhook(
+        &self,
+        caller: &Caller,
+        details: WebhookDetails,
+    ) -> Result<Webhook> {
         details.check()?;
         let mut kinds = details.kinds;
         kinds.sort_by_key(|kind| kind.as_str());
@@ -105,6 +110,9 @@ impl Service {
             created_at: self.clock.now(),
         };
         tx.insert_webhook(&webhook).await?;
+        let now = webhook.created_at;
+        tx.audit(&audited(caller, "webhook.create", &webhook, now))
+            .await?;
         tx.commit().await?;
         tracing::info!(webhook_id = %webhook.webhook_id, url = webhook.masked_url(), "webhook made");
         Ok(webhook)
@@ -121,19 +129,26 @@ impl Service {
     }
 
     /// Deletes a webhook with its deliveries.
-    pub async fn delete_webhook(&self, webhook_id: Uuid) -> Result<Webhook> {
+    pub async fn delete_webhook(&self, caller: &Caller, webhook_id: Uuid) -> Result<Webhook> {
         let mut tx = self.db.begin().await?;
         let webhook = find(&mut tx, webhook_id).await?;
         tx.delete_webhook(webhook_id).await?;
+        let now = self.clock.now();
+        tx.audit(&audited(caller, "webhook.delete", &webhook, now))
+            .await?;
         tx.commit().await?;
         tracing::info!(%webhook_id, url = webhook.masked_url(), "webhook deleted");
         Ok(webhook)
     }
 
     /// Sends a test event, once.
-    pub async fn ping_webhook(&self, webhook_id: Uuid) -> Result<Ping> {
-        let webhook = self.webhook(webhook_id).await?;
+    pub async fn ping_webhook(&self, caller: &Caller, webhook_id: Uuid) -> Result<Ping> {
         let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let webhook = find(&mut tx, webhook_id).await?;
+        tx.audit(&audited(caller, "webhook.ping", &webhook, now))
+            .await?;
+        tx.commit().await?;
         let delivery_id = self.clock.new_id();
         let message = EventMessage {
             event_id: 0,
@@ -175,7 +190,12 @@ impl Service {
     }
 
     /// Gives a dead delivery all its attempts again.
-    pub async fn retry_delivery(&self, webhook_id: Uuid, delivery_id: Uuid) -> Result<Delivery> {
+    pub async fn retry_delivery(
+        &self,
+        caller: &Caller,
+        webhook_id: Uuid,
+        delivery_id: Uuid,
+    ) -> Result<Delivery> {
         let mut tx = self.db.begin().await?;
         find(&mut tx, webhook_id).await?;
         let delivery = tx.lock_delivery(webhook_id, delivery_id).await?;
@@ -197,12 +217,39 @@ impl Service {
                 ),
             ));
         }
-        delivery.revive(self.clock.now());
+        let now = self.clock.now();
+        delivery.revive(now);
         tx.update_delivery(&delivery).await?;
+        let detail = json!({ "deliveryId": delivery_id });
+        tx.audit(&caller.did(
+            "webhook.retry_delivery",
+            webhook_id.to_string(),
+            detail,
+            now,
+        ))
+        .await?;
         tx.commit().await?;
         self.deliveries_queued.notify_one();
         Ok(delivery)
     }
+}
+
+/// Of the address no more than the host: secrets may stand in its path and query, too.
+fn audited(
+    caller: &Caller,
+    action: &'static str,
+    webhook: &Webhook,
+    now: DateTime<Utc>,
+) -> AuditEntry {
+    let receiver = Url::parse(&webhook.url).map(|url| url.origin().ascii_serialization());
+    let kinds = webhook.kinds.iter().map(|kind| kind.as_str());
+    let detail = json!({
+        "receiver": receiver.unwrap_or_default(),
+        "kinds": kinds.collect::<Vec<_>>(),
+        "gatewayId": webhook.gateway_id,
+        "rolloutId": webhook.rollout_id,
+    });
+    caller.did(action, webhook.webhook_id.to_string(), detail, now)
 }
 
 async fn find(tx: &mut Tx, webhook_id: Uuid) -> Result<Webhook> {

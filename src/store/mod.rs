@@ -39,6 +39,7 @@ mod user_sessions;
 mod users;
 mod webhooks;
 
+pub use audit::{AuditFilter, AuditLine};
 pub use blobs::BlobRow;
 pub use db::{Connections, Db, Tx};
 pub use enrolment::{Enrolment, VersionCount, Wanted};

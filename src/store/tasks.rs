@@ -338,6 +338,27 @@ impl Tx {
         .collect()
     }
 
+    /// Whether a gateway was ever sent this version, or one on the way to which it lies.
+    pub async fn has_task_to(
+        &mut self,
+        gateway_id: &str,
+        device_type: &str,
+        version: &str,
+    ) -> Result<bool> {
+        let quoted = format!("\"{version}\"");
+        let found = on!(self, |conn| sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM upgrade_tasks WHERE gateway_id = $1 AND device_type = $2
+                AND (to_version = $3 OR REPLACE(CAST(path AS TEXT), $4, '') <> CAST(path AS TEXT))",
+        )
+        .bind(gateway_id)
+        .bind(device_type)
+        .bind(version)
+        .bind(&quoted)
+        .fetch_one(conn)
+        .await)?;
+        Ok(found > 0)
+    }
+
     /// Tasks whose deadline has passed, locked; those that another server holds are passed
     /// over.
     pub async fn lock_expired_tasks(

@@ -5,6 +5,7 @@ mod alone;
 mod announcements;
 mod attacks;
 mod boards;
+mod closed;
 mod compose;
 mod flaws;
 mod fleet;

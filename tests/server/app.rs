@@ -112,7 +112,7 @@ impl Setup {
         };
         let config = Options {
             listen: Some(http_addr),
-            public_url: Some(format!("http://{http_addr}/")),
+            public_url: (self.options.public_url).or_else(|| Some(format!("http://{http_addr}/"))),
             data_dir: Some(data.path().to_owned()),
             database_url: database
                 .as_ref()

@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::{DeviceTypeQuery, FirmwareDto};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -30,11 +31,12 @@ use crate::{
 )]
 pub async fn delete(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(version): ApiPath<String>,
     ApiQuery(query): ApiQuery<DeviceTypeQuery>,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let firmware = service
-        .delete_firmware(query.device_type(), &version)
+        .delete_firmware(&caller, query.device_type(), &version)
         .await?;
     Ok(Envelope::of(FirmwareDto::new(&service, firmware)))
 }

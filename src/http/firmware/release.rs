@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use super::{DeviceTypeQuery, FirmwareDto};
 use crate::{
-    domain::FirmwareStatus,
+    domain::{Caller, FirmwareStatus},
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -31,11 +31,17 @@ use crate::{
 )]
 pub async fn release(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(version): ApiPath<String>,
     ApiQuery(query): ApiQuery<DeviceTypeQuery>,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let firmware = service
-        .change_firmware_status(query.device_type(), &version, FirmwareStatus::Released)
+        .change_firmware_status(
+            &caller,
+            query.device_type(),
+            &version,
+            FirmwareStatus::Released,
+        )
         .await?;
     Ok(Envelope::of(FirmwareDto::new(&service, firmware)))
 }

@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use super::FirmwareDto;
 use crate::{
-    domain::DEVICE_TYPE_LINUX,
+    domain::{Caller, DEVICE_TYPE_LINUX},
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -48,12 +48,13 @@ pub struct ReleasePackageQuery {
 )]
 pub async fn release_package(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath((name, version)): ApiPath<(String, String)>,
     ApiQuery(query): ApiQuery<ReleasePackageQuery>,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let device_type = query.device_type.as_deref().unwrap_or(DEVICE_TYPE_LINUX);
     let firmware = service
-        .release_package(&name, &query.branch, &version, device_type)
+        .release_package(&caller, &name, &query.branch, &version, device_type)
         .await?;
     Ok(Envelope::of(FirmwareDto::new(&service, firmware)))
 }

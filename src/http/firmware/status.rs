@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::{DeviceTypeQuery, FirmwareDto, FirmwareStatusDto};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -41,6 +42,7 @@ pub struct ChangeStatus {
 )]
 pub async fn status(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(version): ApiPath<String>,
     ApiQuery(query): ApiQuery<DeviceTypeQuery>,
     OptionalJson(body): OptionalJson<ChangeStatus>,
@@ -52,7 +54,7 @@ pub async fn status(
         )
     })?;
     let firmware = service
-        .change_firmware_status(query.device_type(), &version, change.status.into())
+        .change_firmware_status(&caller, query.device_type(), &version, change.status.into())
         .await?;
     Ok(Envelope::of(FirmwareDto::new(&service, firmware)))
 }

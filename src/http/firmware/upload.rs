@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::FirmwareDto;
 use crate::{
-    domain::DEVICE_TYPE_DEFAULT,
+    domain::{Caller, DEVICE_TYPE_DEFAULT},
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -94,12 +94,13 @@ struct Form {
 )]
 pub async fn upload(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     request: Request,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let size_max = service.settings().upload_bytes_max;
     let example = "curl -F file=@firmware.bin -F version=1.0.2";
     let mut form = form::Form::begin(request, size_max, example).await?;
-    let result = read_and_store(&service, &mut form).await;
+    let result = read_and_store(&service, &caller, &mut form).await;
     if result.is_err() {
         form.drain().await;
     }
@@ -108,6 +109,7 @@ pub async fn upload(
 
 async fn read_and_store(
     service: &Arc<Service>,
+    caller: &Caller,
     fields: &mut form::Form,
 ) -> Result<Envelope<FirmwareDto>, ApiError> {
     let mut form = Form::default();
@@ -116,7 +118,7 @@ async fn read_and_store(
     }
     if let Some(bundle) = form.file.take_if(|file| file.is_bundle()) {
         let firmware = service
-            .finish_bundle(bundle, form.bundle_details()?)
+            .finish_bundle(caller, bundle, form.bundle_details()?)
             .await?;
         return Ok(Envelope::of(FirmwareDto::new(service, firmware)));
     }
@@ -127,7 +129,7 @@ async fn read_and_store(
             "the form has no field \"file\": send the image as -F file=@firmware.bin",
         )
     })?;
-    let firmware = service.finish_upload(upload, details).await?;
+    let firmware = service.finish_upload(caller, upload, details).await?;
     Ok(Envelope::of(FirmwareDto::new(service, firmware)))
 }
 

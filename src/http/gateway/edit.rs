@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::GatewayDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -44,6 +45,7 @@ pub struct EditGateway {
 )]
 pub async fn edit(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(gateway_id): ApiPath<String>,
     OptionalJson(body): OptionalJson<EditGateway>,
 ) -> Result<Envelope<GatewayDto>, ApiError> {
@@ -57,6 +59,6 @@ pub async fn edit(
         device_type: body.device_type,
         tags: body.tags,
     };
-    let gateway = service.edit_gateway(&gateway_id, changes).await?;
+    let gateway = service.edit_gateway(&caller, &gateway_id, changes).await?;
     Ok(Envelope::of(gateway.into()))
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{EXPORT_COLUMNS, ID_COLUMN, TAG_COLUMN_PREFIX, TYPE_COLUMN};
 use crate::{
-    domain::{TAGS_MAX, check_tag_key},
+    domain::{Caller, TAGS_MAX, check_tag_key},
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -55,6 +55,7 @@ pub struct ImportedGateways {
 )]
 pub async fn import(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     CsvBody(body): CsvBody,
 ) -> Result<Envelope<ImportedGateways>, ApiError> {
     let lines = tokio::task::spawn_blocking(|| List::read(body))
@@ -64,7 +65,7 @@ pub async fn import(
         gateways,
         registered,
         changed,
-    } = service.edit_gateways(lines).await?;
+    } = service.edit_gateways(&caller, lines).await?;
     Ok(Envelope::of(ImportedGateways {
         gateways,
         registered,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -60,6 +61,7 @@ pub struct BeginUpdateDto {
 )]
 pub async fn task(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(gateway_id): ApiPath<String>,
     OptionalJson(body): OptionalJson<BeginUpdateDto>,
 ) -> Result<Envelope<TaskDto>, ApiError> {
@@ -79,6 +81,6 @@ pub async fn task(
         to_version: body.to_version,
         packages: body.packages.into_iter().map(Into::into).collect(),
     };
-    let task = service.begin_update(&gateway_id, update).await?;
+    let task = service.begin_update(&caller, &gateway_id, update).await?;
     Ok(Envelope::of(task.into()))
 }

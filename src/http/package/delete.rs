@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::{BranchQuery, PackageDto};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -35,11 +36,12 @@ use crate::{
 )]
 pub async fn delete(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath((name, version)): ApiPath<(String, String)>,
     ApiQuery(query): ApiQuery<BranchQuery>,
 ) -> Result<Envelope<PackageDto>, ApiError> {
     let view = service
-        .delete_package(&name, &query.branch, &version)
+        .delete_package(&caller, &name, &query.branch, &version)
         .await?;
     Ok(Envelope::of(PackageDto::new(&service, view)?))
 }

@@ -7,6 +7,7 @@ use axum::{
 };
 
 use crate::{
+    domain::Caller,
     http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiPath, file},
     service::Service,
 };
@@ -35,6 +36,7 @@ use crate::{
         (status = 206, description = "The part asked for", content_type = "application/octet-stream"),
         (status = 304, description = "Not modified"),
         (status = 400, description = "A name that makes no sense", body = ErrorEnvelope),
+        (status = 401, description = "No token (`download_unsigned`)", body = ErrorEnvelope),
         (status = 404, description = "No package uses such a file", body = ErrorEnvelope),
         (status = 416, description = "The file has no such part", body = ErrorEnvelope),
         (
@@ -48,10 +50,11 @@ use crate::{
 )]
 pub async fn download(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     method: Method,
     ApiPath(sha256): ApiPath<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let file = service.package_file(&sha256).await?;
+    let file = service.download_package(&caller, &sha256).await?;
     file::answer(&service, &file, &method, &headers).await
 }

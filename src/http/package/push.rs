@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::PackageDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::ErrorEnvelope,
         error::ApiError,
@@ -84,11 +85,12 @@ struct Form {
 )]
 pub async fn push(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let size_max = service.settings().upload_bytes_max;
     let mut form = form::Form::begin(request, size_max, EXAMPLE).await?;
-    let result = read_and_store(&service, &mut form).await;
+    let result = read_and_store(&service, &caller, &mut form).await;
     if result.is_err() {
         form.drain().await;
     }
@@ -97,6 +99,7 @@ pub async fn push(
 
 async fn read_and_store(
     service: &Arc<Service>,
+    caller: &Caller,
     fields: &mut form::Form,
 ) -> Result<Response, ApiError> {
     let mut form = Form::default();
@@ -119,7 +122,7 @@ async fn read_and_store(
         content,
         signature: form.signature,
     };
-    match service.finish_package(file, details).await? {
+    match service.finish_package(caller, file, details).await? {
         Pushed::Stored(view) => Ok(Json(PackageDto::new(service, *view)?).into_response()),
         Pushed::OtherFile => Ok(StatusCode::NOT_MODIFIED.into_response()),
     }

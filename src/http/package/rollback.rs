@@ -6,6 +6,7 @@ use utoipa::IntoParams;
 
 use super::PackageDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -44,11 +45,12 @@ pub struct RollbackQuery {
 )]
 pub async fn rollback(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(name): ApiPath<String>,
     ApiQuery(query): ApiQuery<RollbackQuery>,
 ) -> Result<Envelope<PackageDto>, ApiError> {
     let view = service
-        .roll_back_package(&name, &query.branch, query.to.as_deref())
+        .roll_back_package(&caller, &name, &query.branch, query.to.as_deref())
         .await?;
     Ok(Envelope::of(PackageDto::new(&service, view)?))
 }

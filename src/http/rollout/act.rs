@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use super::RolloutDto;
 use crate::{
-    domain::RolloutAction,
+    domain::{Caller, RolloutAction},
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -15,10 +15,13 @@ use crate::{
 
 async fn act(
     service: &Service,
+    caller: &Caller,
     id: &str,
     action: RolloutAction,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    let view = service.act_on_rollout(rollout_id(id)?, action).await?;
+    let view = service
+        .act_on_rollout(caller, rollout_id(id)?, action)
+        .await?;
     Ok(Envelope::of(view.into()))
 }
 
@@ -41,9 +44,10 @@ async fn act(
 )]
 pub async fn pause(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    act(&service, &id, RolloutAction::Pause).await
+    act(&service, &caller, &id, RolloutAction::Pause).await
 }
 
 /// Resume a rollout
@@ -64,9 +68,10 @@ pub async fn pause(
 )]
 pub async fn resume(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    act(&service, &id, RolloutAction::Resume).await
+    act(&service, &caller, &id, RolloutAction::Resume).await
 }
 
 /// End a rollout
@@ -87,9 +92,10 @@ pub async fn resume(
 )]
 pub async fn cancel(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    act(&service, &id, RolloutAction::Cancel).await
+    act(&service, &caller, &id, RolloutAction::Cancel).await
 }
 
 /// Try the failed gateways of a rollout again
@@ -110,7 +116,8 @@ pub async fn cancel(
 )]
 pub async fn retry(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    act(&service, &id, RolloutAction::Retry).await
+    act(&service, &caller, &id, RolloutAction::Retry).await
 }

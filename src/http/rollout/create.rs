@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::{RolloutDto, RolloutRequest};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -34,8 +35,9 @@ use crate::{
 )]
 pub async fn create(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     JsonTarget(request): JsonTarget<RolloutRequest>,
 ) -> Result<Envelope<RolloutDto>, ApiError> {
-    let view = service.create_rollout(request.rollout()?).await?;
+    let view = service.create_rollout(&caller, request.rollout()?).await?;
     Ok(Envelope::of(view.into()))
 }

@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::TaskDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -30,9 +31,10 @@ use crate::{
 )]
 pub async fn cancel(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<TaskDto>, ApiError> {
     Ok(Envelope::of(
-        service.cancel_upgrade(task_id(&id)?).await?.into(),
+        service.cancel_upgrade(&caller, task_id(&id)?).await?.into(),
     ))
 }

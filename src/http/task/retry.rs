@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::TaskDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -31,9 +32,10 @@ use crate::{
 )]
 pub async fn retry(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<TaskDto>, ApiError> {
     Ok(Envelope::of(
-        service.retry_upgrade(task_id(&id)?).await?.into(),
+        service.retry_upgrade(&caller, task_id(&id)?).await?.into(),
     ))
 }

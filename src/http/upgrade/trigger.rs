@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -52,12 +53,14 @@ pub struct UpgradeRequest {
 )]
 pub async fn trigger(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(gateway_id): ApiPath<String>,
     OptionalJson(body): OptionalJson<Option<UpgradeRequest>>,
 ) -> Result<Envelope<TaskDto>, ApiError> {
     let request = body.flatten().unwrap_or_default();
     let task = service
         .trigger_upgrade(
+            &caller,
             &gateway_id,
             TriggerUpgrade {
                 version: request.version,

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::WebhookDto;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -63,6 +64,7 @@ pub struct CreatedWebhook {
 )]
 pub async fn create(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     OptionalJson(body): OptionalJson<NewWebhook>,
 ) -> Result<Envelope<CreatedWebhook>, ApiError> {
     let new = body.ok_or_else(|| {
@@ -72,13 +74,16 @@ pub async fn create(
         )
     })?;
     let webhook = service
-        .create_webhook(WebhookDetails {
-            url: new.url,
-            secret: new.secret,
-            kinds: new.kinds.into_iter().map(Into::into).collect(),
-            gateway_id: new.gateway_id,
-            rollout_id: new.rollout_id,
-        })
+        .create_webhook(
+            &caller,
+            WebhookDetails {
+                url: new.url,
+                secret: new.secret,
+                kinds: new.kinds.into_iter().map(Into::into).collect(),
+                gateway_id: new.gateway_id,
+                rollout_id: new.rollout_id,
+            },
+        )
         .await?;
     Ok(Envelope::of(CreatedWebhook {
         secret: webhook.secret.clone(),

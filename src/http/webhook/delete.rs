@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::{WebhookDto, webhook_id};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -29,9 +30,13 @@ use crate::{
 )]
 pub async fn delete(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<WebhookDto>, ApiError> {
     Ok(Envelope::of(
-        service.delete_webhook(webhook_id(&id)?).await?.into(),
+        service
+            .delete_webhook(&caller, webhook_id(&id)?)
+            .await?
+            .into(),
     ))
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::webhook_id;
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -47,9 +48,10 @@ pub struct PingResult {
 )]
 pub async fn ping(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath(id): ApiPath<String>,
 ) -> Result<Envelope<PingResult>, ApiError> {
-    let ping = service.ping_webhook(webhook_id(&id)?).await?;
+    let ping = service.ping_webhook(&caller, webhook_id(&id)?).await?;
     Ok(Envelope::of(PingResult {
         delivered: ping.error.is_none(),
         delivery_id: ping.delivery_id,

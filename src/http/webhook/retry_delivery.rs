@@ -4,6 +4,7 @@ use axum::extract::State;
 
 use super::{DeliveryDto, delivery_id, webhook_id};
 use crate::{
+    domain::Caller,
     http::{
         envelope::{Envelope, ErrorEnvelope},
         error::ApiError,
@@ -33,10 +34,11 @@ use crate::{
 )]
 pub async fn retry_delivery(
     State(service): State<Arc<Service>>,
+    caller: Caller,
     ApiPath((webhook, delivery)): ApiPath<(String, String)>,
 ) -> Result<Envelope<DeliveryDto>, ApiError> {
     let delivery = service
-        .retry_delivery(webhook_id(&webhook)?, delivery_id(&delivery)?)
+        .retry_delivery(&caller, webhook_id(&webhook)?, delivery_id(&delivery)?)
         .await?;
     Ok(Envelope::of(delivery.into()))
 }

@@ -1,8 +1,9 @@
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{engine::Engine, list::RolloutView};
 use crate::{
-    domain::{MemberState, RolloutAction, RolloutState},
+    domain::{Caller, MemberState, RolloutAction, RolloutState},
     service::{Error, Result, Service},
 };
 
@@ -10,6 +11,7 @@ impl Service {
     /// Pauses, resumes, cancels or retries a rollout.
     pub async fn act_on_rollout(
         &self,
+        caller: &Caller,
         rollout_id: Uuid,
         action: RolloutAction,
     ) -> Result<RolloutView> {
@@ -19,6 +21,7 @@ impl Service {
             .lock_rollout(rollout_id)
             .await?
             .ok_or_else(|| no_rollout(rollout_id))?;
+        let from = rollout.state;
         let state = action
             .apply(rollout.state, rollout.wave)
             .map_err(|refusal| Error::conflict(refusal.code, refusal.message))?;
@@ -38,6 +41,17 @@ impl Service {
         engine.rollout.reason = None;
         engine.rollout.next_look_at = Some(now);
         engine.rollout.updated_at = now;
+        let audited = match action {
+            RolloutAction::Pause => "rollout.pause",
+            RolloutAction::Resume => "rollout.resume",
+            RolloutAction::Cancel => "rollout.cancel",
+            RolloutAction::Retry => "rollout.retry",
+        };
+        let detail = json!({ "from": from.as_str(), "to": state.as_str() });
+        engine
+            .tx
+            .audit(&caller.did(audited, rollout_id.to_string(), detail, now))
+            .await?;
         engine.save().await?;
         self.rollouts_changed.notify_one();
         self.rollout(rollout_id).await

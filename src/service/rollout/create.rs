@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::{
     dry_run::survey,
     engine::{Engine, rollout_event},
@@ -6,7 +8,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Admission, Firmware, ORDER_MODULUS, Rollout, RolloutPlan, RolloutState, RolloutTarget,
+        Admission, Caller, Firmware, ORDER_MODULUS, Rollout, RolloutPlan, RolloutState,
+        RolloutTarget,
     },
     service::{
         Error, Result, Service, trigger_upgrade::installable_firmware,
@@ -82,7 +85,11 @@ fn no_gateways(ids: &[String]) -> Error {
 
 impl Service {
     /// Stores a rollout and begins to take its gateways in; the engine goes on.
-    pub async fn create_rollout(&self, create: CreateRollout) -> Result<RolloutView> {
+    pub async fn create_rollout(
+        &self,
+        caller: &Caller,
+        create: CreateRollout,
+    ) -> Result<RolloutView> {
         let admission = self.admission().await?;
         let mut tx = self.db.begin().await?;
         let firmware = create.check(self, &mut tx, &admission).await?;
@@ -114,6 +121,19 @@ impl Service {
         };
         tx.insert_rollout(&rollout).await?;
         tx.record(rollout_event(&rollout, now));
+        let detail = json!({
+            "name": rollout.name,
+            "deviceType": rollout.device_type,
+            "version": rollout.version,
+            "gateways": survey.included,
+        });
+        tx.audit(&caller.did(
+            "rollout.create",
+            rollout.rollout_id.to_string(),
+            detail,
+            now,
+        ))
+        .await?;
         let rollout_id = rollout.rollout_id;
         tracing::info!(
             %rollout_id,

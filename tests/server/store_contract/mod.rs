@@ -18,7 +18,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 mod announcements;
+mod audit;
 mod bundles;
+mod downloads;
 mod events;
 mod gateways;
 mod history;
@@ -31,7 +33,9 @@ mod statistics;
 mod why;
 
 use announcements::*;
+use audit::*;
 use bundles::*;
+use downloads::*;
 use events::*;
 use gateways::*;
 use history::*;
@@ -161,6 +165,10 @@ contract![
     members_are_found_by_the_end_of_their_task,
     members_are_found_by_state_and_place,
     waves_are_put_and_put_again,
+    the_audit_log_comes_back_newest_first_and_by_filter,
+    nobody_changes_the_audit_log,
+    a_secret_is_made_once_however_many_make_it,
+    a_gateway_is_known_by_the_versions_that_it_was_sent,
     migrations_run_again_change_nothing,
     a_newer_schema_is_refused,
 ];
