@@ -61,17 +61,26 @@ async fn every_answer_says_what_browsers_must_not_do_with_it() {
 #[tokio::test]
 async fn pages_run_no_script_but_the_servers_own() {
     let app = TestApp::start().await;
-    let docs = app.get("/docs/").await;
-    let policy = docs.header("content-security-policy").unwrap();
-    for part in [
-        "default-src 'none'",
-        "script-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
+    for (path, styles) in [
+        ("/docs/", "style-src 'self' 'unsafe-inline'"),
+        ("/login", "style-src 'self'"),
+        ("/setup", "style-src 'self'"),
+        ("/", "style-src 'self'"),
     ] {
-        assert!(policy.split("; ").any(|it| it == part), "{part}: {policy}");
+        let page = app.get(path).await;
+        let policy = page.header("content-security-policy").unwrap();
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            styles,
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            let has = policy.split("; ").any(|it| it == part);
+            assert!(has, "{path}: {part}: {policy}");
+        }
     }
     app.stop().await;
 }

@@ -25,6 +25,7 @@ mod events;
 mod gateways;
 mod history;
 mod linux;
+mod oidc;
 mod packages;
 mod queues;
 mod rollouts;
@@ -40,6 +41,7 @@ use events::*;
 use gateways::*;
 use history::*;
 use linux::*;
+use oidc::*;
 use packages::*;
 use queues::*;
 use rollouts::*;
@@ -96,6 +98,7 @@ macro_rules! contract {
 }
 
 contract![
+    a_user_is_known_by_issuer_and_subject_and_two_never_by_the_same,
     rows_come_back_as_they_went_in,
     a_dropped_transaction_leaves_nothing,
     a_version_is_unique_within_its_device_type,
