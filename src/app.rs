@@ -12,7 +12,7 @@ use crate::{
     blob::{BlobStore, BlobUrl},
     cli::database::caller,
     config::{Broker, Config, RequireSignature},
-    domain::{Clock, SignaturePolicy, TaskDeadlines},
+    domain::{Clock, Role, SignaturePolicy, TaskDeadlines},
     http::{self, HttpServer},
     ingest, jobs,
     metrics::Metrics,
@@ -21,7 +21,8 @@ use crate::{
         embedded::{EmbeddedBroker, EmbeddedBrokerOptions, OnConnect, OnLook, OnPublish},
         run_session,
     },
-    service::{FirstStart, Service, Settings},
+    oidc::{OidcProvider, ProviderOptions},
+    service::{FirstStart, OidcLogIns, Service, Settings},
     store::Db,
     tls::{Tls, TlsPaths},
     webhook::WebhookClient,
@@ -106,12 +107,13 @@ impl App {
             Arc::new(Metrics::new()),
             settings(config, topics.clone()),
         );
-        let service = Arc::new(service);
+        let service = Arc::new(service.with_oidc(oidc_log_ins(config)?));
         service.check_trusted_keys().await?;
         if config.insecure_open {
             // Of a start without it, which the operator has thought better of.
             service.withdraw_setup_links().await?;
         }
+        service.close_doors_for_oidc().await?;
         service.look_for_credentials().await?;
         refuse_public_address(config, &service).await?;
         service.expire_own_sessions().await?;
@@ -263,6 +265,35 @@ fn load_tls(config: &Config, clock: &Clock) -> Result<Option<Arc<Tls>>> {
     let tls = Tls::load(paths, clock.now().timestamp())
         .context("--tls-cert, --tls-key and --device-ca can't be used")?;
     Ok(Some(Arc::new(tls)))
+}
+
+/// The provider that people log in with; it is asked at the first login.
+fn oidc_log_ins(config: &Config) -> Result<Option<OidcLogIns>> {
+    let Some(oidc) = &config.oidc else {
+        return Ok(None);
+    };
+    let secret = oidc.client_secret_file.as_ref().map(|path| {
+        std::fs::read_to_string(path)
+            .with_context(|| format!("can't read --oidc-client-secret-file {}", path.display()))
+    });
+    let default_role = oidc.default_role.as_deref().map(|word| {
+        Role::parse(word).with_context(|| {
+            format!(
+                "--oidc-default-role {word:?} is no role: say viewer, publisher, operator or admin"
+            )
+        })
+    });
+    Ok(Some(OidcLogIns {
+        provider: OidcProvider::new(ProviderOptions {
+            issuer: oidc.issuer.clone(),
+            client_id: oidc.client_id.clone(),
+            client_secret: secret.transpose()?.map(|secret| secret.trim().to_owned()),
+            redirect_url: format!("{}/api/ota/login/oidc/callback", config.public_url),
+            role_claim: oidc.role_claim.clone(),
+        }),
+        default_role: default_role.transpose()?,
+        role_claim: oidc.role_claim.clone(),
+    }))
 }
 
 /// What the services are told of the configuration.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `app` | wires everything; no logic | all |
 //! | `cli`, `http`, `ingest`, `jobs` | doors: people, REST, gateways' reports, time | `service` |
-//! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt`, `webhook` |
+//! | `service` | one use case per file; holds the transaction | `store`, `blob`, `mqtt`, `webhook`, `oidc` |
 //! | `store`, `blob`, `mqtt`, `webhook`, `oidc` | database, files, broker, receivers of events, login provider | `domain` |
 //! | `tls` | certificates of the server's own doors | nothing of ours |
 //! | `domain` | types and decisions, no I/O | `airlift_proto` |
@@ -23,6 +23,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod metrics;
 pub mod mqtt;
+pub mod oidc;
 pub mod service;
 pub mod store;
 pub mod tls;

@@ -216,6 +216,17 @@ fn oidc(
         );
         return Ok(None);
     };
+    let url = url::Url::parse(&issuer).with_context(|| format!("--oidc-issuer {issuer:?}"))?;
+    let is_local = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    ensure!(
+        url.scheme() == "https" || url.scheme() == "http" && is_local,
+        "--oidc-issuer {issuer:?} must begin with https://: whoever is on the way could log in as anybody"
+    );
     Ok(Some(OidcOptions {
         issuer,
         client_id: client_id.context("--oidc-issuer wants --oidc-client-id too")?,

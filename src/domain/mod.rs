@@ -17,6 +17,7 @@ mod firmware;
 mod gateway;
 mod gateway_query;
 mod gateway_token;
+mod oidc_role;
 mod package;
 mod people;
 mod refusal_limit;
@@ -65,6 +66,7 @@ pub use gateway_token::{
     ClaimDecision, GRACE_MAX, GatewayToken, ProvisioningKey, decide_claim, ends_of_predecessors,
     mosquitto_hash,
 };
+pub use oidc_role::{is_own_path, role_of};
 pub use package::{Package, PackageBranch, PackageChange, PackageOrigin};
 pub use people::{
     ACCOUNT_FAILURES_FREE, ADDRESS_FAILURES_FREE, LOGIN_WAIT_MAX, NAME_LENGTH_MAX,

@@ -21,6 +21,7 @@ mod gateway_token;
 mod guard;
 mod limits;
 mod observe;
+mod oidc;
 mod openapi;
 mod openapi_access;
 mod package;

@@ -1,9 +1,9 @@
 use utoipa::OpenApi;
 
 use super::{
-    audit, changelog, event, firmware, gateway, gateway_token, openapi_access::add_access, package,
-    page, provisioning_key, rollout, session, setup, statistics, system, task, token, upgrade,
-    user, webhook,
+    audit, changelog, event, firmware, gateway, gateway_token, oidc, openapi_access::add_access,
+    package, page, provisioning_key, rollout, session, setup, statistics, system, task, token,
+    upgrade, user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -109,6 +109,8 @@ use super::{
         user::delete::delete,
         session::get::get,
         session::log_in::log_in,
+        oidc::begin::begin,
+        oidc::callback::callback,
         session::log_out::log_out,
         session::password::password,
         setup::make_admin::make_admin,

@@ -19,6 +19,7 @@ use super::{
     guard::{Guard, guard},
     limits::Limits,
     observe::observe,
+    oidc,
     openapi::openapi,
     package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
@@ -142,6 +143,12 @@ fn people() -> Routes {
             session::password::password,
         )
         .post(Nothing, "/api/ota/login", session::log_in::log_in)
+        .get(Nothing, "/api/ota/login/oidc", oidc::begin::begin)
+        .get(
+            Nothing,
+            "/api/ota/login/oidc/callback",
+            oidc::callback::callback,
+        )
         .post(Nothing, "/api/ota/logout", session::log_out::log_out)
         .post(Nothing, "/api/ota/setup", setup::make_admin::make_admin)
 }

@@ -34,6 +34,7 @@ mod list;
 mod log_in;
 mod make_task;
 mod next_step;
+mod oidc_log_in;
 mod packages;
 mod passwords;
 mod provisioning_keys;
@@ -84,6 +85,7 @@ pub use health::Health;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
+pub use oidc_log_in::{OIDC_LOG_IN_LIFETIME, OidcDeparture, OidcLogIns, OidcReturn};
 pub use packages::PackageView;
 pub use provisioning_keys::{NewProvisioningKey, ProvisioningKeyDetails};
 pub use push_package::{
@@ -180,6 +182,7 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: inbox::KeepQueue,
+    oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
     refusal_limit: Mutex<RefusalLimit>,
@@ -222,6 +225,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            oidc: None,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
             refusal_limit: Mutex::default(),

@@ -26,6 +26,7 @@ mod history;
 mod inbox;
 mod login_failures;
 mod mqtt_sessions;
+mod oidc_users;
 mod packages;
 mod provisioning_keys;
 mod rollout_gateways;

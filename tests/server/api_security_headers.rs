@@ -61,17 +61,26 @@ async fn every_answer_says_what_browsers_must_not_do_with_it() {
 #[tokio::test]
 async fn pages_run_no_script_but_the_servers_own() {
     let app = TestApp::start().await;
-    let docs = app.get("/docs/").await;
-    let policy = docs.header("content-security-policy").unwrap();
-    for part in [
-        "default-src 'none'",
-        "script-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
+    for (path, styles) in [
+        ("/docs/", "style-src 'self' 'unsafe-inline'"),
+        ("/login", "style-src 'self'"),
+        ("/setup", "style-src 'self'"),
+        ("/", "style-src 'self'"),
     ] {
-        assert!(policy.split("; ").any(|it| it == part), "{part}: {policy}");
+        let page = app.get(path).await;
+        let policy = page.header("content-security-policy").unwrap();
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            styles,
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            let has = policy.split("; ").any(|it| it == part);
+            assert!(has, "{path}: {part}: {policy}");
+        }
     }
     app.stop().await;
 }
@@ -79,7 +88,7 @@ async fn pages_run_no_script_but_the_servers_own() {
 #[tokio::test]
 async fn browsers_are_held_to_https_where_there_is_https() {
     let mut app = Setup::default().prepare();
-    app.reached_at("https://ota.example.com");
+    app.config.public_url = "https://ota.example.com".to_owned();
     app.run().await;
     app.ready().await;
     let answer = app.get("/healthz").await;

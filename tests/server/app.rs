@@ -73,7 +73,8 @@ pub struct TestApp {
     pub http_addr: SocketAddr,
     pub mqtt_port: u16,
     http: Client,
-    config: Config,
+    /// Of the next start.
+    pub config: Config,
     _database: Option<TestDatabase>,
     data: TempDir,
 }
@@ -184,11 +185,6 @@ impl TestApp {
         assert!(self.app.is_none(), "it runs already");
         let app = App::start(&self.config, self.clock.clone()).await;
         self.app = Some(app.expect("the server starts"));
-    }
-
-    /// What the server, which does not run yet, is to take for its own address.
-    pub fn reached_at(&mut self, public_url: &str) {
-        self.config.public_url = public_url.to_owned();
     }
 
     pub async fn ready(&self) {

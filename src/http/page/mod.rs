@@ -11,11 +11,11 @@ use axum::{
 };
 
 /// A file that is part of this program; browsers ask each time whether it is another by now.
-fn file(content_type: &'static str, text: &'static str) -> Response {
+fn file(content_type: &'static str, text: impl IntoResponse) -> Response {
     let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")];
     (headers, text).into_response()
 }
 
-fn html(text: &'static str) -> Response {
+fn html(text: impl IntoResponse) -> Response {
     file("text/html; charset=utf-8", text)
 }

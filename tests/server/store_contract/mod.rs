@@ -27,6 +27,7 @@ mod gateway_tokens;
 mod gateways;
 mod history;
 mod linux;
+mod oidc;
 mod packages;
 mod people;
 mod queues;
@@ -45,6 +46,7 @@ use gateway_tokens::*;
 use gateways::*;
 use history::*;
 use linux::*;
+use oidc::*;
 use packages::*;
 use people::*;
 use queues::*;
@@ -102,6 +104,7 @@ macro_rules! contract {
 }
 
 contract![
+    a_user_is_known_by_issuer_and_subject_and_two_never_by_the_same,
     rows_come_back_as_they_went_in,
     a_dropped_transaction_leaves_nothing,
     a_version_is_unique_within_its_device_type,
