@@ -22,7 +22,7 @@ use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 pub use bundles::*;
 pub use files::*;
 pub use flash::{Flash, Wear, second_cut_stride};
-pub use page::{Peer, Said, request_of};
+pub use page::{Peer, request_of};
 pub use webs::*;
 
 /// For what asks for the time and does not care.
