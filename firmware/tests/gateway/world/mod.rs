@@ -22,15 +22,9 @@ use airlift_simflash::{App, Bootloader, Kind as Loader, SimFlash};
 pub use bundles::*;
 pub use files::*;
 pub use flash::{Flash, Wear, second_cut_stride};
-pub use page::{Peer, Said, request_of};
+pub use page::{NOW, Peer, request_of};
 pub use webs::*;
 
-/// For what asks for the time and does not care.
-pub const NOW: Now = Now {
-    ms: 0,
-    unix_seconds: SENT_AT,
-    jitter: 0,
-};
 pub const FIRST_VERSION: &str = "1.0.1";
 /// Stands in every event that comes too late.
 pub const STALE: &str = "a stale event";
@@ -313,16 +307,6 @@ impl World {
 
     pub fn is_cut(&self) -> bool {
         self.flash.sim.borrow().is_cut()
-    }
-
-    /// An image that comes over the upload page.
-    pub fn know(&mut self, version: &str) {
-        let file = File {
-            kind: FileKind::Good,
-            version: version.into(),
-            bytes: self.image_bytes,
-        };
-        self.files.insert(format!("page {version}"), file);
     }
 
     /// The NVS is blank at the next start.

@@ -8,6 +8,13 @@ const BOUNDARY: &str = "------------------------d74496d66958873e";
 /// Of `:correct horse`.
 const LOGIN: &str = "Authorization: Basic OmNvcnJlY3QgaG9yc2U=";
 
+/// For what asks for the time and does not care.
+pub const NOW: Now = Now {
+    ms: 0,
+    unix_seconds: SENT_AT,
+    jitter: 0,
+};
+
 /// What the page answered.
 #[derive(Debug, PartialEq)]
 pub struct Said {
@@ -97,6 +104,16 @@ impl Peer {
 }
 
 impl World {
+    /// An image that comes over the upload page.
+    pub fn know(&mut self, version: &str) {
+        let file = File {
+            kind: FileKind::Good,
+            version: version.into(),
+            bytes: self.image_bytes,
+        };
+        self.files.insert(format!("page {version}"), file);
+    }
+
     /// Posts a form over the page, and lets the gateway reboot once it was answered that it may.
     pub fn post(&mut self, parts: &[(&str, &[u8])]) -> Option<Said> {
         let said = Peer::new().send(self, &request_of(parts));
