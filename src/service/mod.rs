@@ -88,8 +88,8 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    BrokerLogin, DeliveryFilter, EndedToken, EventFilter, FirmwareFilter, GatewayFilter,
-    PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
+    BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter, GatewayFilter, PackageFilter,
+    RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
 };
 
 use crate::{

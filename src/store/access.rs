@@ -39,7 +39,7 @@ impl Tx {
     /// From now on every door asks for a credential. Belongs into each transaction that makes one.
     pub async fn close_doors(&mut self, now: DateTime<Utc>) -> Result<()> {
         on!(self, |conn| sqlx::query(
-            "INSERT INTO access (closed_at) VALUES ($1) ON CONFLICT DO NOTHING",
+            "INSERT INTO access (only_row, closed_at) VALUES (TRUE, $1) ON CONFLICT DO NOTHING",
         )
         .bind(now)
         .execute(conn)
