@@ -259,3 +259,52 @@ fn emqx_acl(files: &FilesArgs) -> String {
          {announcements}{{deny, all}}.\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(announcements: bool) -> FilesArgs {
+        FilesArgs {
+            out: PathBuf::new(),
+            server_user: "airlift".to_owned(),
+            topic_prefix: "hanqi".to_owned(),
+            announcements,
+            keep: Vec::new(),
+        }
+    }
+
+    fn rules(acl: &str) -> Vec<&str> {
+        let is_rule = |line: &&str| !line.is_empty() && !line.starts_with('#');
+        acl.lines().filter(is_rule).collect()
+    }
+
+    #[test]
+    fn the_rules_that_are_shipped_are_those_that_are_written() {
+        let shipped = include_str!("../../deploy/mosquitto.acl");
+        let written = mosquitto_acl(&files(true));
+        assert_eq!(rules(shipped), rules(&written));
+        assert_eq!(rules(&mosquitto_acl(&files(false))).len(), 6);
+    }
+
+    #[test]
+    fn a_prefix_or_a_user_that_would_be_another_rule_is_refused() {
+        for (user, prefix) in [
+            ("airlift\ntopic readwrite #", "hanqi"),
+            ("a:b", "hanqi"),
+            ("", "hanqi"),
+            ("airlift", "hanqi/#"),
+            ("airlift", "%u"),
+            ("airlift", "a\nuser b"),
+            ("airlift", ""),
+        ] {
+            let files = FilesArgs {
+                server_user: user.to_owned(),
+                topic_prefix: prefix.to_owned(),
+                ..files(false)
+            };
+            assert!(files.check().is_err(), "{user:?} {prefix:?}");
+        }
+        files(false).check().unwrap();
+    }
+}

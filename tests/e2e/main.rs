@@ -5,6 +5,7 @@ mod alone;
 mod announcements;
 mod attacks;
 mod boards;
+mod broker_files;
 mod compose;
 mod flaws;
 mod fleet;
