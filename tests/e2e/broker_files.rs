@@ -397,7 +397,7 @@ async fn gateways_at_mosquitto_have_their_own_topics_and_no_others() {
         .subscribe(&own, QoS::AtLeastOnce)
         .await
         .unwrap();
-    // Its session was taken over by itself, under the client id that the broker gave it.
+    // The first session ended with the forged client id: the broker made it the thief's own.
     let thief_again = Listener::start(world.options("other", THIEF, thief_token)).await;
     for filter in CURIOUS {
         let heard = thief_again.client.subscribe(filter, QoS::AtLeastOnce);

@@ -5,7 +5,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -237,7 +237,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Tokens by gateway id, from a file as `airlift gateway add --csv` writes it.
-pub fn read_list(path: &PathBuf) -> Result<HashMap<String, Token>> {
+pub fn read_list(path: &Path) -> Result<HashMap<String, Token>> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut lines = text.lines();
