@@ -227,9 +227,7 @@ impl Life<'_> {
     }
 
     fn hears(&mut self, signal: Signal) -> Result<()> {
-        let Hands {
-            shared, id, token, ..
-        } = self.hands;
+        let Hands { shared, id, .. } = self.hands;
         match signal {
             Signal::Connected => {
                 let text = format!("connected to the broker at {}", shared.broker.address());
