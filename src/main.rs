@@ -9,10 +9,10 @@ use std::{
 use airlift::{
     app::{App, Database},
     cli::{
-        Cli, Command, ServeArgs, bundle,
+        Cli, Command, ServeArgs, broker, bundle,
         console::{Console, Outcome},
         database::DatabaseArgs,
-        key, package, rollout, token, user,
+        gateway, key, package, provisioning_key, rollout, token, user,
     },
     config::{Config, LogFormat},
     domain::Clock,
@@ -39,6 +39,18 @@ fn main() -> ExitCode {
         ),
         Some(Command::Package(args)) => (
             ask(async |console| package::run(*args, console).await),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::Gateway(args)) => (
+            ask(async |console| gateway::run(args, console).await),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::ProvisioningKey(args)) => (
+            ask(async |console| provisioning_key::run(args, console).await),
+            ExitCode::from(COMMAND_FAILED),
+        ),
+        Some(Command::Broker(args)) => (
+            ask(async |console| broker::run(args, console).await),
             ExitCode::from(COMMAND_FAILED),
         ),
         Some(Command::Bundle(args)) => (

@@ -3,7 +3,10 @@ use std::{error::Error, time::Duration};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use reqwest::{
-    Method, RequestBuilder, StatusCode, Url, header::LOCATION, multipart::Form, redirect::Policy,
+    Method, RequestBuilder, StatusCode, Url,
+    header::{CONTENT_TYPE, LOCATION},
+    multipart::Form,
+    redirect::Policy,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -163,6 +166,22 @@ impl Client {
             // Not in an envelope: the old servers' answer was not, either.
             Ok(data) if answer.status.is_success() => Ok(Some(data)),
             _ => Err(self.refused(&answer)),
+        }
+    }
+
+    /// The answer to a list as CSV, which is CSV itself and may take `longest`.
+    pub async fn post_csv(
+        &self,
+        path: &[&str],
+        list: Vec<u8>,
+        longest: Duration,
+    ) -> std::result::Result<Vec<u8>, CallError> {
+        let request = self.http.post(self.url(path, &[])).timeout(longest);
+        let request = request.header(CONTENT_TYPE, "text/csv").body(list);
+        let answer = self.send(request, false).await?;
+        match answer.status.is_success() {
+            true => Ok(answer.body),
+            false => Err(self.refused(&answer)),
         }
     }
 

@@ -1,15 +1,19 @@
 //! The command line. To add a command: a variant in [`Command`] and its file here.
 
 mod answer;
+pub mod broker;
 pub mod bundle;
 mod client;
 pub mod console;
 pub mod database;
+pub mod gateway;
 pub mod key;
 mod list;
 pub mod package;
 mod passphrase;
+mod private_file;
 mod progress;
+pub mod provisioning_key;
 pub mod rollout;
 mod signing;
 mod table;
@@ -96,6 +100,36 @@ pub enum Command {
         Ends with 0 when all is done; with 2 when the command could not be carried out, its error\n\
         stream saying why.")]
     Package(Box<package::PackageArgs>),
+    /// Give gateways their tokens: add, rotate, revoke, list
+    ///
+    /// A gateway's token is its MQTT password, its user name being its id, and its bearer token over
+    /// HTTP. Asks a running server, over its HTTP API; needs the role admin.
+    #[command(after_help = "Examples:\n  \
+        airlift gateway add HQ2026TEST001\n  \
+        airlift gateway add --csv ids.csv --out tokens.csv\n  \
+        airlift gateway rotate HQ2026TEST001\n  \
+        airlift gateway revoke HQ2026TEST001\n\n\
+        Ends with 0 when all is done; with 2 when the command could not be carried out, its error\n\
+        stream saying why.")]
+    Gateway(gateway::GatewayArgs),
+    /// Make keys with which new gateways claim their tokens themselves
+    ///
+    /// Asks a running server, over its HTTP API; needs the role admin.
+    #[command(after_help = "Examples:\n  \
+        airlift provisioning-key create line-3 --claims-max 500 --expires-in-days 30\n  \
+        airlift provisioning-key list\n\n\
+        Ends with 0 when all is done; with 2 when the command could not be carried out, its error\n\
+        stream saying why.")]
+    ProvisioningKey(provisioning_key::ProvisioningKeyArgs),
+    /// Write the files by which an outside broker knows the gateways
+    ///
+    /// The built-in broker needs none. Asks a running server, over its HTTP API; needs the role admin.
+    #[command(after_help = "Examples:\n  \
+        airlift broker mosquitto --out /etc/mosquitto/airlift\n  \
+        airlift broker emqx --out emqx\n\n\
+        Ends with 0 when all is done; with 2 when the command could not be carried out, its error\n\
+        stream saying why.")]
+    Broker(broker::BrokerArgs),
     /// Make keys that sign bundles and packages, and list those that are trusted
     #[command(after_help = "Examples:\n  \
         airlift key generate --name release-1 --out signing\n  \

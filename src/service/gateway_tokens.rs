@@ -4,13 +4,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Error, Page, Presented, Result, Service, trigger_upgrade::check_gateway_id};
+use super::{Error, Page, Result, Service, trigger_upgrade::check_gateway_id};
 use crate::{
     domain::{
-        Actor, AuditEntry, Caller, GRACE_MAX, GatewayToken, Secret, SecretKind,
-        ends_of_predecessors, mosquitto_hash,
+        AuditEntry, Caller, GRACE_MAX, GatewayToken, Secret, SecretKind, ends_of_predecessors,
+        mosquitto_hash,
     },
-    store::{BrokerLogin, EndedToken, Tx},
+    store::{BrokerLogin, Tx},
 };
 
 /// How exactly it is known when a token was last used.
@@ -250,47 +250,6 @@ impl Service {
         let mut tx = self.db.read().await?;
         let logins = tx.broker_logins(after, self.clock.now(), limit + 1).await?;
         Ok(Page::cut(logins, limit))
-    }
-
-    /// Who a client of the MQTT broker is that gives `gateway_id` as its user name and `password` as
-    /// its password: that gateway, or [`Actor::Anyone`] while no door asks. `None` if it is not that
-    /// gateway's good token.
-    pub async fn authenticate_gateway(
-        &self,
-        gateway_id: &str,
-        password: &str,
-    ) -> Result<Option<Actor>> {
-        let presented = Presented {
-            token: Some(password),
-            ..Presented::default()
-        };
-        match self.authenticate(presented).await {
-            Ok(Actor::Anyone) => Ok(Some(Actor::Anyone)),
-            Ok(Actor::Gateway { gateway_id: own }) if own == gateway_id => {
-                Ok(Some(Actor::Gateway { gateway_id: own }))
-            }
-            Ok(_) | Err(Error::Unauthenticated { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether an administrator took this gateway's access away: it had tokens, and none is left.
-    pub async fn is_gateway_revoked(&self, gateway_id: &str) -> Result<bool> {
-        let mut tx = self.db.read().await?;
-        Ok(tx.is_gateway_revoked(gateway_id, self.clock.now()).await?)
-    }
-
-    /// The tokens of gateways that ended after `since`, by revocation, time or a successor; and now.
-    /// Connections that were let in by one of them are to be cut: those whose password has this
-    /// [`crate::domain::secret_hash`]. Ask again with a `since` some seconds before the last answer's now: servers'
-    /// clocks differ.
-    pub async fn gateway_tokens_ended(
-        &self,
-        since: DateTime<Utc>,
-    ) -> Result<(Vec<EndedToken>, DateTime<Utc>)> {
-        let now = self.clock.now();
-        let mut tx = self.db.read().await?;
-        Ok((tx.gateway_tokens_ended(since, now).await?, now))
     }
 
     /// Notes a token's first use, which ends those before it, and later uses once a day. `tx` has

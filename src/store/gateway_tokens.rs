@@ -51,14 +51,6 @@ impl From<GatewayTokenRow> for GatewayToken {
     }
 }
 
-/// A token that is good no more.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct EndedToken {
-    pub gateway_id: String,
-    /// SHA-256 (hex).
-    pub hash: String,
-}
-
 /// What an outside broker is told of a gateway: its newest token.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct BrokerLogin {
@@ -220,25 +212,6 @@ impl Tx {
         .await
         .map(drop))?;
         Ok(())
-    }
-
-    /// The tokens that ended after `since`.
-    pub async fn gateway_tokens_ended(
-        &mut self,
-        since: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<EndedToken>> {
-        Ok(on!(self, |conn| sqlx::query_as(
-            "SELECT gateway_id, hash FROM gateway_tokens
-              WHERE revoked_at IS NOT NULL AND revoked_at > $1
-             UNION
-             SELECT gateway_id, hash FROM gateway_tokens
-              WHERE expires_at IS NOT NULL AND expires_at > $1 AND expires_at <= $2",
-        )
-        .bind(since)
-        .bind(now)
-        .fetch_all(conn)
-        .await)?)
     }
 
     /// The newest good token of each gateway with an id behind `after`, by id.

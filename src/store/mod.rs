@@ -49,7 +49,7 @@ pub use error::{Error, Result};
 pub use events::{EventBounds, EventFilter, StoredEvent};
 pub use firmwares::FirmwareFilter;
 pub use gateway_tags::GatewayEdit;
-pub use gateway_tokens::{BrokerLogin, EndedToken};
+pub use gateway_tokens::BrokerLogin;
 pub use gateways::GatewayFilter;
 pub use inbox::InboxMessage;
 pub use mqtt_sessions::SessionLease;

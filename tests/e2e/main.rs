@@ -5,6 +5,7 @@ mod alone;
 mod announcements;
 mod attacks;
 mod boards;
+mod broker_files;
 mod closed;
 mod compose;
 mod flaws;

@@ -319,28 +319,23 @@ impl Stranger {
     /// subscribed when this returns.
     fn listen(broker: &Broker, certificate: &Certificate, token: &str) -> Stranger {
         let port = broker.tls_port.to_string();
-        let login: Vec<String> = [
-            "-h",
-            "localhost",
-            "-p",
-            &port,
-            "--cafile",
-            text(&certificate.authority),
-            "-u",
-            STRANGER,
-            "-P",
-            token,
-            "-i",
-            STRANGER,
-            "-q",
-            "1",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let login = |more: &[&str]| -> Vec<String> {
+            let user = ["-u", STRANGER, "-P", token, "-q", "1"];
+            [more, &user]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let authority = text(&certificate.authority);
+        let listens = login(&["-h", "localhost", "-p", &port, "--cafile", authority]);
+        // Where gateways connect, a second session of the same user would end the first.
+        let plain_port = broker.plain_port.to_string();
+        let login = login(&["-h", "127.0.0.1", "-p", &plain_port]);
         let program = program("mosquitto_sub", "mosquitto-clients").unwrap();
         // `stdbuf`: else it writes when its buffer is full.
         let mut args = vec!["-oL".to_owned(), text(&program).to_owned(), "-d".to_owned()];
-        args.extend(login.iter().cloned());
+        args.extend(listens);
         for id in [GATEWAY, STRANGER] {
             args.extend(["-t".to_owned(), command_topic(id)]);
         }

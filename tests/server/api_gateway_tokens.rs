@@ -84,13 +84,8 @@ async fn the_first_token_closes_the_doors_and_opens_its_gateways_own() {
     let others = app.get_with("/api/ota/gateways/G1/tokens", &with).await;
     assert_eq!(others.status, 403);
 
-    let service = app.service();
-    let itself = service.authenticate_gateway("G1", &token).await.unwrap();
-    assert_eq!(itself, gateway("G1"));
-    let another = service.authenticate_gateway("G2", &token).await.unwrap();
-    assert_eq!(another, None);
-    let wrong = service.authenticate_gateway("G1", "alg_no").await.unwrap();
-    assert_eq!(wrong, None);
+    assert_eq!(owner(&app, &token).await, gateway("G1"));
+    assert_eq!(owner(&app, "alg_no").await, None);
     app.stop().await;
 }
 
@@ -102,21 +97,9 @@ async fn the_old_token_ends_when_the_new_one_is_first_used() {
     let second = rotated(&app, "G1", None).await;
     assert_eq!(owner(&app, &first).await, gateway("G1"));
     assert_eq!(owner(&app, &second).await, gateway("G1"));
-    let since = app.clock.now();
     app.service().forget_credentials().await.unwrap();
     assert_eq!(owner(&app, &first).await, None);
     assert_eq!(owner(&app, &second).await, gateway("G1"));
-
-    // Who holds the connection that the old one opened is told of.
-    let before = since - TimeDelta::seconds(2);
-    let (ended, now) = app.service().gateway_tokens_ended(before).await.unwrap();
-    assert_eq!(now, since);
-    let ended: Vec<_> = ended
-        .into_iter()
-        .map(|it| (it.gateway_id, it.hash))
-        .collect();
-    let hash = airlift::domain::secret_hash(&first);
-    assert_eq!(ended, [("G1".to_owned(), hash)]);
     app.stop().await;
 }
 
@@ -161,8 +144,6 @@ async fn revocation_ends_all_tokens_at_once() {
     assert_eq!(owner(&app, &first).await, gateway("G1"));
     let second = rotated(&app, "G1", None).await;
     let other = rotated(&app, "G2", None).await;
-    assert!(!service.is_gateway_revoked("G1").await.unwrap());
-    let before = app.clock.now() - TimeDelta::seconds(1);
     assert_eq!(
         service.revoke_gateway_tokens(&admin(), "G1").await.unwrap(),
         2
@@ -170,10 +151,6 @@ async fn revocation_ends_all_tokens_at_once() {
     assert_eq!(owner(&app, &first).await, None);
     assert_eq!(owner(&app, &second).await, None);
     assert_eq!(owner(&app, &other).await, gateway("G2"));
-    assert!(service.is_gateway_revoked("G1").await.unwrap());
-    assert!(!service.is_gateway_revoked("never").await.unwrap());
-    let (ended, _) = service.gateway_tokens_ended(before).await.unwrap();
-    assert_eq!(ended.len(), 2);
 
     let again = service.revoke_gateway_tokens(&admin(), "G1").await;
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");

@@ -333,6 +333,20 @@ impl TestApp {
         .await
     }
 
+    /// A POST of JSON with request headers.
+    pub async fn post_json_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let request = self.http.post(self.url(path)).json(&body);
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        self.send(request).await
+    }
+
     /// A POST of `body` as `content_type`, if any.
     pub async fn post_as(&self, path: &str, content_type: Option<&str>, body: &str) -> Answer {
         let request = self.http.post(self.url(path)).body(body.to_owned());

@@ -19,7 +19,7 @@ const STATE_DIR_DEFAULT: &str = "/var/lib/airlift-agent";
 const BYTES_MAX: u64 = 4 << 20;
 
 /// The members of the device JSON that mean something here.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "device",
     "description",
     "package",
@@ -35,6 +35,7 @@ const KEYS: [&str; 17] = [
     "healthTimeoutSeconds",
     "caFile",
     "tokenFile",
+    "provisioningKeyFile",
     // Often written, and harmless.
     "$schema",
     "comment",
@@ -93,6 +94,8 @@ pub struct Config {
     pub health_timeout: Duration,
     pub ca_file: Option<PathBuf>,
     pub token_file: Option<PathBuf>,
+    /// With the fleet's key, by which the device claims what `token_file` then holds.
+    pub provisioning_key_file: Option<PathBuf>,
     /// What looks like a slip but keeps nothing from working.
     pub warnings: Vec<String>,
 }
@@ -174,6 +177,13 @@ fn read_members(file: &Path, members: &Members) -> Result<Config, String> {
                 .into(),
         );
     }
+    let (token_file, provisioning_key_file) = (path("tokenFile")?, path("provisioningKeyFile")?);
+    if provisioning_key_file.is_some() && (token_file.is_none() || server.is_none()) {
+        return Err(
+            "provisioningKeyFile: a token is claimed at server and kept in tokenFile; name both"
+                .into(),
+        );
+    }
     let downgrade_default = match require_signature {
         true => Downgrade::Never,
         false => Downgrade::Withdrawn,
@@ -205,7 +215,8 @@ fn read_members(file: &Path, members: &Members) -> Result<Config, String> {
         script_timeout: members.seconds("scriptTimeoutSeconds", 300)?,
         health_timeout: members.seconds("healthTimeoutSeconds", 60)?,
         ca_file: path("caFile")?,
-        token_file: path("tokenFile")?,
+        token_file,
+        provisioning_key_file,
         warnings: misspelt(members.0),
     })
 }
@@ -441,6 +452,7 @@ mod tests {
             (with(r#""pollSeconds":0"#), "pollSeconds: 0"),
             (with(r#""updates":"never""#), "use branch or command"),
             (with(r#""requireSignature":true"#), "trustedKeys"),
+            (with(r#""provisioningKeyFile":"k""#), "name both"),
             (with(r#""requireSignature":"yes""#), "neither true nor"),
         ] {
             let error = read(&text).unwrap_err();

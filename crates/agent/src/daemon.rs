@@ -22,6 +22,7 @@ use crate::{
     folders::Folders,
     http::{Http, HttpError},
     notify::Pulse,
+    provision::provision,
 };
 
 /// Longest pause between polls while a server is away.
@@ -111,7 +112,7 @@ impl Daemon {
 
     /// One poll.
     pub fn once(&self) -> Result<Summary, StartError> {
-        Ok(self.cycle().poll()?)
+        Ok(self.poll(&self.cycle())?)
     }
 
     /// Poll after poll.
@@ -131,7 +132,7 @@ impl Daemon {
         );
         let mut away = 0;
         while !self.is_to_end() {
-            let is_away = match cycle.poll() {
+            let is_away = match self.poll(&cycle) {
                 Ok(summary) => {
                     say(&summary);
                     !summary.unreachable.is_empty()
@@ -148,6 +149,16 @@ impl Daemon {
         self.pulse.stopping();
         tracing::info!("ends");
         Ok(())
+    }
+
+    /// One poll; what is installed is looked after without a token, too.
+    fn poll(&self, cycle: &Cycle<'_>) -> Result<Summary, CycleError> {
+        let claimed = provision(&self.config, &self.disk, &self.http);
+        let mut summary = cycle.poll()?;
+        if let Err(error) = claimed {
+            summary.unreachable.insert(0, error.to_string());
+        }
+        Ok(summary)
     }
 
     fn cycle(&self) -> Cycle<'_> {

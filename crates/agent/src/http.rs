@@ -1,6 +1,12 @@
 //! HTTP, as the agent needs it: small answers whole, files as streams.
 
-use std::{fs, io::Read, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use serde_json::Value;
 use ureq::{
@@ -9,7 +15,7 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::config::Config;
+use crate::{config::Config, provision::has_content};
 
 /// Until a connection stands.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -69,7 +75,10 @@ pub struct Answer {
 /// The client, with the device's token and trust.
 pub struct Http {
     agent: Agent,
-    token: Option<String>,
+    /// None until it is claimed.
+    token: OnceLock<String>,
+    /// Where it is claimed.
+    server: Option<String>,
     /// Scheme, host and port that the token is for: it is told to nobody else.
     token_origin: Option<url::Origin>,
 }
@@ -78,12 +87,20 @@ impl Http {
     /// # Errors
     /// When `caFile` or `tokenFile` cannot be used.
     pub fn new(config: &Config) -> Result<Http, HttpError> {
-        let token = config.token_file.as_deref().map(read_token).transpose()?;
+        let mut token = OnceLock::new();
+        let is_claimed = |file: &Path| {
+            config.provisioning_key_file.is_none() || has_content(file).unwrap_or(true)
+        };
+        let file = config.token_file.as_deref();
+        if let Some(file) = file.filter(|file| is_claimed(file)) {
+            token = OnceLock::from(read_token("tokenFile", file)?);
+        }
         let first = config.packages.first().map(|it| it.remote.as_str());
         let server = config.server.as_deref().or(first);
         Ok(Http {
             agent: agent(config.ca_file.as_deref())?,
             token,
+            server: config.server.clone(),
             token_origin: server.and_then(origin),
         })
     }
@@ -110,6 +127,31 @@ impl Http {
         read_answer(url, answer)
     }
 
+    pub fn has_token(&self) -> bool {
+        self.token.get().is_some()
+    }
+
+    pub fn set_token(&self, token: String) {
+        // One that is there stays.
+        let _ = self.token.set(token);
+    }
+
+    /// Claims the device's token with the fleet's provisioning key, which nobody else is told.
+    pub fn claim(&self, device: &str, key: &str, body: &Value) -> Result<(), HttpError> {
+        let server = self.server.as_deref().unwrap_or_default();
+        let url = format!("{server}/api/ota/gateways/{device}/claim");
+        let request = self.agent.post(&url).config();
+        let request = request
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            .max_redirects(0)
+            .build();
+        let answer = request
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {key}"))
+            .send(body.to_string());
+        read_answer(&url, answer)?.ok(&url).map(drop)
+    }
+
     /// Begins a download at byte `offset`, if the file's ETag still is `etag`; what comes is in the
     /// answer's status and headers.
     pub fn open(&self, url: &str, offset: u64, etag: &str) -> Result<Response<Body>, HttpError> {
@@ -133,7 +175,7 @@ impl Http {
     }
 
     fn authorization(&self, url: &str) -> Option<String> {
-        let token = self.token.as_ref()?;
+        let token = self.token.get()?;
         let is_meant = origin(url)? == *self.token_origin.as_ref()?;
         is_meant.then(|| format!("Bearer {token}"))
     }
@@ -188,15 +230,16 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, HttpError> {
     }
 }
 
-fn read_token(file: &Path) -> Result<String, HttpError> {
-    let fault = |why: String| HttpError::Setup(format!("tokenFile {}: {why}", file.display()));
+/// The one line of a file that the device JSON names as `member`.
+pub fn read_token(member: &str, file: &Path) -> Result<String, HttpError> {
+    let fault = |why: String| HttpError::Setup(format!("{member} {}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
     let token = text.trim();
     let fits = (1..=TOKEN_BYTES_MAX).contains(&token.len())
         && token.bytes().all(|byte| byte.is_ascii_graphic());
     match fits {
         true => Ok(token.to_owned()),
-        false => Err(fault("holds no token; it takes one line".into())),
+        false => Err(fault("holds none; it takes one line".into())),
     }
 }
 

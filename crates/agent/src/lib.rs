@@ -1,6 +1,6 @@
 //! Keeps the packages of a Linux device current: wholly new or wholly old, whatever happens.
 //!
-//! Around: `config` the device JSON, `remote` and `control` the server's addresses over `http`, `plan`
+//! Around: `config` the device JSON, `remote` and `control` the server's addresses over `http`, `provision` the first token, `plan`
 //! what changes, `stage` files fetched and unpacked, `signature`, `outbox` reports that wait, `cycle`
 //! one poll of all this, `daemon` poll after poll, `status` what people look at, `notify` systemd.
 //!
@@ -20,6 +20,7 @@ pub mod notify;
 pub mod outbox;
 pub mod plan;
 pub mod processes;
+pub mod provision;
 pub mod remote;
 pub mod script;
 pub mod signature;

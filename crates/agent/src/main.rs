@@ -52,7 +52,7 @@ The device JSON, with one package:
     ]
   }
 Also: server, deviceType, updates, downgrade, pollSeconds, stateDir, trustedKeys, requireSignature,
-scriptTimeoutSeconds, healthTimeoutSeconds, caFile, tokenFile. docs/agent.md says what each means.
+scriptTimeoutSeconds, healthTimeoutSeconds, caFile, tokenFile, provisioningKeyFile. docs/agent.md says what each means.
 
 Environment:
   RUST_LOG         how much it says: error, warn, info (the default), debug

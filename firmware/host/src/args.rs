@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::{
     board::{Board, BootloaderKind},
+    credentials::{Credentials, Provisioning, Token, read_list},
     faults::Seed,
     flaws::{Flaw, Shares},
     local,
@@ -55,6 +56,10 @@ Examples:
       Five hundred of which 25 never answer, 25 roll back and 10 corrupt each download. Always
       the same ones, spread over the fleet; they are told at start, a line for each kind.
 
+  airlift-gateway --fleet 1000 --provisioning-key alp_...
+      A thousand that make and claim their tokens themselves. The key is what
+      airlift provisioning-key create shows; it may stand in AIRLIFT_PROVISIONING_KEY.
+
 Boards:
   raw           two slots of 1 GiB; any bytes are an image
   esp32-wroom   ESP32 with 4 MB: two slots of 1.19 MiB
@@ -69,6 +74,7 @@ Files, kept between runs:
              device with esptool read-flash works too. Sparse: it takes little more room than what
              was written. Delete it to begin anew.
   FILE.lock  held while the program runs
+  FILE.token the token that the gateway made itself (--provisioning-key); for its owner alone
 
 Faults (--faults), each told as a line FAULT and counted at the end:
   power_cut     the power goes in a write or erase of the flash, which is left torn
@@ -91,6 +97,20 @@ pub struct Args {
     /// The gateway's token: MQTT password (with the id as user name) and download credential
     #[arg(long, env = "AIRLIFT_GATEWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+
+    /// Tokens of a fleet: CSV gateway_id,token, as airlift gateway add --csv writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub tokens: Option<PathBuf>,
+
+    /// With it each gateway without a token makes one at its first start, keeps it as FILE.token and
+    /// claims it at --server
+    #[arg(long, value_name = "KEY", env = "AIRLIFT_PROVISIONING_KEY", hide_env_values = true,
+          conflicts_with_all = ["token", "tokens"])]
+    pub provisioning_key: Option<String>,
+
+    /// Where tokens are claimed
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8018")]
+    pub server: String,
 
     /// The flash file [default: ./<id>.img]; with --fleet N > 1 -0001 and so on is added to its name
     #[arg(long, value_name = "FILE")]
@@ -193,6 +213,8 @@ pub struct Member {
     /// Its number in the fleet, from 1; 0 alone.
     pub number: u32,
     pub flaw: Option<Flaw>,
+    /// Once it has one.
+    pub token: Option<Token>,
 }
 
 impl Args {
@@ -226,6 +248,15 @@ impl Args {
             "{id:?} is no gateway id: 1 to {GATEWAY_ID_LENGTH_MAX} of A-Z a-z 0-9 . _ : -; choose another --id"
         );
         Ok(members)
+    }
+
+    /// Where the gateways' tokens come from.
+    pub fn credentials(&self) -> Result<Credentials> {
+        Ok(match (&self.tokens, &self.provisioning_key) {
+            (Some(file), _) => Credentials::Listed(read_list(file)?),
+            (None, Some(key)) => Credentials::Claimed(Provisioning::new(key, &self.server)?),
+            (None, None) => Credentials::Given(self.token.clone().map(Token::new)),
+        })
     }
 
     /// The keys of `--trusted-keys` that a gateway can check signatures by, and what to say of the
@@ -293,6 +324,7 @@ impl Args {
             flash,
             number,
             flaw,
+            token: None,
         }
     }
 }
@@ -314,6 +346,7 @@ mod tests {
             flash: flash.into(),
             number,
             flaw: None,
+            token: None,
         }
     }
 

@@ -14,6 +14,8 @@ use rumqttc::{
 };
 use rustls_platform_verifier::ConfigVerifierExt;
 
+use crate::credentials::Token;
+
 /// How long the broker keeps commands for a gateway that is away.
 const SESSION_SECONDS: u32 = 7 * 24 * 3600;
 /// Commands the broker may have under way to one gateway.
@@ -38,13 +40,11 @@ pub struct Broker {
     port: u16,
     tls: Option<Arc<rustls::ClientConfig>>,
     login: Option<(String, String)>,
-    token: Option<String>,
 }
 
 impl Broker {
-    /// From `mqtt://` or `mqtts://[user:password@]host[:port]`. With a `token` each gateway gives
-    /// its id as user name and the token as password, whatever stands in the URL.
-    pub fn new(url: &str, token: Option<String>) -> Result<Self> {
+    /// From `mqtt://` or `mqtts://[user:password@]host[:port]`.
+    pub fn new(url: &str) -> Result<Self> {
         let advice = "give --mqtt as mqtt://[user:password@]host[:port], or mqtts:// for TLS";
         // Not echoed: it may hold a password.
         let url = Url::parse(url).with_context(|| format!("the broker's URL is none; {advice}"))?;
@@ -77,7 +77,6 @@ impl Broker {
             port: url.port().unwrap_or(port),
             tls,
             login,
-            token,
         })
     }
 
@@ -86,13 +85,15 @@ impl Broker {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The token, for downloads.
-    pub fn token(&self) -> Option<&str> {
-        self.token.as_deref()
-    }
-
-    /// How `gateway_id` connects; its session outlives the connection.
-    pub fn options(&self, gateway_id: &str, will_topic: &str, will: Vec<u8>) -> MqttOptions {
+    /// How `gateway_id` connects; its session outlives the connection. With a `token` it gives its id
+    /// as user name and the token as password, whatever stands in the URL.
+    pub fn options(
+        &self,
+        gateway_id: &str,
+        token: Option<&Token>,
+        will_topic: &str,
+        will: Vec<u8>,
+    ) -> MqttOptions {
         let mut options = MqttOptions::new(gateway_id, &self.host, self.port);
         options
             .set_clean_start(false)
@@ -110,8 +111,8 @@ impl Broker {
                 true,
                 None,
             ));
-        if let Some(token) = &self.token {
-            options.set_credentials(gateway_id, token);
+        if let Some(token) = token {
+            options.set_credentials(gateway_id, token.reveal());
         } else if let Some((user, password)) = &self.login {
             options.set_credentials(user, password);
         }
@@ -128,9 +129,12 @@ mod tests {
 
     #[test]
     fn the_url_tells_the_broker_and_the_login() {
-        let broker = Broker::new("mqtt://me:p%40ss@example.org", None).unwrap();
+        let broker = Broker::new("mqtt://me:p%40ss@example.org").unwrap();
         assert_eq!(broker.address(), "example.org:1883");
-        let login = broker.options("G", "t", Vec::new()).credentials().unwrap();
+        let login = broker
+            .options("G", None, "t", Vec::new())
+            .credentials()
+            .unwrap();
         assert_eq!(
             (login.username.as_str(), login.password.as_str()),
             ("me", "p@ss")
@@ -139,9 +143,13 @@ mod tests {
 
     #[test]
     fn a_token_is_the_password_of_the_gateway() {
-        let broker = Broker::new("mqtt://me:x@localhost:1885", Some("T".into())).unwrap();
+        let broker = Broker::new("mqtt://me:x@localhost:1885").unwrap();
         assert_eq!(broker.address(), "localhost:1885");
-        let login = broker.options("G", "t", Vec::new()).credentials().unwrap();
+        let token = Token::new("T".into());
+        let login = broker
+            .options("G", Some(&token), "t", Vec::new())
+            .credentials()
+            .unwrap();
         assert_eq!(
             (login.username.as_str(), login.password.as_str()),
             ("G", "T")
@@ -157,7 +165,7 @@ mod tests {
             "mqtt://h/path",
             "",
         ] {
-            let error = Broker::new(url, None).err().unwrap().to_string();
+            let error = Broker::new(url).err().unwrap().to_string();
             assert!(
                 error.contains("mqtt://[user:password@]host"),
                 "{url}: {error}"

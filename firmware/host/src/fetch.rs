@@ -17,7 +17,7 @@ use reqwest::{
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
-use crate::clock;
+use crate::{clock, credentials::Token};
 
 /// Longest wait for a connection.
 const CONNECT_SECONDS_MAX: u64 = 10;
@@ -54,7 +54,7 @@ pub struct Request {
     pub etag: Option<String>,
     /// Sent as `Authorization: Bearer`, but not with a signed URL, one with a query: that needs
     /// none, and some stores refuse to be given two credentials.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     pub bytes_per_second: Option<NonZeroU64>,
 }
 
@@ -146,7 +146,7 @@ async fn run(
     if let Some(token) = &request.token
         && !request.url.contains('?')
     {
-        get = get.bearer_auth(token);
+        get = get.bearer_auth(token.reveal());
     }
     let mut response = get.send().await?;
     let wanted = matches!(
@@ -229,6 +229,11 @@ fn describe(error: reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
     use super::*;
 
     #[test]
@@ -240,5 +245,47 @@ mod tests {
         let later = now + Duration::from_secs(90);
         assert_eq!(retry_after_ms(date, later), Some(0));
         assert_eq!(retry_after_ms("soon", now), None);
+    }
+
+    /// Answers one request with `answer`; its head.
+    async fn asked(listener: TcpListener, answer: String) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    }
+
+    #[tokio::test]
+    async fn a_token_goes_to_the_host_of_the_command_alone_and_not_with_a_signed_url() {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        for (query, is_sent) in [("", true), ("?signature=x", false)] {
+            let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/f{query}", first.local_addr().unwrap());
+            let elsewhere = format!(
+                "HTTP/1.1 302 Found\r\nlocation: http://{}/g\r\ncontent-length: 0\r\n\r\n",
+                other.local_addr().unwrap()
+            );
+            let file = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned();
+            let first = tokio::spawn(asked(first, elsewhere));
+            let other = tokio::spawn(asked(other, file));
+            let request = Request {
+                url,
+                offset: 0,
+                etag: None,
+                token: Some(Token::new("alg_secret".into())),
+                bytes_per_second: None,
+            };
+            let mut fetch = Fetch::start(&client().unwrap(), request);
+            assert!(matches!(fetch.next().await, Piece::Head(_)));
+            assert!(matches!(fetch.next().await, Piece::Bytes(bytes) if bytes == "ok"));
+            assert_eq!(first.await.unwrap().contains("bearer alg_secret"), is_sent);
+            assert!(!other.await.unwrap().contains("alg_secret"));
+        }
     }
 }

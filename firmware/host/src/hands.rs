@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     chip::Chip,
+    credentials::Token,
     faults::{Faults, FetchPlan, Kind},
     fetch::{Fetch, Piece, Request},
     flaws::Flaw,
@@ -34,6 +35,7 @@ impl Download {
 pub struct Hands<'g> {
     pub shared: &'g Shared,
     pub id: &'g str,
+    pub token: Option<&'g Token>,
     pub chip: &'g Chip,
     pub faults: Option<&'g mut Faults>,
     pub flaw: Option<Flaw>,
@@ -86,7 +88,7 @@ impl Hands<'_> {
                     url: url.to_owned(),
                     offset: offset.into(),
                     etag: etag.map(str::to_owned),
-                    token: self.shared.broker.token().map(str::to_owned),
+                    token: self.token.cloned(),
                     bytes_per_second: self.shared.bytes_per_second,
                 };
                 let plan = match &mut self.faults {

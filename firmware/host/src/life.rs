@@ -29,6 +29,7 @@ use crate::{
     broker::Broker,
     chip::Chip,
     clock,
+    credentials::Credentials,
     faults::{Counts, Faults, Kind, Plan, Seed, Trouble},
     fetch::Piece,
     flash,
@@ -49,6 +50,7 @@ pub struct Shared {
     pub trusted_keys: TrustedKeyList,
     pub device_type: Text<DEVICE_TYPE_BYTES_MAX>,
     pub broker: Broker,
+    pub credentials: Credentials,
     pub topics: Topics,
     pub client: Client,
     pub say: Say,
@@ -97,12 +99,17 @@ enum Next {
 /// Runs one gateway, over as many reboots as come, until `stop` turns true.
 pub async fn run(
     shared: &Shared,
-    member: Member,
+    mut member: Member,
     page: Option<Address>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<End> {
     let version = &shared.first_version;
     let chip = flash::open(&member.flash, shared.board, version, shared.durable)?;
+    let claimed = shared.credentials.token(&member, &shared.say, &mut stop);
+    member.token = match claimed.await? {
+        Some(token) => token,
+        None => return Ok(End::Stopped),
+    };
     let mut faults = shared.faults.map(|seed| Faults::new(seed, member.number));
     let mut past = Past::default();
     loop {
@@ -176,9 +183,11 @@ impl Life<'_> {
     fn connect(&mut self) {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         let will = self.gateway.will(&mut buffer).to_vec();
-        let Hands { shared, id, .. } = self.hands;
+        let Hands {
+            shared, id, token, ..
+        } = self.hands;
         let will_topic = shared.topics.topic(id, TopicKind::Status);
-        let options = shared.broker.options(id, &will_topic, will);
+        let options = shared.broker.options(id, token, &will_topic, will);
         self.hands.link = Some(Link::start(options, id, shared.topics.clone()));
     }
 

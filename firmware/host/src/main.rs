@@ -5,14 +5,15 @@
 //! follows.
 //!
 //! `args` the command line, `board` the hardware to be, `flash` and `chip` its flash in a file, `broker`
-//! and `link` MQTT, `fetch` HTTP, `local` the upload page's sockets, `life` and `hands` the shell around
-//! the core, `faults` and `flaws` what goes wrong, `say` stdout, `clock` the wall clock.
+//! and `link` MQTT, `fetch` HTTP, `local` the upload page's sockets, `credentials` tokens, `life` and `hands` the
+//! shell around the core, `faults` and `flaws` what goes wrong, `say` stdout, `clock` the wall clock.
 
 mod args;
 mod board;
 mod broker;
 mod chip;
 mod clock;
+mod credentials;
 mod faults;
 mod fetch;
 mod flash;
@@ -73,7 +74,8 @@ fn start(args: &Args) -> Result<ExitCode> {
         trusted_keys,
         device_type: args.device_type()?,
         bootloader: args.bootloader,
-        broker: Broker::new(&args.mqtt, args.token.clone())?,
+        broker: Broker::new(&args.mqtt)?,
+        credentials: args.credentials()?,
         topics: Topics::new(&args.topic_prefix),
         client: fetch::client()?,
         say: Say::new(args.log, members.len() == 1),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use airlift::{
     domain::{GatewayToken, ProvisioningKey},
-    store::{BrokerLogin, EndedToken},
+    store::BrokerLogin,
 };
 use tokio::time::timeout;
 
@@ -28,14 +28,6 @@ fn token(n: u128, gateway_id: &str) -> GatewayToken {
     }
 }
 
-fn ended(tokens: &[GatewayToken]) -> Vec<EndedToken> {
-    let ended = |token: &GatewayToken| EndedToken {
-        gateway_id: token.gateway_id.clone(),
-        hash: token.hash.clone(),
-    };
-    tokens.iter().map(ended).collect()
-}
-
 pub(super) async fn a_gateways_tokens_come_back_end_and_are_found(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     let mut tokens = [token(1, "g1"), token(2, "g1"), token(3, "g2")];
@@ -56,17 +48,6 @@ pub(super) async fn a_gateways_tokens_come_back_end_and_are_found(f: Fixture) {
     let ids: BTreeSet<String> = ["g1", "g2", "g3"].map(str::to_owned).into();
     let with = tx.gateways_with_tokens(&ids, at(21)).await.unwrap();
     assert_eq!(with, ["g1"]);
-    for (since, now, found) in [
-        (at(9), at(9), &tokens[2..]),
-        (at(20), at(21), &tokens[..0]),
-        (at(19), at(21), &tokens[2..]),
-        (at(10), at(19), &tokens[2..]),
-        (at(9), at(10), &[tokens[0].clone(), tokens[2].clone()]),
-    ] {
-        let mut all = tx.gateway_tokens_ended(since, now).await.unwrap();
-        all.sort_by(|a, b| a.hash.cmp(&b.hash));
-        assert_eq!(all, ended(found), "{since} {now}");
-    }
     tx.commit().await.unwrap();
 
     let mut tx = f.db.begin().await.unwrap();

@@ -46,6 +46,7 @@ pub(super) fn boot<'g>(
     let mut hands = Hands {
         shared,
         id: &member.id,
+        token: member.token.as_ref(),
         chip,
         faults,
         flaw: member.flaw,

@@ -2,6 +2,7 @@
 //! a transaction does then has tests of its own, by real kills and power cuts.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -24,12 +25,17 @@ const THREADS: usize = 16;
 struct Died;
 
 /// Ends the agent at one of the moments before and after acts.
-struct Reaper {
+pub struct Reaper {
     at: usize,
     seen: AtomicUsize,
 }
 
 impl Reaper {
+    pub fn at(at: usize) -> Reaper {
+        let seen = AtomicUsize::new(0);
+        Reaper { at, seen }
+    }
+
     fn moment(&self) {
         if self.seen.fetch_add(1, Ordering::SeqCst) == self.at {
             resume_unwind(Box::new(Died));
@@ -64,13 +70,19 @@ fn ready() -> (Server, Device) {
 
 /// Whether it died at that moment.
 fn dies(device: &Device, at: usize) -> bool {
-    let seen = AtomicUsize::new(0);
-    let disk = Disk::watched(Reaper { at, seen });
+    let disk = Disk::watched(Reaper::at(at));
     let poll = || device.poll_by(disk, |cycle| cycle.poll().unwrap());
     match catch_unwind(AssertUnwindSafe(poll)) {
         Ok(_) => false,
-        Err(why) if why.is::<Died>() => true,
-        Err(why) => resume_unwind(why),
+        Err(why) => was_death(why),
+    }
+}
+
+/// True; whatever else unwinds goes on.
+pub fn was_death(why: Box<dyn Any + Send>) -> bool {
+    match why.is::<Died>() {
+        true => true,
+        false => resume_unwind(why),
     }
 }
 

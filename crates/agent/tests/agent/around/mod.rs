@@ -1,5 +1,6 @@
 //! The agent around its transaction core, against a server in the test that misbehaves on demand.
 
+mod claims;
 mod commands;
 mod deaths;
 mod device;
