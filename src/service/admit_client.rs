@@ -37,7 +37,8 @@ impl Service {
             let away = |_| Refusal::Unavailable;
             let mut tx = self.db.read().await.map_err(away)?;
             let other = tx.gateway(&request.client_id).await.map_err(away)?;
-            if other.is_some() {
+            let tokens = tx.gateway_tokens(&request.client_id).await.map_err(away)?;
+            if other.is_some() || !tokens.is_empty() {
                 return Err(Refusal::NotAuthorized);
             }
         }

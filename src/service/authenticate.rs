@@ -134,8 +134,7 @@ impl Service {
             return Ok(actor);
         }
         if let Some(gateway_id) = presented.certified_gateway {
-            let gateway_id = gateway_id.to_owned();
-            return Ok(Actor::Gateway { gateway_id });
+            return self.authenticate_certified(gateway_id).await;
         }
         let Some(session) = presented.session else {
             return Ok(Actor::Nobody);
@@ -153,6 +152,28 @@ impl Service {
             // It has ended: as if there were no cookie.
             None => Ok(Actor::Nobody),
         }
+    }
+
+    /// A certificate is good until the gateway's access is taken away.
+    async fn authenticate_certified(&self, gateway_id: &str) -> Result<Actor> {
+        let key = format!("certificate:{gateway_id}");
+        if let Some(actor) = self.credentials.recall(&key) {
+            return Ok(actor);
+        }
+        let mut tx = self.db.read().await?;
+        if tx.is_gateway_revoked(gateway_id, self.clock.now()).await? {
+            return Err(Error::unauthenticated(
+                "gateway_revoked",
+                format!(
+                    "the access of gateway {gateway_id} was revoked: an administrator can give it \
+                     a new token"
+                ),
+            ));
+        }
+        let gateway_id = gateway_id.to_owned();
+        let actor = Actor::Gateway { gateway_id };
+        self.credentials.remember(key, &actor);
+        Ok(actor)
     }
 
     /// Whether doors ask for credentials.

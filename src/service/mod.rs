@@ -106,7 +106,7 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EndedToken, EventFilter, FirmwareFilter,
+    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter,
     GatewayFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
     TokenFilter,
 };

@@ -97,7 +97,7 @@ fn keep_log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if let Some(path) = kept_log("in-process") {
-            let file = fs::File::create(path).unwrap();
+            let file = std::fs::File::create(path).unwrap();
             tracing_subscriber::fmt()
                 .with_env_filter("debug,airlift=trace")
                 .with_ansi(false)

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airlift_proto::AVAILABLE_TOPIC;
 use futures_util::future::BoxFuture;
 use rmqtt::acl::{Action, AuthInfo, Permission, Rule, Topic};
 use rmqtt::session::Session;
@@ -163,7 +162,6 @@ impl Admission {
             Admission::Open | Admission::Server => true,
             _ if group == Some(SERVER_GROUP) || filter.starts_with('$') => false,
             // Everyone hears of releases.
-            Admission::Gateway(_) if filter == AVAILABLE_TOPIC => true,
             Admission::Gateway(id) => is_below(prefix, id, filter),
             Admission::Reader(_) => true,
         }
@@ -190,6 +188,7 @@ pub(super) fn is_same_secret(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use airlift_proto::AVAILABLE_TOPIC;
 
     #[test]
     fn a_gateway_has_what_is_below_its_own_topic_and_nothing_else() {
@@ -230,7 +229,7 @@ mod tests {
             assert!(!gateway.may_subscribe("hanqi", None, topic), "{topic}");
             assert!(!gateway.may_subscribe("hanqi", Some("g"), topic), "{topic}");
         }
-        assert!(gateway.may_subscribe("hanqi", None, AVAILABLE_TOPIC));
+        assert!(!gateway.may_subscribe("hanqi", None, AVAILABLE_TOPIC));
         assert!(!gateway.may_publish("hanqi", AVAILABLE_TOPIC));
         let wild = Admission::Gateway("+".to_owned());
         assert!(!wild.may_subscribe("hanqi", None, "hanqi/gateway/+/report"));
