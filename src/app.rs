@@ -121,23 +121,7 @@ impl App {
         if recovered > 0 {
             tracing::info!(recovered, "messages taken in that a crash had left behind");
         }
-        let (broker, broker_url) = match &config.broker {
-            Broker::BuiltIn(listen) => {
-                let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
-                    listen: *listen,
-                    on_publish: keep_before_acknowledging(&service),
-                    on_connect: admit_clients(&service),
-                    on_look: look_for_ended(&service),
-                    topic_prefix: config.topic_prefix.clone(),
-                    messages_per_second: config.gateway_messages_per_second,
-                    tls: tls.clone(),
-                })
-                .await?;
-                let url = broker.own_url();
-                (Some(broker), url)
-            }
-            Broker::Outside(url) => (None, BrokerUrl::parse(url)?),
-        };
+        let (broker, broker_url) = start_broker(config, &service, tls.clone()).await?;
 
         let shutdown = CancellationToken::new();
         let (incoming, received) = mpsc::channel(INCOMING_QUEUE_MAX);
@@ -369,6 +353,30 @@ fn lock_data_dir(data_dir: &Path) -> Result<File> {
         )
     })?;
     Ok(file)
+}
+
+/// The built-in broker, if it is wanted, and where the server's own session finds its broker.
+async fn start_broker(
+    config: &Config,
+    service: &Arc<Service>,
+    tls: Option<Arc<Tls>>,
+) -> Result<(Option<EmbeddedBroker>, BrokerUrl)> {
+    let listen = match &config.broker {
+        Broker::BuiltIn(listen) => *listen,
+        Broker::Outside(url) => return Ok((None, BrokerUrl::parse(url)?)),
+    };
+    let broker = EmbeddedBroker::start(EmbeddedBrokerOptions {
+        listen,
+        on_publish: keep_before_acknowledging(service),
+        on_connect: admit_clients(service),
+        on_look: look_for_ended(service),
+        topic_prefix: config.topic_prefix.clone(),
+        messages_per_second: config.gateway_messages_per_second,
+        tls,
+    })
+    .await?;
+    let url = broker.own_url();
+    Ok((Some(broker), url))
 }
 
 async fn run_until(work: impl Future<Output = ()>, shutdown: CancellationToken) {

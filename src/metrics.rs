@@ -230,6 +230,13 @@ impl AnnouncementMetrics {
     }
 }
 
+fn register_build_info(registry: &mut Registry) {
+    let help = "1, with the version that runs";
+    let build: Family<VersionLabel, Gauge> = registered(registry, "airlift_build_info", help);
+    let version = env!("CARGO_PKG_VERSION");
+    build.get_or_create(&VersionLabel { version }).set(1);
+}
+
 impl Metrics {
     pub fn new() -> Metrics {
         let mut registry = Registry::default();
@@ -243,10 +250,7 @@ impl Metrics {
                 metric
             }};
         }
-        let build: Family<VersionLabel, Gauge> =
-            register!("airlift_build_info", "1, with the version that runs");
-        let version = env!("CARGO_PKG_VERSION");
-        build.get_or_create(&VersionLabel { version }).set(1);
+        register_build_info(&mut registry);
         let metrics = Metrics {
             http_requests: register!("airlift_http_requests", "HTTP requests answered"),
             http_request_duration: register!(

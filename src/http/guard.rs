@@ -46,10 +46,7 @@ pub async fn guard(
             return ApiError::bad_request("invalid_path", rejection.body_text()).into_response();
         }
     };
-    let shown = match Shown::read(&parts) {
-        Ok(shown) => shown,
-        Err(refusal) => return refusal.into_response(),
-    };
+    let shown = Shown::read(&parts);
     let (caller, refusal) = admit(&guard, &params, &parts, &shown).await;
     if let Some(refusal) = refusal {
         note(&guard.service, &caller, &parts, &refusal).await;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use headers::{Cookie, HeaderMapExt};
 
@@ -18,13 +18,13 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn read(request: &Parts) -> Result<Shown, ApiError> {
+    pub fn read(request: &Parts) -> Shown {
         let peer = request.extensions.get::<Peer>();
-        Ok(Shown {
-            token: bearer(&request.headers)?.map(Arc::from),
+        Shown {
+            token: bearer(&request.headers).map(Arc::from),
             session: session_cookie(&request.headers),
             certified_gateway: peer.and_then(|peer| peer.certified_gateway.clone()),
-        })
+        }
     }
 
     pub fn presented(&self) -> Presented<'_> {
@@ -37,23 +37,15 @@ impl Shown {
 }
 
 /// The token of `Authorization: Bearer`; none without the header or with another scheme, which may
-/// be meant for a proxy.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok(None);
-    };
-    let unreadable = || {
-        ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_token",
-            "Authorization can't be read: send Authorization: Bearer <token>",
-        )
-    };
-    let text = value.to_str().map_err(|_| unreadable())?;
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return Err(unreadable());
-    };
-    Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
+/// be meant for a proxy. A header that can't be read is a token that is not good: where nobody asks
+/// for one, it does no harm.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+        Some(_) => None,
+        None => Some(""),
+    }
 }
 
 fn session_cookie(headers: &HeaderMap) -> Option<Arc<str>> {

@@ -55,6 +55,57 @@ async fn upload(url: &str, token: &str, file: Vec<u8>) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
+/// By none of these would a gateway take something.
+async fn may_do_nothing_else(server: &str, stolen: &str) {
+    for (method, path, body) in [
+        (
+            "POST",
+            format!("/api/ota/upgrade/{GATEWAY}"),
+            json!({"version": "1.1.0"}),
+        ),
+        (
+            "POST",
+            "/api/ota/rollouts".to_owned(),
+            json!({"version": "1.1.0", "target": {}}),
+        ),
+        (
+            "POST",
+            "/api/ota/tokens".to_owned(),
+            json!({"name": "mine", "role": "admin"}),
+        ),
+        (
+            "POST",
+            "/api/ota/users".to_owned(),
+            json!({"name": "me", "password": "let me in, please", "role": "admin"}),
+        ),
+        (
+            "POST",
+            format!("/api/ota/gateways/{GATEWAY}/token"),
+            json!({}),
+        ),
+        (
+            "POST",
+            "/api/ota/provisioning-keys".to_owned(),
+            json!({"name": "mine"}),
+        ),
+        (
+            "GET",
+            format!("/api/ota/gateways/{GATEWAY}/command"),
+            json!({}),
+        ),
+        (
+            "POST",
+            format!("/api/ota/gateways/{GATEWAY}/report"),
+            json!({"msgType": "heartbeat", "data": {"firmwareVersion": "9.9.9"}}),
+        ),
+        ("GET", "/api/ota/audit".to_owned(), json!({})),
+    ] {
+        let url = format!("{server}{path}");
+        let (status, answer) = ask(&url, stolen, method, Some(body)).await;
+        assert_eq!(status, 403, "{method} {path}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_publisher_token_brings_nothing_unsigned_onto_a_gateway() {
     let forge = Forge::new();
@@ -102,54 +153,7 @@ async fn a_stolen_publisher_token_brings_nothing_unsigned_onto_a_gateway() {
         tried += 1;
     }
     assert!(tried > 10, "{tried} attacks");
-    // Nor may it do anything else by which a gateway would take something.
-    for (method, path, body) in [
-        (
-            "POST",
-            format!("/api/ota/upgrade/{GATEWAY}"),
-            json!({"version": "1.1.0"}),
-        ),
-        (
-            "POST",
-            "/api/ota/rollouts".to_owned(),
-            json!({"version": "1.1.0", "target": {}}),
-        ),
-        (
-            "POST",
-            "/api/ota/tokens".to_owned(),
-            json!({"name": "mine", "role": "admin"}),
-        ),
-        (
-            "POST",
-            "/api/ota/users".to_owned(),
-            json!({"name": "me", "password": "let me in, please", "role": "admin"}),
-        ),
-        (
-            "POST",
-            format!("/api/ota/gateways/{GATEWAY}/token"),
-            json!({}),
-        ),
-        (
-            "POST",
-            "/api/ota/provisioning-keys".to_owned(),
-            json!({"name": "mine"}),
-        ),
-        (
-            "GET",
-            format!("/api/ota/gateways/{GATEWAY}/command"),
-            json!({}),
-        ),
-        (
-            "POST",
-            format!("/api/ota/gateways/{GATEWAY}/report"),
-            json!({"msgType": "heartbeat", "data": {"firmwareVersion": "9.9.9"}}),
-        ),
-        ("GET", "/api/ota/audit".to_owned(), json!({})),
-    ] {
-        let url = format!("{}{path}", server.url);
-        let (status, answer) = ask(&url, &stolen, method, Some(body)).await;
-        assert_eq!(status, 403, "{method} {path}: {answer}");
-    }
+    may_do_nothing_else(&server.url, &stolen).await;
     let task = api.get(&format!("/api/ota/task/{GATEWAY}")).await;
     assert!(task.is_none(), "no task was made: {task:?}");
 

@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     num::NonZeroU64,
     path::PathBuf,
-    sync::{Mutex, Once},
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,7 @@ use airlift::{
     service::Service,
     store::{Db, FirmwareFilter, PackageFilter},
 };
-use airlift_testkit::{TestDatabase, free_port, kept_log};
+use airlift_testkit::{TestDatabase, free_port};
 use chrono::TimeDelta;
 use reqwest::{
     Client, Method, RequestBuilder,
@@ -33,7 +32,7 @@ use tokio::{
 use uuid::Uuid;
 
 pub use crate::answer::Answer;
-use crate::files::{digests, files_below};
+use crate::files::{digests, files_below, keep_log};
 
 /// Long enough for anything that should happen, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -89,22 +88,6 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
         assert!(began.elapsed() < SOON, "waited in vain for {what}");
         sleep(LOOK_INTERVAL).await;
     }
-}
-
-/// Writes what servers in this process log, more than an operator would let them, to where `test.sh`
-/// looks for secrets.
-fn keep_log() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if let Some(path) = kept_log("in-process") {
-            let file = std::fs::File::create(path).unwrap();
-            tracing_subscriber::fmt()
-                .with_env_filter("debug,airlift=trace")
-                .with_ansi(false)
-                .with_writer(Mutex::new(file))
-                .init();
-        }
-    });
 }
 
 impl Setup {

@@ -1,8 +1,13 @@
 //! What lies on disk, and what should.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Mutex, Once},
+};
 
 use airlift::domain::{Bundle, Firmware};
+use airlift_testkit::kept_log;
 
 /// Of all files of a firmware.
 pub fn digests(firmware: Firmware) -> Vec<String> {
@@ -23,4 +28,20 @@ pub fn files_below(folder: &Path) -> Vec<String> {
         }
     }
     files
+}
+
+/// Writes what servers in this process log, more than an operator would let them, to where `test.sh`
+/// looks for secrets.
+pub fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Some(path) = kept_log("in-process") {
+            let file = fs::File::create(path).unwrap();
+            tracing_subscriber::fmt()
+                .with_env_filter("debug,airlift=trace")
+                .with_ansi(false)
+                .with_writer(Mutex::new(file))
+                .init();
+        }
+    });
 }
