@@ -166,10 +166,16 @@ const CHECKER: &str = "tests/tidy";
 mod agent;
 #[path = "tidy/bad_snippets.rs"]
 mod bad_snippets;
+#[path = "tidy/migrations.rs"]
+mod migrations;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/threats.rs"]
+mod threats;
 
+use migrations::unpaired;
 use source::{Source, Token, text, tokens};
+use threats::named_tests;
 
 #[derive(Debug, PartialEq)]
 struct Finding {
@@ -211,6 +217,7 @@ fn the_code_keeps_the_rules_of_the_house() {
             findings.extend(findings_in(&name, &text));
         }
     }
+    findings.extend(named_tests(root, &files));
     let [postgres, sqlite] = &migrations;
     assert!(!postgres.is_empty(), "no migrations seen");
     findings.extend(unpaired(postgres, sqlite));
@@ -462,20 +469,6 @@ fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
         }
     }
     found
-}
-
-fn unpaired(postgres: &BTreeSet<String>, sqlite: &BTreeSet<String>) -> Vec<Finding> {
-    postgres
-        .symmetric_difference(sqlite)
-        .map(|name| {
-            let (here, other) = match postgres.contains(name) {
-                true => ("postgres", "sqlite"),
-                false => ("sqlite", "postgres"),
-            };
-            let why = format!("migrations/{other} has no migration of this name");
-            finding(&format!("migrations/{here}/{name}"), 1, why)
-        })
-        .collect()
 }
 
 fn dependencies(file: &str, text: &str, allowed: &Dependencies) -> Vec<Finding> {

@@ -42,7 +42,7 @@ pub async fn user(app: &TestApp, root: &str, name: &str, role: &str) -> Value {
 
 /// Actor's kind and name, action and subject of each line of the audit log.
 pub async fn audited(app: &TestApp) -> Vec<(String, Option<String>, String, String)> {
-    let db = Db::open(&app.database_url()).await.unwrap();
+    let db = Db::open(&app.config.database_url).await.unwrap();
     let lines = "SELECT actor_kind, actor_name, action, subject FROM audit ORDER BY audit_id";
     let rows = match &db {
         Db::Postgres(pool) => sqlx::query_as(lines).fetch_all(pool).await,

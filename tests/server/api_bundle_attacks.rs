@@ -446,7 +446,10 @@ async fn a_bundle_that_breaks_off_leaves_no_file_and_is_no_refusal() {
 async fn a_bundle_beyond_those_that_are_taken_in_at_once_is_told_to_come_again() {
     const BUNDLES_AT_ONCE: usize = 16;
     let keys = Keys::new();
-    let app = keys.server().await;
+    let mut setup = keys.setup();
+    // More than bundles.
+    setup.options.uploads_max = Some(2 * BUNDLES_AT_ONCE as u32);
+    let app = setup.start().await;
     let bundle = large(&keys);
     let mut begun = Vec::new();
     for _ in 0..BUNDLES_AT_ONCE {

@@ -245,10 +245,6 @@ impl TestApp {
         &self.app.as_ref().expect("it runs").service
     }
 
-    pub fn database_url(&self) -> String {
-        self.config.database_url.clone()
-    }
-
     /// The database, beside the server's own connections.
     pub async fn db(&self) -> Db {
         Db::open(&self.config.database_url).await.unwrap()

@@ -61,7 +61,7 @@ pub async fn airlift(words: &[&str], input: &str) -> Ended {
 /// `airlift …` on the database of this server.
 async fn beside(app: &TestApp, line: &str, input: &str) -> Ended {
     let words: Vec<&str> = line.split_whitespace().collect();
-    let database = app.database_url();
+    let database = app.config.database_url.clone();
     airlift(
         &[&words[..], &["--database-url", &database]].concat(),
         input,

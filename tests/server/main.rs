@@ -13,6 +13,7 @@ mod api_access_tokens;
 mod api_access_users;
 mod api_announcements;
 mod api_audit;
+mod api_audit_credentials;
 mod api_bundle_attacks;
 mod api_bundles;
 mod api_download;

@@ -193,3 +193,11 @@ fn a_device_crate_that_depends_on_the_server_is_found() {
         assert_eq!(lines(&file, text), [3], "{name}");
     }
 }
+
+#[test]
+fn a_threat_whose_test_is_gone_is_found() {
+    let text = "| replay | held | `a_test_that_is_here`, `--flag` |\n| freeze | held | `a_test_that_is_gone` |";
+    let code = "fn a_test_that_is_here() {}";
+    let found = threats::missing_tests("SECURITY.md", text, code);
+    assert_eq!(found.iter().map(|it| it.line).collect::<Vec<_>>(), [2]);
+}
