@@ -276,10 +276,7 @@ impl Metrics {
             commands_waiting: register!("airlift_commands_waiting", "Commands not answered yet"),
             gateways: register!("airlift_gateways", "Gateways registered"),
             gateways_online: register!("airlift_gateways_online", "Gateways online"),
-            broker_connected: register!(
-                "airlift_broker_connected",
-                "1 while the MQTT session is up"
-            ),
+            broker_connected: register!("airlift_broker_connected", "1 with an MQTT session"),
             event_streams: register!("airlift_event_streams", "Listeners to events"),
             webhook_deliveries: register!(
                 "airlift_webhook_deliveries",

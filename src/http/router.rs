@@ -42,7 +42,7 @@ fn routes() -> Routes {
             "/api/ota/firmware/upload",
             firmware::upload::upload,
         )
-        .as_upload()
+        .counted_as_upload()
         .get(Read, "/api/ota/firmware", firmware::list::list)
         .get(
             ReadRelease,
@@ -324,7 +324,7 @@ fn packages() -> Routes {
         )
         .get(Download, "/otafiles/{sha256}", package::download::download)
         .put(Publish, "/update", package::push::push)
-        .as_upload()
+        .counted_as_upload()
         .get(Read, "/api/ota/packages", package::list::list)
         .get(
             Read,

@@ -87,7 +87,7 @@ impl Routes {
 
     /// The route that was added last takes files; it counts their bytes itself, against limits of its
     /// own, and only so many may come at once.
-    pub fn as_upload(mut self) -> Self {
+    pub fn counted_as_upload(mut self) -> Self {
         if let Some(route) = self.routes.last_mut() {
             route.is_upload = true;
         }

@@ -230,7 +230,7 @@ struct Said {
 impl Said {
     fn is_refusal(&self) -> bool {
         let named = |code: &&str| self.body.contains(&format!("\"code\":\"{code}\""));
-        matches!(self.status, 401 | 403) && REFUSALS.iter().any(|code| named(code))
+        matches!(self.status, 401 | 403) && REFUSALS.iter().any(named)
     }
 }
 
@@ -240,8 +240,8 @@ async fn ask(app: &TestApp, method: &str, path: &str, token: Option<&str>) -> Sa
         .map(|token| format!("Authorization: Bearer {token}\r\n"))
         .unwrap_or_default();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: 0\r\n\
-         Connection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\n{authorization}\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
     let answer = app.raw(&request).await;
     let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());

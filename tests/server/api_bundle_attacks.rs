@@ -447,7 +447,6 @@ async fn a_bundle_beyond_those_that_are_taken_in_at_once_is_told_to_come_again()
     const BUNDLES_AT_ONCE: usize = 16;
     let keys = Keys::new();
     let mut setup = keys.setup();
-    // More than bundles.
     setup.options.uploads_max = Some(2 * BUNDLES_AT_ONCE as u32);
     let app = setup.start().await;
     let bundle = large(&keys);
@@ -461,12 +460,10 @@ async fn a_bundle_beyond_those_that_are_taken_in_at_once_is_told_to_come_again()
         (app.staged_files().len() == BUNDLES_AT_ONCE).then_some(())
     })
     .await;
-    let answer = upload_bundle(&app, &bundle).await;
-    answer.refused(503, "too_many_uploads");
+    (upload_bundle(&app, &bundle).await).refused(503, "too_many_uploads");
     begun.pop();
     eventually("a place", async || {
-        let answer = upload_bundle(&app, &bundle).await;
-        (answer.status == 200).then_some(())
+        (upload_bundle(&app, &bundle).await.status == 200).then_some(())
     })
     .await;
     begun.clear();

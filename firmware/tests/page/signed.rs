@@ -80,6 +80,9 @@ fn parts_that_nobody_asked_for_are_skipped_between_those_that_count() {
     assert_whole(&session);
 }
 
+/// Names and contents of a form's parts.
+type Parts<'p> = &'p [(&'p str, &'p [u8])];
+
 #[test]
 fn a_form_without_the_three_parts_in_their_order_is_refused_and_nothing_is_installed() {
     let (m, s, f) = (
@@ -87,7 +90,7 @@ fn a_form_without_the_three_parts_in_their_order_is_refused_and_nothing_is_insta
         ("signature", SIGNATURE),
         ("firmware", IMAGE),
     );
-    let cases: [(&[(&str, &[u8])], u16, &str); 17] = [
+    let cases: [(Parts, u16, &str); 17] = [
         (&[f], 422, SIGNED_ONLY),
         (&[f, m, s], 422, SIGNED_ONLY),
         (&[], 422, SIGNED_ONLY),
