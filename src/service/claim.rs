@@ -3,8 +3,8 @@ use serde_json::json;
 use super::{Error, Result, Service, gateway_tokens::made_by, trigger_upgrade::check_gateway_id};
 use crate::{
     domain::{
-        AuditEntry, Caller, ClaimDecision, DEVICE_TYPE_DEFAULT, Gateway, GatewayToken,
-        ProvisioningKey, Secret, SecretKind, decide_claim, mosquitto_hash, secret_hash,
+        Caller, ClaimDecision, DEVICE_TYPE_DEFAULT, Gateway, GatewayToken, ProvisioningKey, Secret,
+        SecretKind, decide_claim, mosquitto_hash, secret_hash,
     },
     store,
 };
@@ -72,13 +72,12 @@ impl Service {
         };
         if let Error::Forbidden { code, .. } | Error::Conflict { code, .. } = &refused {
             let mut tx = self.db.begin().await?;
-            tx.audit(&AuditEntry {
-                caller: caller.clone(),
-                action: "gateway_token.claim",
-                subject: gateway_id.to_owned(),
-                detail: json!({ "refused": code }),
-                created_at: self.clock.now(),
-            })
+            tx.audit(&caller.did(
+                "gateway_token.claim",
+                gateway_id.to_owned(),
+                json!({ "refused": code }),
+                self.clock.now(),
+            ))
             .await?;
             tx.commit().await?;
         }
@@ -141,18 +140,17 @@ impl Service {
             }
             other => other?,
         }
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "gateway_token.claim",
-            subject: gateway_id,
-            detail: json!({
+        tx.audit(&caller.did(
+            "gateway_token.claim",
+            gateway_id,
+            json!({
                 "tokenId": token.token_id,
                 "provisioningKey": key.name,
                 "provisioningKeyId": key.key_id,
                 "by": made_by(caller),
             }),
-            created_at: now,
-        })
+            now,
+        ))
         .await?;
         tx.close_doors(now).await?;
         tx.commit().await?;

@@ -116,19 +116,18 @@ impl Service {
         tx.insert_gateway_tokens(std::slice::from_ref(&token))
             .await?;
         let predecessor_ends_at = ends.iter().map(|(_, at)| *at).max();
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: match has_one {
+        tx.audit(&caller.did(
+            match has_one {
                 true => "gateway_token.rotate",
                 false => "gateway_token.create",
             },
-            subject: gateway_id.to_owned(),
-            detail: match predecessor_ends_at {
+            gateway_id.to_owned(),
+            match predecessor_ends_at {
                 Some(at) => json!({ "tokenId": token.token_id, "predecessorEndsAt": at }),
                 None => json!({ "tokenId": token.token_id }),
             },
-            created_at: now,
-        })
+            now,
+        ))
         .await?;
         tx.close_doors(now).await?;
         tx.commit().await?;
@@ -190,12 +189,13 @@ impl Service {
                 };
             let tokens: Vec<GatewayToken> = batch.iter().map(token).collect();
             tx.insert_gateway_tokens(&tokens).await?;
-            let entry = |token: &GatewayToken| AuditEntry {
-                caller: caller.clone(),
-                action: "gateway_token.create",
-                subject: token.gateway_id.clone(),
-                detail: json!({ "tokenId": token.token_id, "list": made.len() }),
-                created_at: now,
+            let entry = |token: &GatewayToken| {
+                caller.did(
+                    "gateway_token.create",
+                    token.gateway_id.clone(),
+                    json!({ "tokenId": token.token_id, "list": made.len() }),
+                    now,
+                )
             };
             let entries: Vec<AuditEntry> = tokens.iter().map(entry).collect();
             tx.audit_all(&entries).await?;
@@ -219,13 +219,12 @@ impl Service {
         if revoked == 0 {
             return Err(no_token(gateway_id));
         }
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "gateway_token.revoke",
-            subject: gateway_id.to_owned(),
-            detail: json!({ "tokens": revoked }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "gateway_token.revoke",
+            gateway_id.to_owned(),
+            json!({ "tokens": revoked }),
+            now,
+        ))
         .await?;
         tx.commit().await?;
         self.forget_credentials().await?;

@@ -140,13 +140,12 @@ impl Service {
     pub async fn log_out(&self, caller: &Caller, session: &str) -> Result<()> {
         let mut tx = self.db.begin().await?;
         if tx.delete_user_session(&secret_hash(session)).await? {
-            tx.audit(&AuditEntry {
-                caller: caller.clone(),
-                action: "session.log_out",
-                subject: caller.actor.name().unwrap_or_default().to_owned(),
-                detail: json!({}),
-                created_at: self.clock.now(),
-            })
+            tx.audit(&caller.did(
+                "session.log_out",
+                caller.actor.name().unwrap_or_default().to_owned(),
+                json!({}),
+                self.clock.now(),
+            ))
             .await?;
         }
         tx.commit().await?;
@@ -222,13 +221,12 @@ impl Service {
         user.updated_at = now;
         tx.update_user(&user).await?;
         tx.delete_user_sessions(user.user_id).await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "user.change_own_password",
-            subject: user.name.clone(),
-            detail: json!({ "userId": user.user_id }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "user.change_own_password",
+            user.name.clone(),
+            json!({ "userId": user.user_id }),
+            now,
+        ))
         .await?;
         let (secret, expires_at) = self
             .begin_session(&mut tx, caller.address, &user, "password")
@@ -278,14 +276,8 @@ impl Service {
     pub(super) async fn refuse_log_in(&self, caller: &Caller, name: &str) -> Result<()> {
         let name: String = name.chars().take(NAME_LENGTH_MAX).collect();
         let mut tx = self.db.begin().await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "session.log_in_failed",
-            subject: name,
-            detail: json!({}),
-            created_at: self.clock.now(),
-        })
-        .await?;
+        tx.audit(&caller.did("session.log_in_failed", name, json!({}), self.clock.now()))
+            .await?;
         tx.commit().await?;
         tracing::warn!(address = ?caller.address, "a login failed");
         Ok(())

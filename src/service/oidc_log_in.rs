@@ -15,7 +15,7 @@ use super::{
     users::add_user,
 };
 use crate::{
-    domain::{AuditEntry, Caller, Role, User, check_name, is_own_path, role_of},
+    domain::{Caller, Role, User, check_name, is_own_path, role_of},
     oidc::{self, Identity, OidcProvider, Proof},
     store::Tx,
 };
@@ -221,18 +221,17 @@ impl Service {
             ));
         }
         if user.role != role {
-            tx.audit(&AuditEntry {
-                caller: caller.clone(),
-                action: "user.update",
-                subject: user.name.clone(),
-                detail: json!({
+            tx.audit(&caller.did(
+                "user.update",
+                user.name.clone(),
+                json!({
                     "userId": user.user_id,
                     "role": role.as_str(),
                     "roleBefore": user.role.as_str(),
                     "by": identity.issuer,
                 }),
-                created_at: now,
-            })
+                now,
+            ))
             .await?;
             user.role = role;
             user.updated_at = now;
@@ -285,13 +284,12 @@ impl Service {
         why: &Error,
     ) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "session.log_in_failed",
-            subject: subject.cloned().unwrap_or_default(),
-            detail: json!({ "by": log_ins.provider.issuer(), "why": why.to_string() }),
-            created_at: self.clock.now(),
-        })
+        tx.audit(&caller.did(
+            "session.log_in_failed",
+            subject.cloned().unwrap_or_default(),
+            json!({ "by": log_ins.provider.issuer(), "why": why.to_string() }),
+            self.clock.now(),
+        ))
         .await?;
         tx.commit().await?;
         tracing::warn!(address = ?caller.address, %why, "a login failed");

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::{Error, Page, Result, Service, gateway_tokens::made_by};
 use crate::{
     domain::{
-        AuditEntry, Caller, DEVICE_TYPE_LENGTH_MAX, ProvisioningKey, Secret, SecretKind,
-        is_device_type, too_far_ahead,
+        Caller, DEVICE_TYPE_LENGTH_MAX, ProvisioningKey, Secret, SecretKind, is_device_type,
+        too_far_ahead,
     },
     store,
 };
@@ -116,18 +116,17 @@ impl Service {
             }
             other => other?,
         }
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "provisioning_key.create",
-            subject: key.name.clone(),
-            detail: json!({
+        tx.audit(&caller.did(
+            "provisioning_key.create",
+            key.name.clone(),
+            json!({
                 "keyId": key.key_id,
                 "deviceType": key.device_type,
                 "claimsMax": key.claims_max,
                 "expiresAt": key.expires_at,
             }),
-            created_at: now,
-        })
+            now,
+        ))
         .await?;
         tx.close_doors(now).await?;
         tx.commit().await?;
@@ -167,13 +166,12 @@ impl Service {
         let now = self.clock.now();
         key.revoked_at = Some(now);
         tx.update_provisioning_key(&key).await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "provisioning_key.revoke",
-            subject: key.name.clone(),
-            detail: json!({ "keyId": key_id, "claims": key.claims }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "provisioning_key.revoke",
+            key.name.clone(),
+            json!({ "keyId": key_id, "claims": key.claims }),
+            now,
+        ))
         .await?;
         tx.commit().await?;
         self.forget_credentials().await?;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::{Error, LogIn, NewUser, Result, Service, log_in, users::add_user};
-use crate::domain::{AuditEntry, Caller, Role, Secret, SecretKind, secret_hash};
+use crate::domain::{Caller, Role, Secret, SecretKind, secret_hash};
 
 /// For how long a link that makes the first administrator is good.
 pub const SETUP_LINK_LIFETIME: TimeDelta = TimeDelta::hours(1);
@@ -36,13 +36,12 @@ impl Service {
         let expires_at = now + SETUP_LINK_LIFETIME;
         tx.insert_setup_link(&secret.hash(), now, expires_at)
             .await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "setup.create",
-            subject: "setup".to_owned(),
-            detail: json!({ "expiresAt": expires_at }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "setup.create",
+            "setup",
+            json!({ "expiresAt": expires_at }),
+            now,
+        ))
         .await?;
         tx.commit().await?;
         self.forget_credentials().await?;
@@ -96,13 +95,12 @@ impl Service {
         }
         tx.end_setup_links(now).await?;
         add_user(&mut tx, caller, &user).await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "setup.use",
-            subject: user.name.clone(),
-            detail: json!({ "userId": user.user_id }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "setup.use",
+            user.name.clone(),
+            json!({ "userId": user.user_id }),
+            now,
+        ))
         .await?;
         log_in::forgive(&mut tx, &subjects, now).await?;
         let (secret, expires_at) = self
@@ -121,14 +119,8 @@ impl Service {
     /// Notes that a link was tried that is not good.
     async fn refuse_link(&self, caller: &Caller) -> Result<Error> {
         let mut tx = self.db.begin().await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "setup.use_failed",
-            subject: "setup".to_owned(),
-            detail: json!({}),
-            created_at: self.clock.now(),
-        })
-        .await?;
+        tx.audit(&caller.did("setup.use_failed", "setup", json!({}), self.clock.now()))
+            .await?;
         tx.commit().await?;
         tracing::warn!(address = ?caller.address, "a setup link was tried that is not good");
         Ok(Error::forbidden(

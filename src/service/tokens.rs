@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Error, Page, Result, Service};
 use crate::{
-    domain::{AuditEntry, Caller, Role, Secret, SecretKind, Token, check_name, too_far_ahead},
+    domain::{Caller, Role, Secret, SecretKind, Token, check_name, too_far_ahead},
     store::{self, TokenFilter, Tx},
 };
 
@@ -77,17 +77,16 @@ impl Service {
                 error => error.into(),
             })?;
         tx.close_doors(now).await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "token.create",
-            subject: token.name.clone(),
-            detail: json!({
+        tx.audit(&caller.did(
+            "token.create",
+            token.name.clone(),
+            json!({
                 "tokenId": token.token_id,
                 "role": token.role.as_str(),
                 "expiresAt": token.expires_at,
             }),
-            created_at: now,
-        })
+            now,
+        ))
         .await?;
         tx.commit().await?;
         self.forget_credentials().await?;
@@ -110,13 +109,12 @@ impl Service {
         let mut token = find(&mut tx, token).await?;
         if tx.revoke_token(token.token_id, now).await? {
             token.revoked_at = Some(now);
-            tx.audit(&AuditEntry {
-                caller: caller.clone(),
-                action: "token.revoke",
-                subject: token.name.clone(),
-                detail: json!({ "tokenId": token.token_id, "role": token.role.as_str() }),
-                created_at: now,
-            })
+            tx.audit(&caller.did(
+                "token.revoke",
+                token.name.clone(),
+                json!({ "tokenId": token.token_id, "role": token.role.as_str() }),
+                now,
+            ))
             .await?;
         }
         let admin_left = tx.has_admin(now).await?;

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::{Changed, Error, Page, Result, Service};
 use crate::{
-    domain::{AuditEntry, Caller, Role, User, check_name, check_password},
+    domain::{Caller, Role, User, check_name, check_password},
     store::{self, Tx},
 };
 
@@ -108,14 +108,8 @@ impl Service {
             user.updated_at = now;
             tx.update_user(&user).await?;
             tx.delete_user_sessions(user.user_id).await?;
-            tx.audit(&AuditEntry {
-                caller: caller.clone(),
-                action: "user.update",
-                subject: user.name.clone(),
-                detail: Value::Object(detail),
-                created_at: now,
-            })
-            .await?;
+            tx.audit(&caller.did("user.update", user.name.clone(), Value::Object(detail), now))
+                .await?;
         }
         let admin_left = tx.has_admin(now).await?;
         tx.commit().await?;
@@ -133,13 +127,12 @@ impl Service {
         let mut tx = self.db.begin().await?;
         let user = find(&mut tx, user).await?;
         tx.delete_user(user.user_id).await?;
-        tx.audit(&AuditEntry {
-            caller: caller.clone(),
-            action: "user.delete",
-            subject: user.name.clone(),
-            detail: json!({ "userId": user.user_id, "role": user.role.as_str() }),
-            created_at: now,
-        })
+        tx.audit(&caller.did(
+            "user.delete",
+            user.name.clone(),
+            json!({ "userId": user.user_id, "role": user.role.as_str() }),
+            now,
+        ))
         .await?;
         let admin_left = tx.has_admin(now).await?;
         tx.commit().await?;
@@ -165,13 +158,12 @@ pub(super) async fn add_user(tx: &mut Tx, caller: &Caller, user: &User) -> Resul
         error => error.into(),
     })?;
     tx.close_doors(user.created_at).await?;
-    tx.audit(&AuditEntry {
-        caller: caller.clone(),
-        action: "user.create",
-        subject: user.name.clone(),
-        detail: json!({ "userId": user.user_id, "role": user.role.as_str() }),
-        created_at: user.created_at,
-    })
+    tx.audit(&caller.did(
+        "user.create",
+        user.name.clone(),
+        json!({ "userId": user.user_id, "role": user.role.as_str() }),
+        user.created_at,
+    ))
     .await?;
     Ok(())
 }
