@@ -89,6 +89,8 @@ async fn a_token_is_shown_once_and_opens_what_its_role_may() {
 async fn a_token_ends_at_its_time_and_the_list_says_so() {
     let app = Setup::manual_clock().start().await;
     let root = token(&app, None, "root", "admin").await;
+    // The list is sorted by when they were made.
+    app.clock.advance(TimeDelta::seconds(1));
     let expires_at = app.clock.now() + TimeDelta::hours(1);
     let body = json!({ "name": "short", "role": "viewer", "expiresAt": expires_at });
     let made = ask(&app, Some(&root), Method::POST, TOKENS, Some(body)).await;
