@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::{COOKIE, cookie, on_to, refusal};
 use crate::{
     domain::Caller,
-    http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiQuery, guard::SESSION_COOKIE},
+    http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiQuery, session},
     service::{OidcReturn, Service},
 };
 
@@ -60,16 +60,12 @@ pub async fn callback(
     match service.finish_oidc_log_in(&caller, back).await {
         Ok((log_in, next)) => {
             let lifetime = service.settings().session_lifetime.num_seconds();
-            let secure = if service.settings().https {
-                "; Secure"
-            } else {
-                ""
-            };
-            let session = format!(
-                "{SESSION_COOKIE}={}; HttpOnly; SameSite=Lax; Path=/; Max-Age={lifetime}{secure}",
-                log_in.secret.reveal()
-            );
-            on_to(&next, vec![session, used])
+            let secret = log_in.secret.reveal();
+            let session = session::cookie(secret, lifetime, &service, &headers)?;
+            let session = session
+                .to_str()
+                .map_err(|error| ApiError::internal(&error))?;
+            on_to(&next, vec![session.to_owned(), used])
         }
         Err(error) => {
             let mut response = refusal(error.into(), &headers);

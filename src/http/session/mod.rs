@@ -73,8 +73,7 @@ pub fn cookie(
     service: &Service,
     headers: &HeaderMap,
 ) -> Result<HeaderValue, ApiError> {
-    let public_url = &service.settings().public_url;
-    let secure = match is_over_tls(public_url, headers) {
+    let secure = match service.settings().https || is_from_https(headers) {
         true => "; Secure",
         false => "",
     };
@@ -85,9 +84,9 @@ pub fn cookie(
 }
 
 /// A browser says so itself: the page that logs in has an `https:` origin.
-fn is_over_tls(public_url: &str, headers: &HeaderMap) -> bool {
+fn is_from_https(headers: &HeaderMap) -> bool {
     let origin = headers
         .get("origin")
         .and_then(|origin| origin.to_str().ok());
-    public_url.starts_with("https:") || origin.is_some_and(|origin| origin.starts_with("https:"))
+    origin.is_some_and(|origin| origin.starts_with("https:"))
 }
