@@ -114,7 +114,7 @@ use super::{
         session::log_out::log_out,
         session::password::password,
         setup::make_admin::make_admin,
-        page::landing::landing,
+        page::index::index,
         page::login::login,
         page::setup::setup,
         page::asset::asset,

@@ -1,4 +1,5 @@
-//! What the description says of access: from the table of routes, so that it can't be another's.
+//! What the description says of each operation's name and access: from the table of routes, so that it can't be
+//! another's.
 
 use serde_json::json;
 use utoipa::openapi::{
@@ -56,6 +57,7 @@ pub fn add_access(openapi: &mut OpenApi) {
             .map(|(_, item)| item)
             .next();
         if let Some(operation) = item.and_then(|item| operation(item, &rule)) {
+            operation.operation_id = Some(operation_id(&rule));
             describe(operation, rule.need);
         }
     }
@@ -110,6 +112,18 @@ fn operation<'i>(item: &'i mut PathItem, rule: &Rule) -> Option<&'i mut Operatio
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }
+}
+
+/// `get_gateways_gateway_id_tokens`: unique, as generators of clients need it.
+fn operation_id(rule: &Rule) -> String {
+    let path = rule.path.trim_start_matches("/api/ota");
+    let words = path.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let mut id = rule.method.as_str().to_lowercase();
+    for word in words.filter(|word| !word.is_empty()) {
+        id.push('_');
+        id.push_str(word);
+    }
+    id
 }
 
 fn describe(operation: &mut Operation, need: Need) {

@@ -156,10 +156,10 @@ fn people() -> Routes {
 /// What a browser shows before anybody is logged in.
 fn pages() -> Routes {
     Routes::default()
-        .get(Nothing, "/", page::landing::landing)
+        .get(Nothing, "/", page::index::index)
         .get(Nothing, "/login", page::login::login)
         .get(Nothing, "/setup", page::setup::setup)
-        .get(Nothing, "/static/{file}", page::asset::asset)
+        .get(Nothing, "/static/{*file}", page::asset::asset)
 }
 
 /// What gateways show themselves with.

@@ -15,6 +15,7 @@ mod gateway;
 mod kill;
 mod linux;
 mod pacing;
+mod page;
 mod production;
 mod qemu_flash;
 mod replicas;

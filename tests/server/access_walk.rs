@@ -34,7 +34,7 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /login",
             "GET /readyz",
             "GET /setup",
-            "GET /static/{file}",
+            "GET /static/{*file}",
             // These look at credentials of their own: a password, a provisioning key, a one-time link.
             "POST /api/ota/gateways/{gateway_id}/claim",
             "POST /api/ota/login",

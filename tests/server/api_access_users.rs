@@ -283,8 +283,8 @@ async fn a_browser_finds_the_pages_without_credentials_and_is_sent_to_the_login(
         ("/", "text/html; charset=utf-8"),
         ("/login", "text/html; charset=utf-8"),
         ("/setup", "text/html; charset=utf-8"),
-        ("/static/airlift.js", "text/javascript; charset=utf-8"),
-        ("/static/airlift.css", "text/css; charset=utf-8"),
+        ("/static/app.js", "text/javascript; charset=utf-8"),
+        ("/static/css/base.css", "text/css; charset=utf-8"),
     ] {
         let page = app.get(path).await;
         assert_eq!(page.status, 200, "{path}");

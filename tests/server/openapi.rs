@@ -72,6 +72,19 @@ fn every_route_is_described_and_everything_described_is_routed() {
     assert_eq!(routed, documented);
 }
 
+#[test]
+fn no_two_operations_have_one_name_as_generators_of_clients_need() {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|methods| methods.as_object().unwrap().values());
+    let mut names = BTreeSet::new();
+    for operation in operations {
+        let name = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(names.insert(name.clone()), "{name} twice");
+    }
+    assert_eq!(names.len(), documented().len());
+}
+
 #[tokio::test]
 async fn the_server_serves_its_description() {
     let app = TestApp::start().await;

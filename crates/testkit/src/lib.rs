@@ -48,7 +48,7 @@ pub use postgres::{Durability, Postgres};
 pub use process::Process;
 pub use programs::{binary, program};
 pub use proxy::FaultProxy;
-pub use python::{ESPTOOL_VERSION, IDFTOOL_VERSION, python_with};
+pub use python::{ESPTOOL_VERSION, IDFTOOL_VERSION, python_with, target_folder};
 pub use s3::S3Server;
 pub use scratch::Scratch;
 pub use test_database::{TEST_POSTGRES_URL, TestDatabase};

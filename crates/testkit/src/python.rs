@@ -42,7 +42,7 @@ pub fn python_with(package: &str, version: &str) -> Result<PathBuf> {
 }
 
 /// The build's `target` folder, from the running test's own place in it.
-pub(crate) fn target_folder() -> Result<PathBuf> {
+pub fn target_folder() -> Result<PathBuf> {
     let test = env::current_exe().context("finding the running test executable")?;
     // target/<profile>/deps/<test>
     let target = test.ancestors().nth(3).map(Path::to_path_buf);

@@ -10,7 +10,6 @@ use crate::{
     service::Service,
 };
 
-const PAGE: &str = include_str!("../../../static/login.html");
 /// Where the page has room for the way to the provider.
 const PROVIDER: &str = "<!-- provider -->";
 
@@ -36,8 +35,9 @@ pub async fn login(
     State(service): State<Arc<Service>>,
     ApiQuery(query): ApiQuery<LoginQuery>,
 ) -> Result<Response, ApiError> {
+    let page = super::asset::page("login.html")?;
     if !service.has_oidc() {
-        return Ok(super::html(PAGE));
+        return Ok(super::html(page));
     }
     let next: String = match &query.next {
         Some(next) => byte_serialize(next.as_bytes()).collect(),
@@ -46,5 +46,5 @@ pub async fn login(
     let link = format!(
         "<p><a href=\"/api/ota/login/oidc?next={next}\">Log in with OpenID Connect</a></p>"
     );
-    Ok(super::html(PAGE.replace(PROVIDER, &link)))
+    Ok(super::html(page.replace(PROVIDER, &link)))
 }

@@ -1,7 +1,7 @@
-//! Pages for browsers. They show nothing by themselves: their script asks the API.
+//! Pages for browsers. They show nothing by themselves: their scripts ask the API.
 
 pub mod asset;
-pub mod landing;
+pub mod index;
 pub mod login;
 pub mod setup;
 
@@ -10,12 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// A file that is part of this program; browsers ask each time whether it is another by now.
-fn file(content_type: &'static str, text: impl IntoResponse) -> Response {
-    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")];
+/// Browsers ask each time whether it is another by now.
+fn html(text: String) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
     (headers, text).into_response()
-}
-
-fn html(text: impl IntoResponse) -> Response {
-    file("text/html; charset=utf-8", text)
 }

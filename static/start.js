@@ -1,4 +1,4 @@
-// The pages before the admin page: log in, first setup, who am I.
+// The pages before the admin page: log in, first setup.
 
 const message = document.getElementById("message");
 
@@ -35,7 +35,7 @@ function next() {
   try {
     const url = new URL(wanted, location.origin);
     const ours = wanted.startsWith("/") && url.origin === location.origin;
-    return ours ? url.pathname + url.search : "/";
+    return ours ? url.pathname + url.search + url.hash : "/";
   } catch {
     return "/";
   }
@@ -84,39 +84,6 @@ const pages = {
       same(password, again);
       await call("POST", "/api/ota/setup", { link, name, password });
       location.replace("/");
-    });
-  },
-
-  async landing() {
-    const who = document.getElementById("who");
-    let session;
-    try {
-      session = await call("GET", "/api/ota/session");
-    } catch (error) {
-      if (error.status === 401) {
-        location.replace("/login");
-      } else {
-        say(error.message);
-      }
-      return;
-    }
-    if (session.open) {
-      who.textContent =
-        "This server is open: whoever reaches it may do everything. airlift token create closes it.";
-      return;
-    }
-    who.textContent = `You are logged in as ${session.name}, with the role ${session.role}.`;
-    document.getElementById("account").hidden = session.kind !== "user";
-    document.querySelector("#password-change [name=name]").value = session.name;
-    on("password-change", async ({ old, new: wanted, again }, form) => {
-      same(wanted, again);
-      await call("POST", "/api/ota/session/password", { oldPassword: old, newPassword: wanted });
-      form.reset();
-      say("The password is changed; all other sessions have ended.");
-    });
-    on("logout", async () => {
-      await call("POST", "/api/ota/logout");
-      location.replace("/login");
     });
   },
 };
