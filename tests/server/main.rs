@@ -36,6 +36,7 @@ mod api_package_pushes;
 mod api_package_servers;
 mod api_package_signatures;
 mod api_packages;
+mod api_page_files;
 mod api_reports;
 mod api_rollout_faults;
 mod api_rollout_targets;
