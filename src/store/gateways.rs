@@ -62,6 +62,16 @@ pub struct GatewayFilter {
     pub limit: i64,
 }
 
+/// Gateways of a device type that run the same version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct GatewayCount {
+    pub device_type: String,
+    /// `None`: they never said.
+    pub current_version: Option<String>,
+    pub total: i64,
+    pub online: i64,
+}
+
 impl Tx {
     pub async fn gateway(&mut self, gateway_id: &str) -> Result<Option<Gateway>> {
         let row = on!(self, |conn| sqlx::query_as::<_, GatewayRow>(concat!(
@@ -277,6 +287,24 @@ impl Tx {
                 .build_query_scalar::<i64>()
                 .persistent(false)
                 .fetch_one(conn)
+                .await
+        })?)
+    }
+
+    /// How many of the query's gateways run which version.
+    pub async fn gateway_counts(&mut self, query: &GatewayQuery) -> Result<Vec<GatewayCount>> {
+        Ok(on!(self, |conn| {
+            let mut counts = QueryBuilder::new(
+                "SELECT g.device_type, g.current_version, COUNT(*) AS total,
+                     COUNT(CASE WHEN g.online THEN 1 END) AS online
+                 FROM gateways AS g WHERE TRUE",
+            );
+            push_query(&mut counts, query);
+            counts.push(" GROUP BY g.device_type, g.current_version");
+            counts
+                .build_query_as::<GatewayCount>()
+                .persistent(false)
+                .fetch_all(conn)
                 .await
         })?)
     }
