@@ -59,6 +59,8 @@ pub struct GatewayFilter {
     pub query: GatewayQuery,
     /// Only those whose id is greater.
     pub after: String,
+    /// So many of those are passed over.
+    pub skip: i64,
     pub limit: i64,
 }
 
@@ -265,9 +267,20 @@ impl Tx {
                 columns!(),
                 " FROM gateways AS g WHERE TRUE"
             ));
+            if filter.skip > 0 {
+                // By their ids alone, which an index has: whole rows are read of the page only.
+                query.push(
+                    " AND g.gateway_id IN (SELECT g.gateway_id FROM gateways AS g WHERE TRUE",
+                );
+            }
             push_query_after(&mut query, &filter.query, &filter.after);
             query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(filter.limit);
+            if filter.skip > 0 {
+                query.push(" OFFSET ");
+                query.push_bind(filter.skip);
+                query.push(") ORDER BY g.gateway_id");
+            }
             query
                 .build_query_as::<GatewayRow>()
                 // A plan for these values: one for any is far from the best for most.

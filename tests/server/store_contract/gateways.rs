@@ -106,6 +106,7 @@ async fn found(tx: &mut Tx, query: &GatewayQuery) -> Vec<String> {
     let mut filter = GatewayFilter {
         query: query.clone(),
         after: String::new(),
+        skip: 0,
         limit: PAGE,
     };
     let mut ids = Vec::new();
@@ -164,6 +165,17 @@ pub(super) async fn a_query_finds_those_that_it_matches(f: Fixture) {
         counted.sort();
         let matching = fleet.iter().filter(|gateway| query.matches(gateway));
         assert_eq!(counted, counts(matching), "{query:?}");
+        let skip = some(&mut runner, 1..FLEET);
+        let filter = GatewayFilter {
+            query,
+            after: String::new(),
+            skip: skip as i64,
+            limit: PAGE,
+        };
+        let page = tx.gateways(&filter).await.unwrap();
+        let expected = fleet.iter().filter(|gateway| filter.query.matches(gateway));
+        let expected: Vec<&Gateway> = expected.skip(skip).take(PAGE as usize).collect();
+        assert_eq!(page.iter().collect::<Vec<_>>(), expected, "{filter:?}");
         hits += found.len();
     }
     assert!(hits > QUERIES, "the queries find next to nothing");

@@ -143,6 +143,7 @@ pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {
     let mut filter = GatewayFilter {
         query: GatewayTerm::Online(true).into(),
         after: String::new(),
+        skip: 0,
         limit: 3,
     };
     let ids = |page: Vec<Gateway>| -> Vec<String> {
