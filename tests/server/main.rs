@@ -26,6 +26,7 @@ mod api_gateway_statistics;
 mod api_gateway_tokens;
 mod api_gateways;
 mod api_health;
+mod api_heartbeats;
 mod api_history;
 mod api_limits;
 mod api_linux_gateways;
