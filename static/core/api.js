@@ -78,12 +78,13 @@ function envelope(status, text) {
  */
 async function once(method, path, body, options = {}) {
   let response, text;
+  const json = body !== undefined && !(body instanceof Blob);
   try {
     response = await fetch(path, {
       method,
       credentials: "same-origin",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: json ? { "Content-Type": "application/json" } : {},
+      body: json ? JSON.stringify(body) : /** @type {Blob | undefined} */ (body),
       ...options,
     });
     text = await response.text();
@@ -125,7 +126,7 @@ export async function get(path, query, signal) {
  *
  * @param {"POST" | "PATCH" | "DELETE" | "PUT"} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body] JSON, or a blob with its type
  * @param {{keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
  * @returns {Promise<any>}
  */

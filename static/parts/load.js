@@ -111,17 +111,18 @@ export function useThrottled(work, pause) {
 }
 
 /**
- * Loads, and loads anew when an event of the filter comes, at most once per second.
+ * Loads, and loads anew when an event of the filter comes, at most once per `pause` milliseconds.
  *
  * @template Data
  * @param {(signal: AbortSignal) => Promise<Data>} load
  * @param {unknown[]} inputs
  * @param {Filter} filter
+ * @param {number} [pause]
  * @returns {Loaded<Data>}
  */
-export function useLive(load, inputs, filter) {
+export function useLive(load, inputs, filter, pause = 1000) {
   const loaded = useLoaded(load, inputs);
-  const again = useThrottled(loaded.reload, 1000);
+  const again = useThrottled(loaded.reload, pause);
   useEvents(filter, again, again);
   return loaded;
 }
