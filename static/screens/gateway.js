@@ -88,7 +88,7 @@ function useGateway(gatewayId) {
   const loader = (/** @type {string} */ below) => (/** @type {AbortSignal} */ signal) => get(path + below, undefined, signal);
   const gateway = useLive(loader(""), [gatewayId], about("gateway", "task"));
   const why = useLive(loader("/why"), [gatewayId], about("gateway", "task", "task_progress"));
-  const history = useLive(loader("/heartbeats"), [gatewayId], about("gateway", "task"));
+  const history = useLive(loader("/heartbeats"), [gatewayId], about("gateway"));
   useDue(history.data?.intervalSeconds || INTERVAL_SECONDS_DEFAULT, () => {
     [gateway, why, history].forEach(({ reload }) => reload());
   });

@@ -26,18 +26,23 @@ function rank(task) {
   return 1000 * (task.confirmedAt ? STEPS.length + 1 : step) + task.progress;
 }
 
+/** What changes as a task goes on, and is told by its events. @param {Task} task */
+function stateOf({ status, progress, fromVersion, toVersion, errorCode, errorMessage, confirmedAt, updatedAt }) {
+  return { status, progress, fromVersion, toVersion, errorCode, errorMessage, confirmedAt, updatedAt };
+}
+
 /**
- * The later of two states of a task, with what only the other knows.
+ * A task in the later of two states.
  *
- * @param {Task} one
+ * @param {Task} task
  * @param {Task | undefined} other
  */
-export function later(one, other) {
+export function later(task, other) {
   if (!other) {
-    return one;
+    return task;
   }
-  const apart = Date.parse(other.updatedAt) - Date.parse(one.updatedAt) || rank(other) - rank(one);
-  return apart >= 0 ? { ...one, ...other } : { ...other, ...one };
+  const apart = Date.parse(other.updatedAt) - Date.parse(task.updatedAt) || rank(other) - rank(task);
+  return { ...other, ...task, ...stateOf(apart > 0 ? other : task) };
 }
 
 /**
@@ -45,11 +50,8 @@ export function later(one, other) {
  *
  * @param {import("../../core/types.js").FleetEvent} event
  */
-function told({ taskId, gatewayId, rolloutId, createdAt, data }) {
-  const { status, progress, fromVersion, toVersion, errorCode, errorMessage, confirmedAt } = data;
-  const state = { status, progress, fromVersion, toVersion, errorCode, errorMessage, confirmedAt };
-  return /** @type {Task} */ ({ taskId, gatewayId, rolloutId, updatedAt: createdAt, ...state });
-}
+const told = ({ taskId, gatewayId, rolloutId, createdAt, data }) =>
+  /** @type {Task} */ ({ taskId, gatewayId, rolloutId, ...stateOf({ ...data, updatedAt: createdAt }) });
 
 /**
  * The newest first; the first moves with every event of it.
