@@ -74,11 +74,13 @@ function withDigest(text, hex) {
 /** @param {{onClose: () => void}} props */
 export function Push({ onClose }) {
   const [file, setFile] = useState(/** @type {File | null} */ (null));
-  const [hex, setHex] = useState("");
+  const [digests, setDigests] = useState(/** @type {Map<File, string>} */ (new Map()));
   const [content, setContent] = useState(EXAMPLE);
   const [signature, setSignature] = useState(/** @type {File | null} */ (null));
   const [sent, setSent] = useState(/** @type {number | null} */ (null));
   const [error, setError] = useState(/** @type {Error | null} */ (null));
+
+  const hex = (file && digests.get(file)) ?? "";
 
   const take = async (/** @type {Iterable<File>} */ files) => {
     for (const each of files) {
@@ -88,8 +90,8 @@ export function Push({ onClose }) {
         setSignature(each);
       } else {
         setFile(each);
-        setHex("");
-        setHex(await digest(each));
+        const hex = await digest(each);
+        setDigests((before) => new Map(before).set(each, hex));
       }
     }
   };
@@ -139,7 +141,7 @@ export function Push({ onClose }) {
       <${Problem} error=${error} />
       <div class="actions">
         <button type="button" onClick=${onClose}>${t("cancel")}</button>
-        <button class="primary" disabled=${!hex || sent !== null}>${t("push")}</button>
+        <button class="primary" disabled=${!hex || differs || sent !== null}>${t("push")}</button>
       </div>
     </form>
   <//>`;

@@ -29,7 +29,7 @@ const t = translator({
   created: { en: "First pushed", zh: "首次推送", ru: "Впервые загружена" },
   updated: { en: "Pushed", zh: "推送时间", ru: "Загружена" },
   firmware: { en: "Released as", zh: "已发布为", ru: "Выпущена как" },
-  whole: { en: "content.json as it was pushed", zh: "推送时的 content.json", ru: "content.json, как он был загружен" },
+  whole: { en: "All of content.json", zh: "content.json 全文", ru: "Весь content.json" },
   release: { en: "Release as firmware", zh: "发布为固件", ru: "Выпустить как прошивку" },
   releaseTitle: { en: "Release {name} {version} as firmware", zh: "将 {name} {version} 发布为固件", ru: "Выпустить {name} {version} как прошивку" },
   deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройств" },

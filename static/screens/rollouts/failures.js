@@ -27,7 +27,7 @@ function Failed({ rolloutId, errorCode }) {
   const query = { rolloutId, status: "failed", errorCode };
   const list = useList("/api/ota/tasks", query, { kinds: ["task", "rollout"], rolloutId });
   return html`<${Shown} of=${list}>${(/** @type {import("../../core/types.js").Task[]} */ tasks) => html`
-    <div class="scroll"><table>
+    <div class="scroll"><table class="of-gateways">
       <thead><tr>
         <th scope="col">${t("gateway")}</th>
         <th scope="col">${t("message")}</th>

@@ -23,7 +23,7 @@ const t = translator({
 
 /** @param {{members: Member[]}} props */
 const Table = ({ members }) =>
-  html`<div class="scroll"><table>
+  html`<div class="scroll"><table class="of-gateways">
     <thead><tr>
       <th scope="col">${t("gateway")}</th>
       <th scope="col" class="number">${t("wave")}</th>

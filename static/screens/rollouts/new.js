@@ -8,7 +8,7 @@ import { Problem, Screen, Section, statusWord } from "../../parts/common.js";
 import { useLive, useLoaded, useSettled } from "../../parts/load.js";
 import { say } from "../../parts/toast.js";
 import { Pace } from "./pace.js";
-import { Preview } from "./preview.js";
+import { Brief, Preview } from "./preview.js";
 import { fieldsFor, requestOf } from "./request.js";
 import { Field, Input } from "./field.js";
 import { Target } from "./target.js";
@@ -93,7 +93,7 @@ function useDryRun(fields) {
   const settled = useSettled(typed);
   const [answered, setAnswered] = useState("");
   const preview = useLoaded(async (signal) => {
-    if (!request.version) {
+    if (!request.version || !request.deviceType) {
       return null;
     }
     const dryRun = await change("POST", `/api/ota/rollouts/dry-run?limit=${limit}`, { seed: order, ...JSON.parse(settled) }, { signal });
@@ -145,7 +145,10 @@ export function NewRollout({ wanted }) {
       <div class="new-rollout-preview">
         <${Preview} preview=${preview} current=${current} version=${fields.version} more=${more} />
         <${Problem} error=${error} />
-        <div class="actions"><button class="primary" disabled=${busy || !current}>${t("create")}</button></div>
+        <div class="start">
+          <${Brief} preview=${preview} version=${fields.version} />
+          <button class="primary" disabled=${busy || !current}>${t("create")}</button>
+        </div>
       </div>
     </form>
   <//>`;

@@ -63,7 +63,7 @@ function Waves({ dryRun }) {
 function Gateways({ dryRun, more }) {
   const { items, nextCursor } = dryRun.gateways;
   return html`<h3>${t("gateways")}</h3>
-    <div class="scroll"><table>
+    <div class="scroll"><table class="of-gateways">
       <thead><tr>
         <th scope="col">${t("gateway")}</th>
         <th scope="col">${t("runs")}</th>
@@ -94,9 +94,13 @@ function Answer({ dryRun, version, more }) {
     <${Gateways} dryRun=${dryRun} more=${more} />`;
 }
 
-/**
- * @param {{preview: import("../../parts/load.js").Loaded<DryRun>, current: boolean, version: string, more: () => void}} props
- */
+/** @typedef {import("../../parts/load.js").Loaded<DryRun>} Asked */
+
+/** Where the whole answer is out of sight. @param {{preview: Asked, version: string}} props */
+export const Brief = ({ preview: { data, error }, version }) =>
+  html`<p class="brief" aria-hidden="true">${error ? error.message : data && t("included", { count: data.included, version })}</p>`;
+
+/** @param {{preview: Asked, current: boolean, version: string, more: () => void}} props */
 export function Preview({ preview, current, version, more }) {
   const { data, error } = preview;
   return html`<section class="card preview" aria-label=${t("title")} aria-busy=${!current}>
