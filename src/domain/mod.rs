@@ -55,8 +55,8 @@ pub use download_url::{DownloadGrant, GrantRefusal};
 pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, DEVICE_TYPE_LINUX, Firmware, FirmwareStatus,
-    VERSION_LENGTH_MAX, file_name, is_device_type, latest, needs_upgrade, parse_version,
-    version_key,
+    VERSION_LENGTH_MAX, file_name, highest_first, is_device_type, latest, needs_upgrade,
+    parse_version, version_key,
 };
 pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{

@@ -90,6 +90,7 @@ use super::{
         provisioning_key::revoke::revoke,
         statistics::get::get,
         statistics::timeline::timeline,
+        statistics::gateways::gateways,
         event::stream::stream,
         webhook::create::create,
         webhook::list::list,

@@ -101,6 +101,11 @@ fn routes() -> Routes {
             "/api/ota/statistics/timeline",
             statistics::timeline::timeline,
         )
+        .get(
+            Read,
+            "/api/ota/statistics/gateways",
+            statistics::gateways::gateways,
+        )
         .get(Read, "/api/ota/events", event::stream::stream)
         .get(
             Download,

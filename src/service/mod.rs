@@ -26,6 +26,7 @@ mod error;
 mod expire_tasks;
 mod fan_out_events;
 mod fetch_command;
+mod gateway_statistics;
 mod gateway_tokens;
 mod health;
 mod hold_mqtt_session;
@@ -80,6 +81,7 @@ pub use deliver_events::ClaimedDelivery;
 pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
+pub use gateway_statistics::{DeviceTypeStatistics, GatewayStatistics, GatewayTotals};
 pub use gateway_tokens::{GatewayIdLine, NewGatewayToken, TokenIssue};
 pub use health::Health;
 pub use inbox::InboxWriter;
@@ -106,7 +108,7 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter,
+    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter, GatewayCount,
     GatewayFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
     TokenFilter,
 };

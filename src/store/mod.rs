@@ -50,7 +50,7 @@ pub use events::{EventBounds, EventFilter, StoredEvent};
 pub use firmwares::FirmwareFilter;
 pub use gateway_tags::GatewayEdit;
 pub use gateway_tokens::BrokerLogin;
-pub use gateways::GatewayFilter;
+pub use gateways::{GatewayCount, GatewayFilter};
 pub use inbox::InboxMessage;
 pub use mqtt_sessions::SessionLease;
 pub use packages::PackageFilter;

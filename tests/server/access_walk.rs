@@ -58,6 +58,7 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /api/ota/rollouts/{id}/gateways",
             "GET /api/ota/rollouts/{id}/tasks",
             "GET /api/ota/statistics",
+            "GET /api/ota/statistics/gateways",
             "GET /api/ota/statistics/timeline",
             "GET /api/ota/task/{id}/events",
             "GET /api/ota/tasks",

@@ -22,6 +22,7 @@ mod api_errors;
 mod api_events;
 mod api_firmware;
 mod api_gateway_claims;
+mod api_gateway_statistics;
 mod api_gateway_tokens;
 mod api_gateways;
 mod api_health;

@@ -113,6 +113,37 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
 }
 
 #[tokio::test]
+async fn the_statistics_of_gateways_ask_no_more_for_more_of_them() {
+    let statements = Statements::counted_here();
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let asked = async || {
+        let mut least = usize::MAX;
+        for _ in 0..10 {
+            let before = statements.so_far();
+            app.get("/api/ota/statistics/gateways").await.data();
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let without_gateways = asked().await;
+    assert!(without_gateways > 0, "the counter counts nothing");
+    let types = (0..20).map(|n| {
+        let heartbeat = json!({
+            "msgType": "heartbeat",
+            "data": { "firmwareVersion": format!("1.0.{n}"), "deviceType": format!("type{n}") },
+        });
+        (format!("g{n}"), heartbeat)
+    });
+    crowd::say(&app, types.collect()).await;
+    assert_eq!(asked().await, without_gateways);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_answer_to_why_asks_for_each_rollout_and_for_no_other_gateway() {
     let statements = Statements::counted_here();
     let setup = Setup {

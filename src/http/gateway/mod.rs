@@ -57,7 +57,7 @@ pub struct GatewaysQuery {
 }
 
 impl GatewaysQuery {
-    fn query(self) -> Result<GatewayQuery, ApiError> {
+    pub fn query(self) -> Result<GatewayQuery, ApiError> {
         let filter = self.filter.unwrap_or_default();
         let mut query = GatewayQuery::parse(&filter)
             .map_err(|why| ApiError::bad_request("invalid_filter", why))?;
