@@ -49,7 +49,7 @@ function Fleet({ place }) {
     (signal) => get("/api/ota/statistics/gateways", {}, signal),
     [],
     { kinds: ["gateway", "firmware"] },
-    COUNTS_PAUSE_MS,
+    { pause: COUNTS_PAUSE_MS },
   );
   const again = useCallback(() => setVersion((count) => count + 1), []);
   const { total, error } = state;

@@ -61,11 +61,11 @@ const Fleet = ({ counts, statistics }) => html`<${Tiles} counts=${counts.data} s
   </div>`;
 
 export default function Overview() {
-  const counts = useLive((signal) => get("/api/ota/statistics/gateways", {}, signal), [], { kinds: ["gateway", "firmware"] }, PAUSE_MS);
-  const firmwares = useLive((signal) => get("/api/ota/firmware", {}, signal), [], { kinds: ["firmware"] }, PAUSE_MS);
+  const counts = useLive((signal) => get("/api/ota/statistics/gateways", {}, signal), [], { kinds: ["gateway", "firmware"] }, { pause: PAUSE_MS });
+  const firmwares = useLive((signal) => get("/api/ota/firmware", {}, signal), [], { kinds: ["firmware"] }, { pause: PAUSE_MS });
   const week = (/** @type {AbortSignal} */ signal) =>
     get("/api/ota/statistics", { since: new Date(Date.now() - WEEK_MS).toISOString() }, signal);
-  const statistics = useLive(week, [], { kinds: ["task"] }, PAUSE_MS);
+  const statistics = useLive(week, [], { kinds: ["task"] }, { pause: PAUSE_MS });
   const begins = counts.data && firmwares.data && (counts.data.total === 0 || firmwares.data.items.length === 0);
   return html`<${Screen} title=${t("title")}>
     <${Problem} error=${firmwares.error} retry=${firmwares.reload} />

@@ -1,6 +1,8 @@
 //! The admin page in Chromium, before a real server with real gateways.
 
+mod access;
 mod scenarios;
+mod screens;
 mod scripts;
 
 use std::{

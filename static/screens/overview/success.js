@@ -53,7 +53,7 @@ export function SuccessRate() {
     const since = interval === "hour" ? new Date(Date.now() - HOURS * 3_600_000).toISOString() : undefined;
     return get("/api/ota/statistics/timeline", { interval, since }, signal);
   };
-  const timeline = useLive(load, [interval], { kinds: ["task"] }, PAUSE_MS);
+  const timeline = useLive(load, [interval], { kinds: ["task"] }, { pause: PAUSE_MS });
   const choice = html`<div class="row" role="group" aria-label=${t("by")}>
     ${INTERVALS.map(
       (each) => html`<button key=${each} type="button" class="chip" aria-pressed=${each === interval} onClick=${() => setInterval(each)}>${t(each)}</button>`,
