@@ -70,6 +70,19 @@ function envelope(status, text) {
   return answer.data;
 }
 
+/** @param {string} path @param {RequestInit} request */
+async function send(path, request) {
+  try {
+    const response = await fetch(path, { credentials: "same-origin", ...request });
+    return { status: response.status, text: await response.text() };
+  } catch (error) {
+    if (request.signal?.aborted) {
+      throw error;
+    }
+    throw new Failure(t("unreachable"), 0);
+  }
+}
+
 /**
  * @param {string} method
  * @param {string} path
@@ -77,23 +90,13 @@ function envelope(status, text) {
  * @param {{signal?: AbortSignal, keepalive?: boolean}} [options]
  */
 async function once(method, path, body, options = {}) {
-  let response, text;
-  try {
-    response = await fetch(path, {
-      method,
-      credentials: "same-origin",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      ...options,
-    });
-    text = await response.text();
-  } catch (error) {
-    if (options.signal?.aborted) {
-      throw error;
-    }
-    throw new Failure(t("unreachable"), 0);
-  }
-  return envelope(response.status, text);
+  const { status, text } = await send(path, {
+    method,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    ...options,
+  });
+  return envelope(status, text);
 }
 
 const RETRY_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15000];
@@ -130,6 +133,18 @@ export async function get(path, query, signal) {
  * @returns {Promise<any>}
  */
 export const change = (method, path, body, options) => once(method, path, body, options);
+
+/**
+ * Sends a CSV file; the answer is one, too.
+ *
+ * @param {string} path
+ * @param {Blob} file
+ */
+export async function sendCsv(path, file) {
+  const headers = { "Content-Type": "text/csv" };
+  const { status, text } = await send(path, { method: "POST", headers, body: file });
+  return status < 400 ? text : envelope(status, text);
+}
 
 /**
  * Sends a form with files.
