@@ -1,6 +1,6 @@
 // Who did what, when, from where.
 
-import { html } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { address, may } from "../core/api.js";
 import { go } from "../core/router.js";
 import { translator } from "../core/words.js";
@@ -59,19 +59,29 @@ const filterOf = ({ actor, action, subject, since, until }) => ({ actor, action,
 
 /** @param {{filter: Record<string, string>}} props */
 function Filter({ filter }) {
+  const [fields, setFields] = useState(filter);
+  useEffect(() => setFields(filter), [JSON.stringify(filter)]);
   const submit = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    const form = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
-    const fields = /** @type {Record<string, string>} */ (Object.fromEntries(form));
-    go(["audit"], { ...fields, since: fromLocal(fields.since), until: fromLocal(fields.until) });
+    go(["audit"], fields);
   };
+  const text = (/** @type {string} */ name) => ({
+    type: "search",
+    value: fields[name] ?? "",
+    onInput: (/** @type {any} */ event) => setFields({ ...fields, [name]: event.target.value }),
+  });
+  const moment = (/** @type {string} */ name) => ({
+    type: "datetime-local",
+    value: toLocal(fields[name]),
+    onChange: (/** @type {any} */ event) => setFields({ ...fields, [name]: fromLocal(event.target.value) ?? "" }),
+  });
   return html`<form class="filter" aria-label=${t("filter")} onSubmit=${submit}>
-    <label>${t("who")}<input type="search" name="actor" defaultValue=${filter.actor} /></label>
-    <label>${t("what")}<input type="search" name="action" list="audit-actions" defaultValue=${filter.action} /></label>
+    <label>${t("who")}<input ...${text("actor")} /></label>
+    <label>${t("what")}<input ...${text("action")} list="audit-actions" /></label>
     <datalist id="audit-actions">${ACTIONS.map((action) => html`<option key=${action} value=${action} />`)}</datalist>
-    <label>${t("which")}<input type="search" name="subject" defaultValue=${filter.subject} /></label>
-    <label>${t("since")}<input type="datetime-local" name="since" defaultValue=${toLocal(filter.since)} /></label>
-    <label>${t("until")}<input type="datetime-local" name="until" defaultValue=${toLocal(filter.until)} /></label>
+    <label>${t("which")}<input ...${text("subject")} /></label>
+    <label>${t("since")}<input ...${moment("since")} /></label>
+    <label>${t("until")}<input ...${moment("until")} /></label>
     <div class="actions">
       <button class="primary">${t("show")}</button>
       <button type="button" onClick=${() => go(["audit"])}>${t("all")}</button>
@@ -128,7 +138,7 @@ function Lines({ filter }) {
   const list = useList("/api/ota/audit", filter, EVENTS);
   const csv = html`<a class="button" href=${address("/api/ota/audit.csv", filter)} download>${t("csv")}</a>`;
   return html`<${Section} title=${t("title")} actions=${csv}>
-    <${Filter} key=${JSON.stringify(filter)} filter=${filter} />
+    <${Filter} filter=${filter} />
     <${Shown} of=${list}>${(/** @type {AuditLine[]} */ lines) =>
       lines.length > 0 ? html`<${Table} lines=${lines} />` : html`<${Empty}>${t("none")}<//>`}<//>
     <${More} list=${list} />
