@@ -148,6 +148,7 @@ function skip(event) {
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+render(html`<${Loading} />`, root);
 try {
   if (await whoAmI()) {
     render(html`<${App} />`, root);

@@ -70,33 +70,32 @@ function envelope(status, text) {
   return answer.data;
 }
 
-/** @param {string} path @param {RequestInit} request */
-async function send(path, request) {
-  try {
-    const response = await fetch(path, { credentials: "same-origin", ...request });
-    return { status: response.status, text: await response.text() };
-  } catch (error) {
-    if (request.signal?.aborted) {
-      throw error;
-    }
-    throw new Failure(t("unreachable"), 0);
-  }
-}
-
 /**
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body]
  * @param {{signal?: AbortSignal, keepalive?: boolean}} [options]
+ * @param {(status: number, text: string) => any} [read]
  */
-async function once(method, path, body, options = {}) {
-  const { status, text } = await send(path, {
-    method,
-    headers: body === undefined ? {} : { "Content-Type": "application/json" },
-    body: body === undefined ? undefined : JSON.stringify(body),
-    ...options,
-  });
-  return envelope(status, text);
+async function once(method, path, body, options = {}, read = envelope) {
+  let response, text;
+  const json = body !== undefined && !(body instanceof Blob);
+  try {
+    response = await fetch(path, {
+      method,
+      credentials: "same-origin",
+      headers: json ? { "Content-Type": "application/json" } : {},
+      body: json ? JSON.stringify(body) : /** @type {Blob | undefined} */ (body),
+      ...options,
+    });
+    text = await response.text();
+  } catch (error) {
+    if (options.signal?.aborted) {
+      throw error;
+    }
+    throw new Failure(t("unreachable"), 0);
+  }
+  return read(response.status, text);
 }
 
 const RETRY_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15000];
@@ -128,7 +127,7 @@ export async function get(path, query, signal) {
  *
  * @param {"POST" | "PATCH" | "DELETE" | "PUT"} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body] JSON, or a blob with its type
  * @param {{keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
  * @returns {Promise<any>}
  */
@@ -139,12 +138,12 @@ export const change = (method, path, body, options) => once(method, path, body, 
  *
  * @param {string} path
  * @param {Blob} file
+ * @returns {Promise<string>}
  */
-export async function sendCsv(path, file) {
-  const headers = { "Content-Type": "text/csv" };
-  const { status, text } = await send(path, { method: "POST", headers, body: file });
-  return status < 400 ? text : envelope(status, text);
-}
+export const sendCsv = (path, file) =>
+  once("POST", path, new Blob([file], { type: "text/csv" }), {}, (status, text) =>
+    status < 400 ? text : envelope(status, text),
+  );
 
 /**
  * Sends a form with files.

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../../vendor/preact.js";
 import { change, get, segment } from "../../core/api.js";
 import { go, link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
-import { Empty, Section, Shown, Status, Time } from "../../parts/common.js";
+import { Empty, Section, Shown, Status, statusWord, Time } from "../../parts/common.js";
 import { ConfirmDialog } from "../../parts/dialog.js";
 import { More, useList } from "../../parts/list.js";
 import { useLoaded } from "../../parts/load.js";
@@ -35,9 +35,6 @@ const t = translator({
   none: { en: "There is no delivery.", zh: "没有投递记录。", ru: "Доставок нет." },
   state: { en: "State", zh: "状态", ru: "Состояние" },
   every: { en: "every", zh: "全部", ru: "любое" },
-  waiting: { en: "waiting", zh: "等待中", ru: "ожидает" },
-  delivered: { en: "delivered", zh: "已送达", ru: "доставлено" },
-  dead: { en: "given up", zh: "已放弃", ru: "не доставлено" },
   event: { en: "Event", zh: "事件", ru: "Событие" },
   when: { en: "When", zh: "时间", ru: "Когда" },
   attempts: { en: "Attempts", zh: "尝试次数", ru: "Попытки" },
@@ -138,9 +135,7 @@ function Deliveries({ webhookId }) {
     });
   const filter = html`<label>${t("state")} <select value=${status} onChange=${(/** @type {any} */ event) => setStatus(event.target.value)}>
     <option value="">${t("every")}</option>
-    <option value="waiting">${t("waiting")}</option>
-    <option value="delivered">${t("delivered")}</option>
-    <option value="dead">${t("dead")}</option>
+    ${["waiting", "delivered", "dead"].map((each) => html`<option key=${each} value=${each}>${statusWord(each)}</option>`)}
   </select></label>`;
   return html`<${Section} title=${t("deliveries")} actions=${filter}>
     <${Shown} of=${list}>${(/** @type {Delivery[]} */ deliveries) =>
