@@ -110,10 +110,12 @@ export function Gateway({ gatewayId }) {
     <${Why} why=${why} />
     <${Progress} tasks=${tasks} />
     <div class="cards">
-      <${Shown} of=${gateway}>${() => data && html`<${Facts} gateway=${data} onTags=${() => open("tags")} />`}<//>
+      <div class="stack">
+        <${Shown} of=${gateway}>${() => data && html`<${Facts} gateway=${data} onTags=${() => open("tags")} />`}<//>
+        ${slots.length > 0 && html`<${Slots} slots=${slots} />`}
+      </div>
       ${data && html`<${Attributes} attributes=${data.attributes} />`}
     </div>
-    ${slots.length > 0 && html`<${Slots} slots=${slots} />`}
     <${Heartbeats} history=${history} />
     <${Tasks} tasks=${tasks} />
     ${may("administer") && html`<${Tokens} gatewayId=${gatewayId} />`}
