@@ -61,7 +61,8 @@ function envelope(status, text) {
     throw new Failure(text.trim().slice(0, 200) || t("unreachable"), status);
   }
   if (status >= 400) {
-    if (status === 401) {
+    // Who is there already hears why the login failed.
+    if (status === 401 && location.pathname !== "/login") {
       logIn();
     }
     throw new Failure(answer.message ?? t("unreachable"), status, answer.code);
@@ -77,12 +78,13 @@ function envelope(status, text) {
  */
 async function once(method, path, body, options = {}) {
   let response, text;
+  const json = body !== undefined && !(body instanceof Blob);
   try {
     response = await fetch(path, {
       method,
       credentials: "same-origin",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: json ? { "Content-Type": "application/json" } : {},
+      body: json ? JSON.stringify(body) : /** @type {Blob | undefined} */ (body),
       ...options,
     });
     text = await response.text();
@@ -124,8 +126,8 @@ export async function get(path, query, signal) {
  *
  * @param {"POST" | "PATCH" | "DELETE" | "PUT"} method
  * @param {string} path
- * @param {unknown} [body]
- * @param {{keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
+ * @param {unknown} [body] JSON, or a blob with its type
+ * @param {{signal?: AbortSignal, keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
  * @returns {Promise<any>}
  */
 export const change = (method, path, body, options) => once(method, path, body, options);
@@ -162,6 +164,12 @@ export function upload(path, form, { onProgress, signal, method = "POST" } = {})
 export function logIn() {
   const here = location.pathname + location.search + location.hash;
   location.replace(address("/login", { next: here }));
+}
+
+/** Ends the session. */
+export async function logOut() {
+  await change("POST", "/api/ota/logout");
+  logIn();
 }
 
 /** @type {Session} */

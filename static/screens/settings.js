@@ -1,10 +1,11 @@
 // The reader's own settings.
 
 import { html } from "../vendor/preact.js";
-import { change, currentSession, logIn } from "../core/api.js";
+import { change, currentSession } from "../core/api.js";
 import { setTheme, theme } from "../core/theme.js";
 import { LANGUAGES, language, setLanguage, translator } from "../core/words.js";
 import { Screen, Section } from "../parts/common.js";
+import { NewPassword, newPassword } from "../parts/password.js";
 import { attempt, say } from "../parts/toast.js";
 
 const t = translator({
@@ -18,20 +19,12 @@ const t = translator({
   account: { en: "Your account", zh: "你的账户", ru: "Ваша учётная запись" },
   old: { en: "Old password", zh: "旧密码", ru: "Старый пароль" },
   new: { en: "New password", zh: "新密码", ru: "Новый пароль" },
-  again: { en: "The same again", zh: "再次输入", ru: "Ещё раз" },
-  rule: {
-    en: "12 to 128 characters; several words are easy to keep in mind.",
-    zh: "12 到 128 个字符；几个词的组合容易记住。",
-    ru: "От 12 до 128 знаков; несколько слов легко запомнить.",
-  },
   change: { en: "Change the password", zh: "修改密码", ru: "Сменить пароль" },
   changed: {
     en: "The password is changed; all other sessions have ended.",
     zh: "密码已修改；所有其他会话已结束。",
     ru: "Пароль изменён; все другие сеансы завершены.",
   },
-  differ: { en: "The two passwords differ.", zh: "两次输入的密码不同。", ru: "Пароли различаются." },
-  logOut: { en: "Log out", zh: "退出登录", ru: "Выйти" },
 });
 
 const THEMES = /** @type {const} */ (["system", "light", "dark"]);
@@ -57,31 +50,22 @@ function PageSettings() {
 async function changePassword(event) {
   event.preventDefault();
   const form = /** @type {HTMLFormElement} */ (event.currentTarget);
-  const { old, wanted, again } = Object.fromEntries(new FormData(form));
-  if (wanted !== again) {
-    say(t("differ"), "bad");
-    return;
-  }
-  const body = { oldPassword: old, newPassword: wanted };
-  if (await attempt(() => change("POST", "/api/ota/session/password", body))) {
+  const fields = /** @type {Record<string, string>} */ (Object.fromEntries(new FormData(form)));
+  await attempt(async () => {
+    const body = { oldPassword: fields.old, newPassword: newPassword(fields) };
+    await change("POST", "/api/ota/session/password", body);
     form.reset();
     say(t("changed"));
-  }
+  });
 }
-
-const logOut = () => attempt(() => change("POST", "/api/ota/logout").then(logIn));
 
 function Account() {
   const session = currentSession();
-  const actions = html`<button type="button" onClick=${logOut}>${t("logOut")}</button>`;
-  return html`<${Section} title=${t("account")} actions=${actions}>
-    <p>${session.name} (${session.role})</p>
+  return html`<${Section} title=${t("account")}>
     <form class="fields" onSubmit=${changePassword}>
       <input name="name" autocomplete="username" value=${session.name} hidden />
       <label>${t("old")}<input name="old" type="password" autocomplete="current-password" required /></label>
-      <label>${t("new")}<input name="wanted" type="password" autocomplete="new-password" required minlength="12" maxlength="128" />
-        <span class="help">${t("rule")}</span></label>
-      <label>${t("again")}<input name="again" type="password" autocomplete="new-password" required /></label>
+      <${NewPassword} label=${t("new")} />
       <div class="actions"><button class="primary">${t("change")}</button></div>
     </form>
   <//>`;

@@ -154,5 +154,5 @@ async fn what_gateways_and_people_write_is_shown_as_text() {
     hostile_gateway(&Api::new(&[&server.url]), &server.url).await;
     let [image_tag, script, link] = HOSTILE;
     let input = json!({ "gatewayId": ID, "imageTag": image_tag, "script": script, "link": link });
-    run("hostile", &server.url, input, nothing).await;
+    run("gateway_hostile", &server.url, input, nothing).await;
 }
