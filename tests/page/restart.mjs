@@ -13,7 +13,7 @@ export default async ({ page, url, say, ask, screenshot, input }) => {
   await page.getByRole("dialog").getByRole("button", { name: "Upgrade", exact: true }).click();
   const upgrade = page.getByRole("region", { name: "Upgrade", exact: true });
   await upgrade.getByRole("progressbar").waitFor();
-  const watched = await watch(page, ["h1", ".brief", "#facts dl", "#why .why", "#upgrade .steps", "#tasks summary"]);
+  const watched = await watch(page, ["h1", ".gateway-brief", "#facts dl", "#why .why", "#upgrade .upgrade-steps", "#tasks summary"]);
 
   await page.waitForFunction(() => document.querySelector("#upgrade progress").value >= 20);
   await ask("kill and start again");
