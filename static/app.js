@@ -28,10 +28,11 @@ const t = translator({
     ru: "Сервер недоступен, подключаемся…",
   },
   open: {
-    en: "This server is open: whoever reaches it may do everything. Make a token or a user to close it.",
-    zh: "此服务器处于开放状态：任何能访问它的人都可以执行一切操作。请创建令牌或用户以启用访问控制。",
-    ru: "Сервер открыт: всё может любой, кто до него доберётся. Создайте токен или пользователя, чтобы закрыть его.",
+    en: "This server is open: whoever reaches it may do everything.",
+    zh: "此服务器处于开放状态：任何能访问它的人都可以执行一切操作。",
+    ru: "Сервер открыт: всё может любой, кто до него доберётся.",
   },
+  close: { en: "Close it", zh: "关闭开放访问", ru: "Закрыть" },
   logOut: { en: "Log out", zh: "退出登录", ru: "Выйти" },
   nowhere: { en: "There is no such page.", zh: "没有此页面。", ru: "Такой страницы нет." },
 });
@@ -131,7 +132,7 @@ function App() {
   return html`<a class="skip" href="#content" onClick=${skip}>${t("skip")}</a>
     <${Navigation} at=${name} />
     <main id="content" tabindex="-1">
-      ${currentSession().open && html`<p class="notice">${t("open")}</p>`}
+      ${currentSession().open && html`<p class="notice">${t("open")} <a href=${link(["access", "users"])}>${t("close")}</a></p>`}
       ${Object.hasOwn(SCREENS, name)
         ? html`<${ScreenOf} name=${name} place=${now} />`
         : html`<h1>${t("nowhere")}</h1>`}
@@ -147,6 +148,7 @@ function skip(event) {
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+render(html`<${Loading} />`, root);
 try {
   if (await whoAmI()) {
     render(html`<${App} />`, root);

@@ -75,8 +75,9 @@ function envelope(status, text) {
  * @param {string} path
  * @param {unknown} [body]
  * @param {{signal?: AbortSignal, keepalive?: boolean}} [options]
+ * @param {(status: number, text: string) => any} [read]
  */
-async function once(method, path, body, options = {}) {
+async function once(method, path, body, options = {}, read = envelope) {
   let response, text;
   const json = body !== undefined && !(body instanceof Blob);
   try {
@@ -94,7 +95,7 @@ async function once(method, path, body, options = {}) {
     }
     throw new Failure(t("unreachable"), 0);
   }
-  return envelope(response.status, text);
+  return read(response.status, text);
 }
 
 const RETRY_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15000];
@@ -131,6 +132,18 @@ export async function get(path, query, signal) {
  * @returns {Promise<any>}
  */
 export const change = (method, path, body, options) => once(method, path, body, options);
+
+/**
+ * Sends a CSV file; the answer is one, too.
+ *
+ * @param {string} path
+ * @param {Blob} file
+ * @returns {Promise<string>}
+ */
+export const sendCsv = (path, file) =>
+  once("POST", path, new Blob([file], { type: "text/csv" }), {}, (status, text) =>
+    status < 400 ? text : envelope(status, text),
+  );
 
 /**
  * Sends a form with files.

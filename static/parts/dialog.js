@@ -59,3 +59,11 @@ export function FormDialog({ title, action, danger, dismiss = t("cancel"), submi
     </form>
   <//>`;
 }
+
+/**
+ * Asks before something that can't be undone.
+ *
+ * @param {{title: string, action: string, submit: () => Promise<unknown>, onClose: () => void, children?: any}} props
+ */
+export const ConfirmDialog = ({ title, action, submit, onClose, children }) =>
+  html`<${FormDialog} title=${title} action=${action} danger submit=${submit} onClose=${onClose}><p>${children}</p><//>`;

@@ -1,14 +1,10 @@
 // Which language the page speaks.
 
 import { html } from "../vendor/preact.js";
-import { LANGUAGES, language, setLanguage, translator } from "../core/words.js";
+import { LANGUAGES, language, setLanguage } from "../core/words.js";
 
-const t = translator({
-  language: { en: "Language", zh: "语言", ru: "Язык" },
-});
-
-/** The languages as buttons, each in its own words. */
-export const Languages = () => html`<div class="languages" role="group" aria-label=${t("language")}>
+/** The languages, each in its own words. */
+export const Languages = () => html`<div class="languages">
   ${Object.entries(LANGUAGES).map(
     ([code, name]) => html`<button
       key=${code}

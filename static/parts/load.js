@@ -59,6 +59,9 @@ export function useLoaded(load, inputs) {
   return { ...state, reload };
 }
 
+/** For what has no events. @type {Filter} */
+export const NO_EVENTS = { kinds: [] };
+
 /**
  * Hears events as long as the component is shown.
  *
@@ -71,11 +74,13 @@ export function useEvents(filter, onEvent, onMissed) {
   calls.current = { onEvent, onMissed };
   useEffect(
     () =>
-      listen({
-        filter,
-        onEvent: (event) => calls.current.onEvent(event),
-        onMissed: () => calls.current.onMissed(),
-      }),
+      filter.kinds.length === 0
+        ? undefined
+        : listen({
+            filter,
+            onEvent: (event) => calls.current.onEvent(event),
+            onMissed: () => calls.current.onMissed(),
+          }),
     [JSON.stringify(filter)],
   );
 }
