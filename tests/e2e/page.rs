@@ -2,6 +2,7 @@
 
 mod access;
 mod fleet;
+mod gateway;
 mod scenarios;
 mod screens;
 mod scripts;
