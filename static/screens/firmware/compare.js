@@ -5,7 +5,7 @@ import { get } from "../../core/api.js";
 import { bytes, percent } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
-import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
+import { Empty, Problem, Screen, Section, Shown, Time } from "../../parts/common.js";
 import { useLive, useLoaded } from "../../parts/load.js";
 import { Markdown } from "../../parts/markdown.js";
 import { RunningOn } from "./detail.js";
@@ -27,6 +27,7 @@ const t = translator({
   },
   list: { en: "All versions", zh: "所有版本", ru: "Все версии" },
   differences: { en: "Differences", zh: "差异", ru: "Различия" },
+  difference: { en: "Difference", zh: "差异", ru: "Различие" },
   what: { en: "What", zh: "项目", ru: "Что" },
   differs: { en: "differs", zh: "不同", ru: "отличается" },
   same: { en: "same", zh: "相同", ru: "одинаково" },
@@ -89,7 +90,7 @@ function Sides({ a, b }) {
   const sides = [a, b].map((firmware, at) => ({ firmware, image: images.data?.[at].image }));
   const lines = linesOf(a, b);
   return html`<${Section} title=${t("differences")}>
-      <div class="scroll" tabindex="0" role="region" aria-label=${t("differences")}>
+      <div class="scroll" tabindex="0">
         <table class="compare">
           <thead>
             <tr>
@@ -97,7 +98,7 @@ function Sides({ a, b }) {
               ${sides.map(
                 ({ firmware }) => html`<th scope="col" key=${nameOf(firmware)}><a href=${link(pathOf(firmware))}>${nameOf(firmware)}</a></th>`,
               )}
-              <th scope="col"></th>
+              <th scope="col">${t("difference")}</th>
             </tr>
           </thead>
           <tbody>
@@ -110,6 +111,7 @@ function Sides({ a, b }) {
           </tbody>
         </table>
       </div>
+      <${Problem} error=${images.error} retry=${images.reload} />
     <//>
     <div class="cards">
       ${sides.map(

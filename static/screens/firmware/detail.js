@@ -140,7 +140,7 @@ function ImageSection({ firmware }) {
 /** @param {{parts: NonNullable<Firmware["parts"]>}} props */
 function Parts({ parts }) {
   return html`<${Section} title=${t("parts")}>
-    <div class="scroll" tabindex="0" role="region" aria-label=${t("parts")}>
+    <div class="scroll" tabindex="0">
       <table>
         <thead>
           <tr>

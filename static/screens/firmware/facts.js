@@ -45,6 +45,8 @@ const t = translator({
   both: { en: "firmware and web pages", zh: "固件和网页", ru: "прошивка и веб-страницы" },
 });
 
+const NOTHING = [null, undefined, false, ""];
+
 /**
  * A list of names and values; what has no value is left out.
  *
@@ -52,7 +54,7 @@ const t = translator({
  */
 export const Facts = ({ rows, label }) =>
   html`<dl class="facts" aria-label=${label}>
-    ${rows.map(([name, value]) => value !== null && value !== undefined && value !== "" && html`<dt>${name}</dt><dd>${value}</dd>`)}
+    ${rows.map(([name, value]) => !NOTHING.includes(value) && html`<dt>${name}</dt><dd>${value}</dd>`)}
   </dl>`;
 
 /** @param {import("./image.js").Image} image */

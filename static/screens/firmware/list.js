@@ -91,7 +91,7 @@ function Table({ items }) {
   const choose = (/** @type {string} */ key, /** @type {boolean} */ on) =>
     setChosen([...chosen.filter((each) => each !== key), ...(on ? [key] : [])].slice(-2));
   const [a, b] = chosen;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("versions")}>
+  return html`<div class="scroll" tabindex="0">
       <table class="firmwares">
         <thead>
           <tr>

@@ -298,7 +298,7 @@ function Form({ candidate }) {
       <${TextField} of=${candidate} name="version" required locked=${found.isBundle} />
       <${TextField} of=${candidate} name="deviceType" required locked=${found.isBundle} list="device-types" />
       <${TextField} of=${candidate} name="minVersion" locked=${found.isBundle} help=${t("minVersion_help")} />
-      <${TextField} of=${candidate} name="description" />
+      <${TextField} of=${candidate} name="description" wide />
       <label class="wide">${t("changelog")}
         <textarea
           rows="5"
@@ -322,17 +322,17 @@ function Form({ candidate }) {
     ${busy && html`<${Progress} done=${sent} of=${file} label=${sent < file.size ? t("sending", { name: file.name }) : t("arriving")} />`}
     <div class="actions">
       ${busy
-        ? html`<button type="button" onClick=${() => cancel(id)}>${t("cancel")}</button>`
-        : html`<button class="primary" disabled=${state !== "ready"}>${t("upload")}</button>`}
+        ? html`<button key="cancel" type="button" onClick=${() => cancel(id)}>${t("cancel")}</button>`
+        : html`<button key="upload" class="primary" disabled=${state !== "ready"}>${t("upload")}</button>`}
     </div>
   </form>`;
 }
 
 /**
- * @param {{of: Candidate, name: "version" | "deviceType" | "minVersion" | "description", required?: boolean, locked?: boolean, help?: string, list?: string}} props
+ * @param {{of: Candidate, name: "version" | "deviceType" | "minVersion" | "description", required?: boolean, locked?: boolean, wide?: boolean, help?: string, list?: string}} props
  */
-function TextField({ of: candidate, name, required, locked, help, list }) {
-  return html`<label>${t(name)}
+function TextField({ of: candidate, name, required, locked, wide, help, list }) {
+  return html`<label class=${wide ? "wide" : undefined}>${t(name)}
     <input
       name=${name}
       value=${candidate.fields[name]}
