@@ -97,13 +97,16 @@ export function Loading() {
 /** @param {{children?: any}} props */
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
+/** @param {string} status */
+export const statusWord = (status) => t(/** @type {any} */ (status));
+
 /**
  * A status by word and colour.
  *
  * @param {{of: string}} props
  */
 export const Status = ({ of: status }) =>
-  html`<span class="status" data-status=${status}>${t(/** @type {any} */ (status))}</span>`;
+  html`<span class="status" data-status=${status}>${statusWord(status)}</span>`;
 
 /** A task that is proven is more than completed. @param {import("../core/types.js").Task} task */
 export const taskStatus = (task) => (task.confirmedAt ? "confirmed" : task.status);

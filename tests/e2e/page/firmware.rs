@@ -268,6 +268,12 @@ async fn what_is_no_application_image_is_warned_of_and_can_be_uploaded() {
     );
     let mut damaged = app.clone();
     image::flip(&mut damaged, 50_000, 3);
+    // zstd, and in it no archive but 600 letters.
+    let none = [
+        &[0x28, 0xB5, 0x2F, 0xFD, 0, 0, 0xC1, 0x12, 0][..],
+        &[b'x'; 600],
+    ]
+    .concat();
     let files: Vec<_> = [
         ("page.bin", &b"<!doctype html>"[..], "no application image"),
         ("merged.bin", &merged, "a merged image"),
@@ -276,7 +282,7 @@ async fn what_is_no_application_image_is_warned_of_and_can_be_uploaded() {
         ("bootloader.bin", &image::bootloader_like(ESP32C3), "no app descriptor"),
         ("unhashed.bin", &ImageBuilder::new(ESP32).without_hash().build(), "without SHA-256"),
         ("empty.bin", &[], "The file is empty"),
-        ("none.jota", &[0x28, 0xB5, 0x2F, 0xFD, 0, 0, 9, 9, 9, 9, 9], "begins like a bundle"),
+        ("none.jota", &none, "begins like a bundle"),
     ]
     .into_iter()
     .map(|(name, content, warning)| {
