@@ -1,6 +1,7 @@
 //! The admin page in Chromium, before a real server with real gateways.
 
 mod access;
+mod firmware;
 mod fleet;
 mod gateway;
 mod scenarios;
