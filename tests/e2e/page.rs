@@ -1,5 +1,6 @@
 //! The admin page in Chromium, before a real server with real gateways.
 
+mod rollouts;
 mod scenarios;
 mod scripts;
 
