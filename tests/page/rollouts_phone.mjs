@@ -27,8 +27,9 @@ export default async ({ page, url, input, screenshot }) => {
     for (const [name, place, shown] of screens) {
       await page.goto(url + place);
       await shown().waitFor();
-      for (const fold of await page.locator("main details:not([open]) > summary").all()) {
-        await fold.tap();
+      const folded = page.locator("main details:not([open]) > summary");
+      while ((await folded.count()) > 0) {
+        await folded.first().tap();
       }
       await fits(page, `${name}, ${language}`);
     }
