@@ -108,7 +108,9 @@ impl Cloud {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_is_previewed_fills_halts_and_is_brought_to_its_end() {
     let cloud = Cloud::start().await;
-    let _strong = cloud.gateways("SIM", 17, &[]).await;
+    let _strong = cloud
+        .gateways("SIM", 17, &["--download-bytes-per-second=100000"])
+        .await;
     let mut weak = cloud.gateways("WEAK", 3, &["--battery=12"]).await;
     let input = json!({"seed": SEED_WITH_WEAK_IN_FRONT});
     run("rollout", &cloud.server.url, input, async |what| {
