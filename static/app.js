@@ -1,13 +1,15 @@
 // The admin page: its frame, and the screen that the address names.
 
 import { html, render, useEffect, useState } from "./vendor/preact.js";
-import { currentSession, logIn, whoAmI } from "./core/api.js";
+import { currentSession, logIn, logOut, whoAmI } from "./core/api.js";
 import { link, place } from "./core/router.js";
 import { watchConnection } from "./core/stream.js";
 import "./core/theme.js";
 import { onLanguage, translator } from "./core/words.js";
 import { Loading, Problem } from "./parts/common.js";
-import { Toasts } from "./parts/toast.js";
+import { Languages } from "./parts/language.js";
+import { roleName } from "./parts/role.js";
+import { attempt, Toasts } from "./parts/toast.js";
 
 const t = translator({
   skip: { en: "Skip to the content", zh: "跳到内容", ru: "Перейти к содержимому" },
@@ -26,10 +28,12 @@ const t = translator({
     ru: "Сервер недоступен, подключаемся…",
   },
   open: {
-    en: "This server is open: whoever reaches it may do everything. Make a token or a user to close it.",
-    zh: "此服务器处于开放状态：任何能访问它的人都可以执行一切操作。请创建令牌或用户以启用访问控制。",
-    ru: "Сервер открыт: всё может любой, кто до него доберётся. Создайте токен или пользователя, чтобы закрыть его.",
+    en: "This server is open: whoever reaches it may do everything.",
+    zh: "此服务器处于开放状态：任何能访问它的人都可以执行一切操作。",
+    ru: "Сервер открыт: всё может любой, кто до него доберётся.",
   },
+  close: { en: "Close it", zh: "关闭开放访问", ru: "Закрыть" },
+  logOut: { en: "Log out", zh: "退出登录", ru: "Выйти" },
   nowhere: { en: "There is no such page.", zh: "没有此页面。", ru: "Такой страницы нет." },
 });
 
@@ -91,8 +95,18 @@ function Navigation({ at }) {
         </li>`,
       )}
     </ul>
-    <p class="who">${currentSession().name}</p>
+    <${Foot} />
   </nav>`;
+}
+
+/** Who is here, and in which language. */
+function Foot() {
+  const { kind, name, role } = currentSession();
+  return html`<div class="foot">
+    ${role && html`<p class="who">${name}<span>${roleName(role)}</span></p>`}
+    ${kind === "user" && html`<button type="button" class="small" onClick=${() => attempt(logOut)}>${t("logOut")}</button>`}
+    <${Languages} />
+  </div>`;
 }
 
 /** @param {{name: string, place: import("./core/router.js").Place}} props */
@@ -118,7 +132,7 @@ function App() {
   return html`<a class="skip" href="#content" onClick=${skip}>${t("skip")}</a>
     <${Navigation} at=${name} />
     <main id="content" tabindex="-1">
-      ${currentSession().open && html`<p class="notice">${t("open")}</p>`}
+      ${currentSession().open && html`<p class="notice">${t("open")} <a href=${link(["access", "users"])}>${t("close")}</a></p>`}
       ${Object.hasOwn(SCREENS, name)
         ? html`<${ScreenOf} name=${name} place=${now} />`
         : html`<h1>${t("nowhere")}</h1>`}
@@ -134,6 +148,7 @@ function skip(event) {
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById("app"));
+render(html`<${Loading} />`, root);
 try {
   if (await whoAmI()) {
     render(html`<${App} />`, root);

@@ -1,33 +1,31 @@
 // The pages before the admin page: log in, first setup.
 
-const message = document.getElementById("message");
+import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
+import { change } from "./core/api.js";
+import "./core/theme.js";
+import { onLanguage, translator } from "./core/words.js";
+import { Problem } from "./parts/common.js";
+import { Languages } from "./parts/language.js";
+import { NewPassword, newPassword } from "./parts/password.js";
 
-function say(text) {
-  message.textContent = text;
-}
-
-/** Calls the API; its data, or an error with what the server says. */
-async function call(method, path, body) {
-  const request = { method, credentials: "same-origin", headers: {} };
-  if (body !== undefined) {
-    request.headers["Content-Type"] = "application/json";
-    request.body = JSON.stringify(body);
-  }
-  let answer;
-  let envelope;
-  try {
-    answer = await fetch(path, request);
-    envelope = await answer.json();
-  } catch {
-    throw new Error("The server does not answer. Try again.");
-  }
-  if (!answer.ok) {
-    const error = new Error(envelope.message);
-    error.status = answer.status;
-    throw error;
-  }
-  return envelope.data;
-}
+const t = translator({
+  logIn: { en: "Log in", zh: "登录", ru: "Войти" },
+  setUp: { en: "Set up", zh: "初始设置", ru: "Первая настройка" },
+  name: { en: "Name", zh: "用户名", ru: "Имя" },
+  password: { en: "Password", zh: "密码", ru: "Пароль" },
+  provider: { en: "Log in with OpenID Connect", zh: "使用 OpenID Connect 登录", ru: "Войти через OpenID Connect" },
+  first: {
+    en: "Make the first administrator. The link that brought you here is good once.",
+    zh: "创建第一个管理员。带你来到这里的链接只能使用一次。",
+    ru: "Создайте первого администратора. Ссылка, которая привела вас сюда, действует один раз.",
+  },
+  make: { en: "Make the administrator", zh: "创建管理员", ru: "Создать администратора" },
+  notWhole: {
+    en: "The link is not whole: it ends with # and a secret. The server's first start printed it.",
+    zh: "链接不完整：它应以 # 和一段密钥结尾。服务器首次启动时会打印该链接。",
+    ru: "Ссылка неполная: в конце должны быть # и секрет. Её напечатал первый запуск сервера.",
+  },
+});
 
 /** Where to go on to: a path of this server and of no other. */
 function next() {
@@ -41,51 +39,95 @@ function next() {
   }
 }
 
-/** Lets `work` take what a form holds, and says what went wrong. */
-function on(id, work) {
-  const form = document.getElementById(id);
-  form.addEventListener("submit", async (event) => {
+/**
+ * A form that is the whole page; `submit` leaves for another.
+ *
+ * @param {{action: string, submit: (fields: Record<string, string>) => Promise<unknown>, children?: any}} props
+ */
+function Form({ action, submit, children }) {
+  const [error, setError] = useState(/** @type {Error | null} */ (null));
+  const [busy, setBusy] = useState(false);
+  const onSubmit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    say("");
-    const button = form.querySelector("button");
-    button.disabled = true;
+    const fields = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+    setBusy(true);
+    setError(null);
     try {
-      await work(Object.fromEntries(new FormData(form)), form);
-    } catch (error) {
-      say(error.message);
+      await submit(/** @type {Record<string, string>} */ (Object.fromEntries(fields)));
+    } catch (failure) {
+      setError(/** @type {Error} */ (failure));
     } finally {
-      button.disabled = false;
+      setBusy(false);
     }
-  });
+  };
+  return html`<form class="fields" onSubmit=${onSubmit}>
+    ${children}
+    <${Problem} error=${error} />
+    <button class="primary" disabled=${busy}>${action}</button>
+  </form>`;
 }
 
-function same(first, second) {
-  if (first !== second) {
-    throw new Error("The two passwords differ.");
-  }
+function Name() {
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => field.current?.focus(), []);
+  return html`<label>${t("name")}<input ref=${field} name="name" autocomplete="username" required maxlength="100" /></label>`;
 }
 
-const pages = {
-  login() {
-    on("login", async ({ name, password }) => {
-      await call("POST", "/api/ota/login", { name, password });
-      location.replace(next());
-    });
-  },
+/** @param {{provider: string | null}} props */
+function LogIn({ provider }) {
+  const submit = async (/** @type {Record<string, string>} */ { name, password }) => {
+    await change("POST", "/api/ota/login", { name, password });
+    location.replace(next());
+  };
+  return html`<${Form} action=${t("logIn")} submit=${submit}>
+      <${Name} />
+      <label>${t("password")}<input name="password" type="password" autocomplete="current-password" required /></label>
+    <//>
+    ${provider && html`<p><a class="button" href=${provider}>${t("provider")}</a></p>`}`;
+}
 
-  setup() {
-    // The secret stays out of the history, too.
-    const link = location.hash.slice(1);
-    history.replaceState(null, "", location.pathname);
-    if (!link) {
-      say("The link is not whole: it ends with # and a secret. The server's first start printed it.");
-    }
-    on("setup", async ({ name, password, again }) => {
-      same(password, again);
-      await call("POST", "/api/ota/setup", { link, name, password });
-      location.replace("/");
-    });
-  },
-};
+/** The secret of the address, which stays out of the history. */
+function takeSecret() {
+  const secret = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  return secret;
+}
 
-pages[document.body.dataset.page]();
+function SetUp() {
+  const [link, setLink] = useState(takeSecret);
+  useEffect(() => {
+    // Whoever opens the whole link after half of it stays on this page.
+    const another = () => location.hash && setLink(takeSecret());
+    addEventListener("hashchange", another);
+    return () => removeEventListener("hashchange", another);
+  }, []);
+  const submit = async (/** @type {Record<string, string>} */ fields) => {
+    await change("POST", "/api/ota/setup", { link, name: fields.name, password: newPassword(fields) });
+    location.replace("/");
+  };
+  return html`<p>${t("first")}</p>
+    ${!link && html`<${Problem} error=${new Error(t("notWhole"))} />`}
+    <${Form} action=${t("make")} submit=${submit}>
+      <${Name} />
+      <${NewPassword} />
+    <//>`;
+}
+
+/** @param {{provider: string | null}} props */
+function Start({ provider }) {
+  const [, again] = useState(0);
+  useEffect(() => onLanguage(() => again((count) => count + 1)), []);
+  const first = document.body.dataset.page === "setup";
+  const title = first ? t("setUp") : t("logIn");
+  useEffect(() => {
+    document.title = `${title} – airlift`;
+  }, [title]);
+  return html`<h1><span class="brand">airlift</span> ${title}</h1>
+    ${first ? html`<${SetUp} />` : html`<${LogIn} provider=${provider} />`}
+    <${Languages} />`;
+}
+
+const root = /** @type {HTMLElement} */ (document.querySelector("main"));
+const provider = root.querySelector("a")?.getAttribute("href") ?? null;
+root.replaceChildren();
+render(html`<${Start} provider=${provider} />`, root);

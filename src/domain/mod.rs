@@ -76,7 +76,7 @@ pub use people::{
 pub use refusal_limit::{
     REFUSALS_PER_MINUTE_MAX, REFUSALS_PER_MINUTE_OF_A_CALLER_MAX, RefusalLimit,
 };
-pub use report::{Heartbeat, Progress, ReportRefusal};
+pub use report::{Heartbeat, KeptHeartbeat, Progress, ReportRefusal, Vitals};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
     MemberState, ORDER_MODULUS, PlanRefusal, Rollout, RolloutAction, RolloutPlan, RolloutState,

@@ -73,6 +73,7 @@ use super::{
         gateway::import::import,
         gateway::get::get,
         gateway::why::why,
+        gateway::heartbeats::heartbeats,
         gateway::report::report,
         gateway::command::command,
         gateway::task::task,

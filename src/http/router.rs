@@ -95,6 +95,11 @@ fn routes() -> Routes {
             "/api/ota/gateways/{gateway_id}/why",
             gateway::why::why,
         )
+        .get(
+            ReadGateway,
+            "/api/ota/gateways/{gateway_id}/heartbeats",
+            gateway::heartbeats::heartbeats,
+        )
         .get(Read, "/api/ota/statistics", statistics::get::get)
         .get(
             Read,

@@ -29,6 +29,7 @@ mod fetch_command;
 mod gateway_statistics;
 mod gateway_tokens;
 mod health;
+mod heartbeats;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
@@ -84,6 +85,7 @@ pub use error::{Error, Result, Trouble};
 pub use gateway_statistics::{DeviceTypeStatistics, GatewayStatistics, GatewayTotals};
 pub use gateway_tokens::{GatewayIdLine, NewGatewayToken, TokenIssue};
 pub use health::Health;
+pub use heartbeats::HeartbeatHistory;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
@@ -109,8 +111,8 @@ pub use why::GatewayWhy;
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
     AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter, GatewayCount,
-    GatewayFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
-    TokenFilter,
+    GatewayFilter, HeartbeatFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter,
+    TaskFilter, TokenFilter,
 };
 
 use crate::{
@@ -134,6 +136,10 @@ pub struct Settings {
     pub deadlines: TaskDeadlines,
     /// How long ended tasks and rollouts are kept.
     pub history_kept: TimeDelta,
+    /// Of each so long the first heartbeat of a gateway is kept; `None`: none is.
+    pub heartbeat_interval: Option<TimeDelta>,
+    /// How long heartbeats are kept.
+    pub heartbeats_kept: TimeDelta,
     /// How long events are kept.
     pub events_kept: TimeDelta,
     pub topics: Topics,

@@ -61,7 +61,8 @@ function envelope(status, text) {
     throw new Failure(text.trim().slice(0, 200) || t("unreachable"), status);
   }
   if (status >= 400) {
-    if (status === 401) {
+    // Who is there already hears why the login failed.
+    if (status === 401 && location.pathname !== "/login") {
       logIn();
     }
     throw new Failure(answer.message ?? t("unreachable"), status, answer.code);
@@ -74,15 +75,17 @@ function envelope(status, text) {
  * @param {string} path
  * @param {unknown} [body]
  * @param {{signal?: AbortSignal, keepalive?: boolean}} [options]
+ * @param {(status: number, text: string) => any} [read]
  */
-async function once(method, path, body, options = {}) {
+async function once(method, path, body, options = {}, read = envelope) {
   let response, text;
+  const json = body !== undefined && !(body instanceof Blob);
   try {
     response = await fetch(path, {
       method,
       credentials: "same-origin",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: json ? { "Content-Type": "application/json" } : {},
+      body: json ? JSON.stringify(body) : /** @type {Blob | undefined} */ (body),
       ...options,
     });
     text = await response.text();
@@ -92,7 +95,7 @@ async function once(method, path, body, options = {}) {
     }
     throw new Failure(t("unreachable"), 0);
   }
-  return envelope(response.status, text);
+  return read(response.status, text);
 }
 
 const RETRY_DELAYS_MS = [250, 500, 1000, 2000, 4000, 8000, 15000];
@@ -124,11 +127,23 @@ export async function get(path, query, signal) {
  *
  * @param {"POST" | "PATCH" | "DELETE" | "PUT"} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body] JSON, or a blob with its type
  * @param {{signal?: AbortSignal, keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
  * @returns {Promise<any>}
  */
 export const change = (method, path, body, options) => once(method, path, body, options);
+
+/**
+ * Sends a CSV file; the answer is one, too.
+ *
+ * @param {string} path
+ * @param {Blob} file
+ * @returns {Promise<string>}
+ */
+export const sendCsv = (path, file) =>
+  once("POST", path, new Blob([file], { type: "text/csv" }), {}, (status, text) =>
+    status < 400 ? text : envelope(status, text),
+  );
 
 /**
  * Sends a form with files.
@@ -162,6 +177,12 @@ export function upload(path, form, { onProgress, signal, method = "POST" } = {})
 export function logIn() {
   const here = location.pathname + location.search + location.hash;
   location.replace(address("/login", { next: here }));
+}
+
+/** Ends the session. */
+export async function logOut() {
+  await change("POST", "/api/ota/logout");
+  logIn();
 }
 
 /** @type {Session} */

@@ -25,6 +25,9 @@ export type ProvisioningKey = Schemas["ProvisioningKey"];
 export type GatewayToken = Schemas["GatewayToken"];
 export type Webhook = Schemas["Webhook"];
 export type Delivery = Schemas["Delivery"];
+export type EventKind = Schemas["EventKind"];
+export type PingResult = Schemas["PingResult"];
+export type Role = Schemas["Role"];
 
 export type Page<Item> = { items: Item[]; nextCursor?: string | null };
 

@@ -13,8 +13,14 @@ const t = translator({
  */
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => dialog.current?.showModal(), []);
-  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose}>
+  useEffect(() => {
+    const opener = /** @type {HTMLElement | null} */ (document.activeElement);
+    dialog.current?.showModal();
+    return () => opener?.focus();
+  }, []);
+  // One that has gone already may still tell.
+  const closed = (/** @type {Event} */ { currentTarget }) => /** @type {Element} */ (currentTarget).isConnected && onClose();
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${closed}>
     <h2>${title}</h2>
     ${children}
   </dialog>`;
@@ -53,3 +59,11 @@ export function FormDialog({ title, action, danger, dismiss = t("cancel"), submi
     </form>
   <//>`;
 }
+
+/**
+ * Asks before something that can't be undone.
+ *
+ * @param {{title: string, action: string, submit: () => Promise<unknown>, onClose: () => void, children?: any}} props
+ */
+export const ConfirmDialog = ({ title, action, submit, onClose, children }) =>
+  html`<${FormDialog} title=${title} action=${action} danger submit=${submit} onClose=${onClose}><p>${children}</p><//>`;

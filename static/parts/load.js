@@ -59,6 +59,9 @@ export function useLoaded(load, inputs) {
   return { ...state, reload };
 }
 
+/** For what has no events. @type {Filter} */
+export const NO_EVENTS = { kinds: [] };
+
 /**
  * Hears events as long as the component is shown.
  *
@@ -71,11 +74,13 @@ export function useEvents(filter, onEvent, onMissed) {
   calls.current = { onEvent, onMissed };
   useEffect(
     () =>
-      listen({
-        filter,
-        onEvent: (event) => calls.current.onEvent(event),
-        onMissed: () => calls.current.onMissed(),
-      }),
+      filter.kinds.length === 0
+        ? undefined
+        : listen({
+            filter,
+            onEvent: (event) => calls.current.onEvent(event),
+            onMissed: () => calls.current.onMissed(),
+          }),
     [JSON.stringify(filter)],
   );
 }
@@ -111,18 +116,19 @@ export function useThrottled(work, pause) {
 }
 
 /**
- * Loads, and loads anew when an event of the filter comes, at most once per second.
+ * Loads, and loads anew when an event of the filter comes, at most once per `pause` milliseconds.
  *
  * @template Data
  * @param {(signal: AbortSignal) => Promise<Data>} load
  * @param {unknown[]} inputs
  * @param {Filter} filter
- * @param {number} [aftermath] milliseconds after the last event within which the server draws its conclusions
+ * @param {{pause?: number, aftermath?: number}} [options] milliseconds: between two loads, and after the last event
+ *   within which the server draws its conclusions
  * @returns {Loaded<Data>}
  */
-export function useLive(load, inputs, filter, aftermath) {
+export function useLive(load, inputs, filter, { pause = 1000, aftermath } = {}) {
   const loaded = useLoaded(load, inputs);
-  const again = useThrottled(loaded.reload, 1000);
+  const again = useThrottled(loaded.reload, pause);
   const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(timer.current), []);
   const onEvent = () => {

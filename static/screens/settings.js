@@ -1,95 +1,52 @@
-// The reader's own settings.
+// The reader's own settings, and what the server runs with.
 
 import { html } from "../vendor/preact.js";
-import { change, currentSession, logIn } from "../core/api.js";
-import { setTheme, theme } from "../core/theme.js";
-import { LANGUAGES, language, setLanguage, translator } from "../core/words.js";
-import { Screen, Section } from "../parts/common.js";
-import { attempt, say } from "../parts/toast.js";
+import { currentSession, may } from "../core/api.js";
+import { translator } from "../core/words.js";
+import { Screen } from "../parts/common.js";
+import { AdministratorNeeded } from "../parts/role.js";
+import { Tabs } from "../parts/tabs.js";
+import { About } from "./settings/about.js";
+import { Account, PageSettings } from "./settings/own.js";
+import { ServerSettings } from "./settings/server.js";
+import { Webhook } from "./settings/webhook.js";
+import { Webhooks } from "./settings/webhooks.js";
 
 const t = translator({
   title: { en: "Settings", zh: "设置", ru: "Настройки" },
-  page: { en: "This page", zh: "本页面", ru: "Эта страница" },
-  language: { en: "Language", zh: "语言", ru: "Язык" },
-  theme: { en: "Colours", zh: "配色", ru: "Цвета" },
-  system: { en: "as the system has them", zh: "跟随系统", ru: "как в системе" },
-  light: { en: "light", zh: "浅色", ru: "светлые" },
-  dark: { en: "dark", zh: "深色", ru: "тёмные" },
-  account: { en: "Your account", zh: "你的账户", ru: "Ваша учётная запись" },
-  old: { en: "Old password", zh: "旧密码", ru: "Старый пароль" },
-  new: { en: "New password", zh: "新密码", ru: "Новый пароль" },
-  again: { en: "The same again", zh: "再次输入", ru: "Ещё раз" },
-  rule: {
-    en: "12 to 128 characters; several words are easy to keep in mind.",
-    zh: "12 到 128 个字符；几个词的组合容易记住。",
-    ru: "От 12 до 128 знаков; несколько слов легко запомнить.",
-  },
-  change: { en: "Change the password", zh: "修改密码", ru: "Сменить пароль" },
-  changed: {
-    en: "The password is changed; all other sessions have ended.",
-    zh: "密码已修改；所有其他会话已结束。",
-    ru: "Пароль изменён; все другие сеансы завершены.",
-  },
-  differ: { en: "The two passwords differ.", zh: "两次输入的密码不同。", ru: "Пароли различаются." },
-  logOut: { en: "Log out", zh: "退出登录", ru: "Выйти" },
+  own: { en: "Yours", zh: "个人", ru: "Ваши" },
+  server: { en: "Server", zh: "服务器", ru: "Сервер" },
+  webhooks: { en: "Webhooks", zh: "Webhook", ru: "Вебхуки" },
+  about: { en: "About", zh: "关于", ru: "О программе" },
 });
 
-const THEMES = /** @type {const} */ (["system", "light", "dark"]);
+const Own = () => html`<${PageSettings} />
+  ${currentSession().kind === "user" && html`<${Account} />`}`;
 
-function PageSettings() {
-  return html`<${Section} title=${t("page")}>
-    <div class="fields">
-      <label>${t("language")}
-        <select value=${language()} onChange=${(/** @type {any} */ event) => setLanguage(event.target.value)}>
-          ${Object.entries(LANGUAGES).map(([code, name]) => html`<option key=${code} value=${code} lang=${code}>${name}</option>`)}
-        </select>
-      </label>
-      <label>${t("theme")}
-        <select defaultValue=${theme()} onChange=${(/** @type {any} */ event) => setTheme(event.target.value)}>
-          ${THEMES.map((each) => html`<option key=${each} value=${each} selected=${each === theme()}>${t(each)}</option>`)}
-        </select>
-      </label>
-    </div>
-  <//>`;
-}
+/** @param {{webhookId?: string}} props */
+const WebhooksOrOne = ({ webhookId }) =>
+  webhookId ? html`<${Webhook} webhookId=${webhookId} />` : html`<${Webhooks} />`;
 
-/** @param {SubmitEvent} event */
-async function changePassword(event) {
-  event.preventDefault();
-  const form = /** @type {HTMLFormElement} */ (event.currentTarget);
-  const { old, wanted, again } = Object.fromEntries(new FormData(form));
-  if (wanted !== again) {
-    say(t("differ"), "bad");
-    return;
-  }
-  const body = { oldPassword: old, newPassword: wanted };
-  if (await attempt(() => change("POST", "/api/ota/session/password", body))) {
-    form.reset();
-    say(t("changed"));
-  }
-}
+/** @type {Record<string, any>} */
+const PARTS = { own: Own, server: ServerSettings, webhooks: WebhooksOrOne, about: About };
 
-const logOut = () => attempt(() => change("POST", "/api/ota/logout").then(logIn));
-
-function Account() {
-  const session = currentSession();
-  const actions = html`<button type="button" onClick=${logOut}>${t("logOut")}</button>`;
-  return html`<${Section} title=${t("account")} actions=${actions}>
-    <p>${session.name} (${session.role})</p>
-    <form class="fields" onSubmit=${changePassword}>
-      <input name="name" autocomplete="username" value=${session.name} hidden />
-      <label>${t("old")}<input name="old" type="password" autocomplete="current-password" required /></label>
-      <label>${t("new")}<input name="wanted" type="password" autocomplete="new-password" required minlength="12" maxlength="128" />
-        <span class="help">${t("rule")}</span></label>
-      <label>${t("again")}<input name="again" type="password" autocomplete="new-password" required /></label>
-      <div class="actions"><button class="primary">${t("change")}</button></div>
-    </form>
-  <//>`;
-}
-
-export default function Settings() {
+/** @param {{place: import("../core/router.js").Place}} props */
+export default function Settings({ place }) {
+  const [, wanted = "", webhookId] = place.path;
+  const at = Object.hasOwn(PARTS, wanted) ? wanted : "own";
+  const seen = at === "own" || at === "about" || may("administer");
   return html`<${Screen} title=${t("title")}>
-    <${PageSettings} />
-    ${currentSession().kind === "user" && html`<${Account} />`}
+    <${Tabs}
+      label=${t("title")}
+      screen="settings"
+      at=${at}
+      tabs=${[
+        ["own", t("own")],
+        ["server", t("server")],
+        ["webhooks", t("webhooks")],
+        ["about", t("about")],
+      ]}
+    />
+    ${seen ? html`<${PARTS[at]} webhookId=${webhookId} />` : html`<${AdministratorNeeded} />`}
   <//>`;
 }

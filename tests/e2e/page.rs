@@ -1,7 +1,9 @@
 //! The admin page in Chromium, before a real server with real gateways.
 
+mod access;
 mod rollouts;
 mod scenarios;
+mod screens;
 mod scripts;
 
 use std::{

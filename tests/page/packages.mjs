@@ -111,13 +111,12 @@ async function pushesByDrop(page) {
   await version.getByText("10 B").waitFor();
 }
 
-export default async ({ page, url, ask, screenshot }) => {
+export default async ({ page, url, ask }) => {
   await page.goto(`${url}/#/packages`);
   await appear(page, ask);
   await page.getByRole("link", { name: "1.10.0" }).click();
   await page.getByRole("heading", { name: "app", level: 1 }).waitFor();
   await isReadable(page);
-  await screenshot("package", { fullPage: true });
   await rollsBack(page, ask);
   await releasesAndDeletes(page);
   await pushesByDrop(page);

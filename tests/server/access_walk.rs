@@ -129,6 +129,7 @@ const ROUTES: &[(&str, &[&str])] = &[
         READ_GATEWAY,
         &[
             "GET /api/ota/gateways/{gateway_id}",
+            "GET /api/ota/gateways/{gateway_id}/heartbeats",
             "GET /api/ota/gateways/{gateway_id}/why",
             "GET /api/ota/task/{id}",
             // Files of a firmware that a task of its own brings.

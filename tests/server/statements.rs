@@ -8,7 +8,7 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use airlift::service::InboundMessage;
+use airlift::{config::Options, service::InboundMessage};
 use airlift_testkit::{Mosquitto, MosquittoOptions};
 use serde_json::{Value, json};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
@@ -110,6 +110,38 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
     println!("statements: {heartbeats} for heartbeats, {progress} for progress");
     assert_eq!(app.task("g").await["progress"], 99);
     app.stop().await;
+}
+
+#[tokio::test]
+async fn heartbeats_of_many_gateways_are_kept_by_one_statement() {
+    let statements = Statements::counted_here();
+    let mut counts = Vec::new();
+    for heartbeat_interval_seconds in [Some(0), None] {
+        let setup = Setup {
+            postgres: true,
+            options: Options {
+                heartbeat_interval_seconds,
+                ..Options::default()
+            },
+            ..Setup::default()
+        };
+        let app = setup.start().await;
+        let ids = crowd::ids("g", 50);
+        let mut least = usize::MAX;
+        for _ in 0..BATCHES {
+            let before = statements.so_far();
+            crowd::run(&app, &ids, "1.0.1").await;
+            least = least.min(statements.so_far() - before);
+        }
+        counts.push(least);
+        let path = "/api/ota/gateways/g049/heartbeats";
+        let kept = app.get(path).await.data()["items"].clone();
+        let is_empty = kept.as_array().unwrap().is_empty();
+        assert_eq!(is_empty, heartbeat_interval_seconds == Some(0));
+        app.stop().await;
+    }
+    println!("statements without and with heartbeats kept: {counts:?}");
+    assert_eq!(counts[1], counts[0] + 1);
 }
 
 #[tokio::test]

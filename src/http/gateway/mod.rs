@@ -4,6 +4,7 @@ pub mod command;
 pub mod edit;
 pub mod export;
 pub mod get;
+pub mod heartbeats;
 pub mod import;
 pub mod list;
 pub mod report;

@@ -47,7 +47,7 @@ function Row({ rollout }) {
 
 /** @param {{state: string}} props */
 export function RolloutList({ state }) {
-  const list = useList("/api/ota/rollouts", { state }, { kinds: ["rollout", "task"] }, AFTERMATH_MS);
+  const list = useList("/api/ota/rollouts", { state }, { kinds: ["rollout", "task"] }, { aftermath: AFTERMATH_MS });
   const onState = (/** @type {any} */ event) => go(["rollouts"], { state: event.target.value });
   const actions = may("operate") && html`<a class="button primary" href=${link(["rollouts", "new"])}>${t("new")}</a>`;
   return html`<${Screen} title=${t("title")} actions=${actions}>

@@ -41,7 +41,7 @@ const Table = ({ members }) =>
 /** @param {{rollout: import("../../core/types.js").Rollout, state: string, wave: string}} props */
 export function Members({ rollout: { rolloutId, waves }, state, wave }) {
   const path = `/api/ota/rollouts/${segment(rolloutId)}/gateways`;
-  const list = useList(path, { state, wave }, { kinds: ["rollout", "task"], rolloutId }, AFTERMATH_MS);
+  const list = useList(path, { state, wave }, { kinds: ["rollout", "task"], rolloutId }, { aftermath: AFTERMATH_MS });
   const narrow = (/** @type {object} */ change) => go(["rollouts", rolloutId], { state, wave, ...change });
   const filters = html`
     <label class="row">${t("state")}

@@ -110,7 +110,7 @@ function Asked({ rollout }) {
   const { window } = rollout;
   const facts = /** @type {[string, any][]} */ ([
     [t("deviceType"), rollout.deviceType],
-    [t("version"), html`<a href=${link(["firmware"], { deviceType: rollout.deviceType })}>${rollout.version}</a>`],
+    [t("version"), html`<a href=${link(["firmware", rollout.deviceType, rollout.version])}>${rollout.version}</a>`],
     [t("target"), targetInWords(rollout.target)],
     [t("waves"), rollout.waves.map((wave) => `${wave} %`).join(", ")],
     [t("haltAt"), `${rollout.haltAtFailurePercent} %`],
@@ -153,7 +153,7 @@ export function RolloutPage({ rolloutId, query }) {
     (signal) => /** @type {Promise<Rollout>} */ (get(`/api/ota/rollouts/${segment(rolloutId)}`, {}, signal)),
     [rolloutId],
     filter,
-    AFTERMATH_MS,
+    { aftermath: AFTERMATH_MS },
   );
   const rollout = loaded.data;
   const title = rollout ? [rollout.name, rollout.version].filter(Boolean).join(" · ") : t("rollout");

@@ -179,10 +179,9 @@ async fn furnished() -> (Cloud, String, Process) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rollouts_and_packages_by_keyboard_alone_and_without_serious_faults_of_accessibility() {
-    let (cloud, halted, _weak) = furnished().await;
-    let input = json!({"halted": halted});
-    run("rollouts_by_hand", &cloud.server.url, input, nothing).await;
+async fn a_rollout_is_made_and_paused_by_keyboard_alone() {
+    let (cloud, _halted, _weak) = furnished().await;
+    run("rollout_keyboard", &cloud.server.url, json!({}), nothing).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,5 +193,5 @@ async fn rollouts_and_packages_fit_a_phone_in_each_language() {
         "hasTouch": true,
     });
     let input = json!({"halted": halted, "context": phone});
-    run("rollouts_phone", &cloud.server.url, input, nothing).await;
+    run("rollout_phone", &cloud.server.url, input, nothing).await;
 }

@@ -13,7 +13,7 @@ async function fits(page, name) {
   assert.deepEqual(small, [], `${name} has what is too small for a finger`);
 }
 
-export default async ({ page, url, input, screenshot }) => {
+export default async ({ page, url, input }) => {
   const screens = [
     ["rollouts", "/#/rollouts", () => page.locator("main table a").first()],
     ["rollout_new", "/#/rollouts/new", () => page.locator(".included")],
@@ -44,7 +44,6 @@ export default async ({ page, url, input, screenshot }) => {
   await answer.waitFor();
   const [field, said] = [await filter.boundingBox(), await answer.boundingBox()];
   assert.ok(field.y >= 0 && said.y + said.height <= 844, "the answer is in sight of what is typed");
-  await screenshot("rollout_new_phone");
   await page.getByRole("button", { name: "Start the rollout" }).tap();
   await page.getByRole("heading", { name: "1.0.2", level: 1 }).waitFor();
 };

@@ -1,0 +1,34 @@
+// A secret that the server shows once.
+
+import { html } from "../vendor/preact.js";
+import { translator } from "../core/words.js";
+import { Copy } from "./common.js";
+import { Dialog } from "./dialog.js";
+
+const t = translator({
+  once: {
+    en: "Keep it now: it is shown this once, and the server knows its digest alone.",
+    zh: "请立即保存：它只显示这一次，服务器只保留其摘要。",
+    ru: "Сохраните сейчас: он показан один раз, сервер хранит только его хеш.",
+  },
+  kept: { en: "I have kept it", zh: "我已保存", ru: "Я сохранил его" },
+});
+
+/**
+ * @param {{title: string, name: string, secret: string, onClose: () => void, once?: string, children?: any}} props
+ * `name`: what the secret is
+ */
+export const SecretDialog = ({ title, name, secret, onClose, once, children }) => html`<${Dialog} title=${title} onClose=${onClose}>
+  <div class="fields">
+    <p class="notice">${once ?? t("once")}</p>
+    <label>${name}<textarea class="mono secret" readonly rows="2" value=${secret} onFocus=${selectAll} /></label>
+    ${children}
+    <div class="actions">
+      <${Copy} text=${secret} label=${name} />
+      <button type="button" class="primary" onClick=${onClose}>${t("kept")}</button>
+    </div>
+  </div>
+<//>`;
+
+/** @param {FocusEvent} event */
+const selectAll = (event) => /** @type {HTMLTextAreaElement} */ (event.currentTarget).select();

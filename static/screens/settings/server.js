@@ -1,0 +1,86 @@
+// What the server runs with.
+
+import { html, useState } from "../../vendor/preact.js";
+import { get } from "../../core/api.js";
+import { translator } from "../../core/words.js";
+import { Empty, Section, Shown, Time } from "../../parts/common.js";
+import { useLoaded } from "../../parts/load.js";
+
+/** @typedef {{name: string, value: string | null, help: string, source?: string}} Setting */
+/** @typedef {{version: string, startedAt: string, database: string, blobs: string, broker: string, settings: Setting[]}} ServerSettings */
+
+const t = translator({
+  title: { en: "What this server runs with", zh: "此服务器的运行配置", ru: "С чем работает сервер" },
+  version: { en: "Version", zh: "版本", ru: "Версия" },
+  started: { en: "Started", zh: "启动于", ru: "Запущен" },
+  database: { en: "Database", zh: "数据库", ru: "База данных" },
+  blobs: { en: "Files in", zh: "文件存储", ru: "Файлы в" },
+  broker: { en: "MQTT broker", zh: "MQTT 服务器", ru: "Брокер MQTT" },
+  options: { en: "Options", zh: "选项", ru: "Параметры" },
+  how: {
+    en: "Changed on the command line, in the environment or in the file, with a restart.",
+    zh: "通过命令行、环境变量或配置文件修改，重启后生效。",
+    ru: "Меняются в командной строке, окружении или файле, с перезапуском.",
+  },
+  search: { en: "Search", zh: "搜索", ru: "Поиск" },
+  found: {
+    en: { one: "{count} option", other: "{count} options" },
+    zh: "{count} 个选项",
+    ru: { one: "{count} параметр", few: "{count} параметра", other: "{count} параметров" },
+  },
+  none: { en: "No option says that.", zh: "没有匹配的选项。", ru: "Таких параметров нет." },
+  option: { en: "Option", zh: "选项", ru: "Параметр" },
+  value: { en: "Value", zh: "值", ru: "Значение" },
+  source: { en: "From", zh: "来源", ru: "Откуда" },
+  help: { en: "What it does", zh: "说明", ru: "Что делает" },
+  unset: { en: "not set", zh: "未设置", ru: "не задан" },
+});
+
+/** @param {{settings: Setting[]}} props */
+const Table = ({ settings }) => html`<div class="scroll"><table class="options">
+  <thead><tr>
+    <th scope="col">${t("option")}</th><th scope="col">${t("value")}</th>
+    <th scope="col">${t("source")}</th><th scope="col">${t("help")}</th>
+  </tr></thead>
+  <tbody>${settings.map(
+    ({ name, value, help, source }) => html`<tr key=${name}>
+      <th scope="row"><code>${name}</code></th>
+      <td>${value === null ? html`<span class="quiet">${t("unset")}</span>` : html`<code>${value}</code>`}</td>
+      <td>${source ?? "–"}</td>
+      <td lang="en">${help}</td>
+    </tr>`,
+  )}</tbody>
+</table></div>`;
+
+/** @param {{settings: Setting[]}} props */
+function Options({ settings }) {
+  const [words, setWords] = useState("");
+  const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = settings.filter(({ name, value, help }) => {
+    const text = `${name} ${value ?? ""} ${help}`.toLowerCase();
+    return wanted.every((word) => text.includes(word));
+  });
+  return html`<${Section} title=${t("options")}>
+    <p class="quiet">${t("how")}</p>
+    <div class="row">
+      <label>${t("search")} <input type="search" value=${words} onInput=${(/** @type {any} */ event) => setWords(event.target.value)} /></label>
+      <span class="quiet" role="status">${t("found", { count: found.length })}</span>
+    </div>
+    ${found.length > 0 ? html`<${Table} settings=${found} />` : html`<${Empty}>${t("none")}<//>`}
+  <//>`;
+}
+
+export function ServerSettings() {
+  const loaded = useLoaded((signal) => get("/api/ota/settings", {}, signal), []);
+  return html`<${Shown} of=${loaded}>${(/** @type {ServerSettings} */ server) => html`
+    <${Section} title=${t("title")}>
+      <dl class="facts">
+        <dt>${t("version")}</dt><dd>${server.version}</dd>
+        <dt>${t("started")}</dt><dd><${Time} at=${server.startedAt} /></dd>
+        <dt>${t("database")}</dt><dd>${server.database}</dd>
+        <dt>${t("blobs")}</dt><dd>${server.blobs}</dd>
+        <dt>${t("broker")}</dt><dd>${server.broker}</dd>
+      </dl>
+    <//>
+    <${Options} settings=${server.settings} />`}<//>`;
+}
