@@ -4,6 +4,7 @@ mod access;
 mod firmware;
 mod fleet;
 mod gateway;
+mod rollouts;
 mod scenarios;
 mod screens;
 mod scripts;
