@@ -18,8 +18,9 @@ const LIMIT_MAX = 500;
  * @param {string} path
  * @param {Record<string, unknown>} query
  * @param {import("../core/stream.js").Filter} filter
+ * @param {number} [aftermath] see `useLive`
  */
-export function useList(path, query, filter) {
+export function useList(path, query, filter, aftermath) {
   const [wanted, setWanted] = useState(STEP);
   const load = async (/** @type {AbortSignal} */ signal) => {
     /** @type {any[]} */
@@ -33,7 +34,7 @@ export function useList(path, query, filter) {
     } while (cursor && items.length < wanted);
     return { items, cursor };
   };
-  const loaded = useLive(load, [path, JSON.stringify(query), wanted], filter);
+  const loaded = useLive(load, [path, JSON.stringify(query), wanted], filter, aftermath);
   const more = loaded.data?.cursor ? () => setWanted(wanted + 2 * STEP) : null;
   return { ...loaded, data: loaded.data?.items ?? null, more };
 }

@@ -122,12 +122,22 @@ export function useThrottled(work, pause) {
  * @param {(signal: AbortSignal) => Promise<Data>} load
  * @param {unknown[]} inputs
  * @param {Filter} filter
+ * @param {number} [aftermath] milliseconds after the last event within which the server draws its conclusions
  * @returns {Loaded<Data>}
  */
-export function useLive(load, inputs, filter) {
+export function useLive(load, inputs, filter, aftermath) {
   const loaded = useLoaded(load, inputs);
   const again = useThrottled(loaded.reload, 1000);
-  useEvents(filter, again, again);
+  const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const onEvent = () => {
+    again();
+    if (aftermath !== undefined) {
+      clearTimeout(timer.current);
+      timer.current = setTimeout(again, aftermath);
+    }
+  };
+  useEvents(filter, onEvent, again);
   return loaded;
 }
 
