@@ -49,14 +49,28 @@ async fn an_open_server_is_closed_by_a_user_who_makes_and_revokes_credentials() 
     run("tokens", &server.url, json!({}), nothing).await;
 }
 
+/// A server that ann administers.
+async fn closed_server(folder: &Path) -> Server {
+    let server = open_server(folder);
+    let user = json!({ "name": "ann", "role": "admin", "password": PASSWORD });
+    Api::new(&[&server.url]).post("/api/ota/users", &user).await;
+    server
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_is_filtered_saved_and_grows_as_one_looks() {
     let folder = tempfile::tempdir().unwrap();
-    let server = open_server(folder.path());
-    let user = json!({ "name": "ann", "role": "admin", "password": PASSWORD });
-    Api::new(&[&server.url]).post("/api/ota/users", &user).await;
+    let server = closed_server(folder.path()).await;
     let input = json!({ "password": PASSWORD });
     run("audit", &server.url, input, nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_and_libraries_show_their_licences() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = closed_server(folder.path()).await;
+    let input = json!({ "password": PASSWORD });
+    run("settings", &server.url, input, nothing).await;
 }
 
 /// As if all attempts but one had failed.
