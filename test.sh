@@ -10,9 +10,10 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
 of: postgresql mosquitto mosquitto-clients caddy docker-compose openssl curl gpg gpg-agent zstd
-prometheus systemd python3-venv nodejs npm, a C toolchain, qemu-system-misc and the RISC-V toolchain rustc-web
-cargo-web rust-web-src lld-22; then cargo-nextest with cargo. The tests start servers of their own on free ports
-of the loopback address; services of the system are neither used nor started nor stopped.
+prometheus systemd python3-venv nodejs npm chromium, a C toolchain, qemu-system-misc and the RISC-V
+toolchain rustc-web cargo-web rust-web-src lld-22; then cargo-nextest with cargo. The tests start
+servers of their own on free ports of the loopback address; services of the system are neither used
+nor started nor stopped.
 
 Examples:
   ./test.sh                          everything
@@ -87,6 +88,7 @@ missing_packages() {
     has_riscv_toolchain || printf '%s\n' rustc-web cargo-web rust-web-src lld-22
     has_program node || echo nodejs
     has_program npm || echo npm
+    has_program chromium || echo chromium
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints how long the release server takes over a large fleet on this machine, on PostgreSQL and on SQLite,
-# beside its aims and beside the same SQL sent by psql or sqlite3: first page and count of filters, a rollout
-# to a million, a list that tags many gateways, the list of all of them. Prints only; machines differ.
+# beside its aims and beside the same SQL sent by psql or sqlite3: first page and count of filters, pages behind almost
+# all, who runs what, a rollout to a million, a list that tags many gateways, the list of all of them. Prints only; machines differ.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -130,6 +130,24 @@ compare_all() {
     compare 'id:GW0009*' "g.gateway_id >= 'GW0009' AND g.gateway_id < 'GW000:'"
 }
 
+# took_ms PATH: milliseconds of the quickest answer.
+took_ms() {
+    for _ in $(seq "$asks"); do
+        answer --output "$folder/answer" "$url$1" --write-out '%{time_total}\n'
+    done | sort -g | awk 'NR == 1 {printf "%.1f", $1 * 1000}'
+}
+
+# Pages behind almost all gateways, as a table shows that is scrolled by hand, and who runs what.
+overview() {
+    local list=/api/ota/gateways
+    printf 'page behind %s gateways: %s ms; of those online, behind %s: %s ms  (aim: under 50)\n' \
+        "$(($1 - 100))" "$(took_ms "$list?limit=50&offset=$(($1 - 100))")" \
+        "$(($1 * 9 / 10))" "$(took_ms "$list?limit=50&online=true&offset=$(($1 * 9 / 10))")"
+    printf 'who runs what, of all: %s ms, of one site: %s ms  (aim: under 500)\n' \
+        "$(took_ms /api/ota/statistics/gateways)" \
+        "$(took_ms '/api/ota/statistics/gateways?filter=tag:site=lab')"
+}
+
 # A list that tags gateways from the first on, in an order of its own, and half of them once more.
 lists() {
     local began before
@@ -204,6 +222,7 @@ bench() {
     printf 'first start over rows of an older version: %s ms\n' "$(($(now_ms) - began))"
     [ "$1" = sqlite ] || sql <<< 'VACUUM ANALYZE gateways'
     compare_all
+    overview "$2"
     rollout
     lists
     stop

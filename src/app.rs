@@ -293,6 +293,10 @@ fn settings(config: &Config, topics: Topics) -> Settings {
         },
         history_kept: TimeDelta::days(config.history_days.into()),
         events_kept: TimeDelta::days(config.event_days.into()),
+        heartbeat_interval: config
+            .heartbeat_interval
+            .map(|interval| TimeDelta::seconds(interval.as_secs().cast_signed())),
+        heartbeats_kept: TimeDelta::hours(config.heartbeats_keep_hours.into()),
         topics,
         announce_interval: match config.announce_hours {
             0 => None,

@@ -3,14 +3,16 @@
 //! There is no queue of messages: the newest report of every upgrade follows from what is saved, so
 //! after a reconnect exactly those go out that the broker has not acknowledged.
 
-use airlift_proto::{HeartbeatData, Message, ProgressData, Report, ReportState, Status, TopicKind};
+use airlift_proto::{
+    HeartbeatData, Message, ProgressData, Report, ReportState, Slots, Status, TopicKind,
+};
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::{
     Broken, ENDED_MAX, Effect, MESSAGE_BYTES_MAX, MSG_ID_BYTES_MAX, Notice, PublishId,
     gateway::{Proof, Restart, Turn},
     text::Text,
-    wire,
+    version, wire,
 };
 
 /// A report on its way. Only the newest of each upgrade counts.
@@ -66,24 +68,31 @@ impl<F: NorFlash> Turn<'_, F> {
     pub(crate) fn heartbeat(&mut self) {
         let id = self.next_publish();
         let gateway = &mut *self.gateway;
+        let other = version::other_version(&mut gateway.ota, &gateway.saved, &gateway.config);
         gateway.heartbeat_due_ms = self.now.ms.saturating_add(gateway.config.heartbeat_ms);
         let rollback = gateway.saved.rolled_back.as_ref();
         let tells_rollback = gateway.tells_rollback && rollback.is_some();
+        let version = gateway.version.as_str();
+        let slot = gateway.ota.get_running_partition().label.as_str();
+        let next = gateway.ota.get_next_update_partition(None);
+        let next = next.map(|partition| partition.label.as_str());
         let message = Message {
             msg_id: None,
             uuid: Some(gateway.config.id.as_str()),
             timestamp: Some(self.now.unix_seconds),
             data: HeartbeatData {
-                firmware_version: gateway.version.as_str(),
+                firmware_version: version,
                 battery: Some(i32::from(gateway.battery)),
                 free_heap: gateway.free_heap.map(u64::from),
                 rssi: gateway.rssi.map(i32::from),
                 boot_reason: Some(gateway.boot_reason.word()),
                 rollback: tells_rollback,
+                slot: Some(slot),
+                slots: Slots([Some((slot, version)), next.zip(other.as_deref())]),
             },
         };
         let mut buffer = [0; MESSAGE_BYTES_MAX];
-        if let Some(payload) = wire::report(&Report::Heartbeat(message), &mut buffer) {
+        if let Some(payload) = wire::heartbeat(message, &mut buffer) {
             // Somebody must hear of a rollback.
             self.publish(id, TopicKind::Report, tells_rollback, payload);
         }

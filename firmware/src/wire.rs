@@ -3,7 +3,7 @@
 use core::fmt;
 
 use airlift_bundle::{PartName, Refusal};
-use airlift_proto::{Report, Status, error_code::INSTALL_FAILED};
+use airlift_proto::{HeartbeatData, Message, Report, Slots, Status, error_code::INSTALL_FAILED};
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json_core::{
     de::{Deserializer, Error},
@@ -404,6 +404,21 @@ pub(crate) fn report<'b>(report: &Report<&str, i32>, buffer: &'b mut [u8]) -> Op
     Some(&buffer[..length])
 }
 
+/// Writes a heartbeat's JSON, without its slots if it is longer than `buffer` with them; `None` if it is
+/// longer even then.
+pub(crate) fn heartbeat<'b>(
+    message: Message<HeartbeatData<&str, i32>, &str>,
+    buffer: &'b mut [u8],
+) -> Option<&'b [u8]> {
+    let mut heartbeat = Report::Heartbeat(message);
+    if report(&heartbeat, buffer).is_none()
+        && let Report::Heartbeat(message) = &mut heartbeat
+    {
+        message.data.slots = Slots::default();
+    }
+    report(&heartbeat, buffer)
+}
+
 /// Writes a status' JSON; `None` if it is longer than `buffer`.
 pub(crate) fn status<'b>(status: &Status<&str>, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
     let length = serde_json_core::to_slice(status, buffer).ok()?;
@@ -416,5 +431,31 @@ pub(crate) struct Hex<'b>(pub &'b [u8]);
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_that_is_too_long_leaves_out_the_slots_rather_than_itself() {
+        // Each byte becomes six.
+        let version = core::str::from_utf8(&[1; crate::VERSION_BYTES_MAX]).unwrap();
+        let message = |version| Message {
+            msg_id: None,
+            uuid: Some("GW"),
+            timestamp: Some(1),
+            data: HeartbeatData {
+                firmware_version: version,
+                slot: Some("ota_0"),
+                slots: Slots([Some(("ota_0", version)), Some(("ota_1", version))]),
+                ..HeartbeatData::default()
+            },
+        };
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        let slots = |payload: &[u8]| payload.windows(7).any(|bytes| bytes == b"\"slots\"");
+        assert!(slots(heartbeat(message("2.0.0"), &mut buffer).unwrap()));
+        assert!(!slots(heartbeat(message(version), &mut buffer).unwrap()));
     }
 }

@@ -66,6 +66,9 @@ pub struct Config {
     pub confirm_timeout: Duration,
     pub history_days: u32,
     pub event_days: u32,
+    /// `None`: none is kept.
+    pub heartbeat_interval: Option<Duration>,
+    pub heartbeats_keep_hours: u32,
     /// 0: not again.
     pub announce_hours: u32,
     pub log_format: LogFormat,
@@ -151,6 +154,16 @@ impl Options {
             )?,
             history_days: days("history-days", self.history_days, 365)?,
             event_days: days("event-days", self.event_days, 30)?,
+            heartbeat_interval: heartbeat_interval(self.heartbeat_interval_seconds)?,
+            heartbeats_keep_hours: at_least_one(
+                "heartbeats-keep-hours",
+                Some(hours(
+                    "heartbeats-keep-hours",
+                    self.heartbeats_keep_hours,
+                    48,
+                )?),
+                48,
+            )?,
             announce_hours: hours("announce-hours", self.announce_hours, 24)?,
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -287,6 +300,17 @@ fn days(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
 }
 
 /// 0 is off.
+fn heartbeat_interval(seconds: Option<u32>) -> Result<Option<Duration>> {
+    const DAY_SECONDS: u32 = 24 * 3600;
+    let seconds = seconds.unwrap_or(600);
+    ensure!(
+        seconds <= DAY_SECONDS,
+        "--heartbeat-interval-seconds {seconds} must be between 0 (off) and {DAY_SECONDS}"
+    );
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
+}
+
+/// 0 is off.
 fn hours(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
     /// A year.
     const HOURS_MAX: u32 = 366 * 24;
@@ -358,6 +382,8 @@ mod tests {
             confirm_timeout_seconds: Some(1),
             history_days: Some(1),
             event_days: Some(1),
+            heartbeat_interval_seconds: Some(1),
+            heartbeats_keep_hours: Some(1),
             announce_hours: Some(1),
             log_format: Some(LogFormat::Text),
             log: Some(String::new()),
@@ -409,6 +435,14 @@ mod tests {
             },
             Options {
                 history_days: Some(0),
+                ..Options::default()
+            },
+            Options {
+                heartbeat_interval_seconds: Some(86_401),
+                ..Options::default()
+            },
+            Options {
+                heartbeats_keep_hours: Some(0),
                 ..Options::default()
             },
             Options {

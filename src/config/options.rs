@@ -154,6 +154,17 @@ pub struct Options {
     /// Days for which events of rollouts, gateways and firmwares are kept [default: 30]
     #[arg(long, env = "AIRLIFT_EVENT_DAYS", value_name = "DAYS")]
     pub event_days: Option<u32>,
+    /// Of so many seconds the first heartbeat of each gateway is kept, for charts; 0: none is
+    /// [default: 600]
+    #[arg(
+        long,
+        env = "AIRLIFT_HEARTBEAT_INTERVAL_SECONDS",
+        value_name = "SECONDS"
+    )]
+    pub heartbeat_interval_seconds: Option<u32>,
+    /// Hours for which heartbeats are kept [default: 48]
+    #[arg(long, env = "AIRLIFT_HEARTBEATS_KEEP_HOURS", value_name = "HOURS")]
+    pub heartbeats_keep_hours: Option<u32>,
     /// Hours after which the newest release of each device type is announced again; 0: only at the
     /// release [default: 24]
     #[arg(long, env = "AIRLIFT_ANNOUNCE_HOURS", value_name = "HOURS")]
@@ -219,6 +230,8 @@ impl Options {
             confirm_timeout_seconds,
             history_days,
             event_days,
+            heartbeat_interval_seconds,
+            heartbeats_keep_hours,
             announce_hours,
             log_format,
             log,

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use chrono::{DateTime, Utc};
 use semver::Version;
@@ -208,6 +208,17 @@ pub fn latest<'v>(versions: impl IntoIterator<Item = &'v str>) -> Option<&'v str
         .map(|(_, version)| version)
 }
 
+/// The order of versions that a fleet runs: highest first by SemVer precedence, then those that are not
+/// SemVer as texts, last the one that nobody knows.
+pub fn highest_first(a: Option<&str>, b: Option<&str>) -> Ordering {
+    match (a.and_then(parse_version), b.and_then(parse_version)) {
+        (Some(a), Some(b)) => b.cmp_precedence(&a).then_with(|| b.cmp(&a)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.is_none().cmp(&b.is_none()).then_with(|| a.cmp(&b)),
+    }
+}
+
 /// Whether `latest` has a higher precedence than `current`. A current version that is unknown or
 /// not SemVer is taken as older than any.
 pub fn needs_upgrade(current: Option<&str>, latest: Option<&str>) -> bool {
@@ -223,6 +234,23 @@ pub fn needs_upgrade(current: Option<&str>, latest: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fleets_versions_go_from_the_highest_to_the_unknown() {
+        let expected = [
+            Some("1.10.0"),
+            Some("1.9.0+b"),
+            Some("1.9.0"),
+            Some("1.9.0-rc.1"),
+            Some("build 7"),
+            Some("v2.0.0"),
+            None,
+        ];
+        let mut versions = expected;
+        versions.sort();
+        versions.sort_by(|a, b| highest_first(*a, *b));
+        assert_eq!(versions, expected);
+    }
 
     #[test]
     fn status_only_moves_forward_and_says_each_step() {

@@ -3,7 +3,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    firmware::version_key,
+    firmware::{is_device_type, version_key},
     report::{Heartbeat, Sent, sent},
     tags::Tags,
 };
@@ -59,9 +59,14 @@ impl Gateway {
     }
 
     /// Takes in a heartbeat; one that the gateway may have sent before the last one changes
-    /// nothing but the sign of life.
-    pub fn heard_heartbeat(&mut self, heartbeat: &Heartbeat, now: DateTime<Utc>) {
+    /// nothing but the sign of life and the device type. Whether it is news.
+    pub fn heard_heartbeat(&mut self, heartbeat: &Heartbeat, now: DateTime<Utc>) -> bool {
         self.heard(now);
+        if let Some(device_type) = heartbeat.attributes["deviceType"].as_str()
+            && is_device_type(device_type)
+        {
+            self.device_type = device_type.to_owned();
+        }
         let order = sent(
             heartbeat.timestamp,
             self.heartbeat_timestamp,
@@ -69,11 +74,12 @@ impl Gateway {
         );
         let may_be_older = matches!(order, Sent::Before | Sent::Unknown);
         if self.current_version.is_some() && may_be_older {
-            return;
+            return false;
         }
         self.current_version = Some(heartbeat.firmware_version.clone());
         self.attributes = heartbeat.attributes.clone();
         self.heartbeat_timestamp = heartbeat.timestamp;
+        true
     }
 
     /// The current version as text that sorts; `None` if it is unknown or not SemVer.
@@ -154,11 +160,12 @@ pub fn shuffle(gateway_id: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::report::Vitals, *};
 
     fn heartbeat(version: &str, timestamp: Option<i64>) -> Heartbeat {
         Heartbeat {
             firmware_version: version.into(),
+            vitals: Vitals::default(),
             timestamp,
             late: false,
             attributes: serde_json::json!({ "firmwareVersion": version }),
@@ -210,8 +217,8 @@ mod tests {
     fn a_late_heartbeat_does_not_bring_the_old_version_back() {
         let now = DateTime::UNIX_EPOCH;
         let mut gateway = Gateway::new("g", "gateway", now);
-        gateway.heard_heartbeat(&heartbeat("1.0.2", Some(1_770_000_010)), now);
-        gateway.heard_heartbeat(&heartbeat("1.0.1", Some(1_770_000_000)), now);
+        assert!(gateway.heard_heartbeat(&heartbeat("1.0.2", Some(1_770_000_010)), now));
+        assert!(!gateway.heard_heartbeat(&heartbeat("1.0.1", Some(1_770_000_000)), now));
         assert_eq!(gateway.current_version.as_deref(), Some("1.0.2"));
     }
 

@@ -55,8 +55,8 @@ pub use download_url::{DownloadGrant, GrantRefusal};
 pub use event::{Event, EventKind, REGISTERED};
 pub use firmware::{
     DEVICE_TYPE_DEFAULT, DEVICE_TYPE_LENGTH_MAX, DEVICE_TYPE_LINUX, Firmware, FirmwareStatus,
-    VERSION_LENGTH_MAX, file_name, is_device_type, latest, needs_upgrade, parse_version,
-    version_key,
+    VERSION_LENGTH_MAX, file_name, highest_first, is_device_type, latest, needs_upgrade,
+    parse_version, version_key,
 };
 pub use gateway::{Gateway, shuffle};
 pub use gateway_query::{
@@ -76,7 +76,7 @@ pub use people::{
 pub use refusal_limit::{
     REFUSALS_PER_MINUTE_MAX, REFUSALS_PER_MINUTE_OF_A_CALLER_MAX, RefusalLimit,
 };
-pub use report::{Heartbeat, Progress, ReportRefusal};
+pub use report::{Heartbeat, KeptHeartbeat, Progress, ReportRefusal, Vitals};
 pub use rollout::{
     ActionRefusal, COMMANDS_PER_MINUTE_MAX, Hold, JITTER_SECONDS_MAX, MAX_IN_FLIGHT_MAX,
     MemberState, ORDER_MODULUS, PlanRefusal, Rollout, RolloutAction, RolloutPlan, RolloutState,

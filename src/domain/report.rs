@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 
-use airlift_proto::{ProgressData, ReportState};
+use airlift_proto::{HeartbeatData, ProgressData, ReportState};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::task_status::TaskStatus;
@@ -49,10 +50,63 @@ pub struct Progress {
     pub timestamp: Option<i64>,
 }
 
+/// What a gateway measures of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Vitals {
+    /// Percent.
+    pub battery: Option<f32>,
+    /// Bytes.
+    pub free_heap: Option<i64>,
+    /// dBm.
+    pub rssi: Option<f32>,
+}
+
+impl Vitals {
+    /// What came off the wire, without numbers that no database holds.
+    pub fn check(data: &HeartbeatData) -> Vitals {
+        let finite = |number: &f32| number.is_finite();
+        Vitals {
+            battery: data.battery.filter(finite),
+            free_heap: data.free_heap.and_then(|bytes| i64::try_from(bytes).ok()),
+            rssi: data.rssi.filter(finite),
+        }
+    }
+}
+
+/// The first heartbeat of a gateway in an interval, for charts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptHeartbeat {
+    pub gateway_id: String,
+    /// When the interval began; whole seconds.
+    pub at: DateTime<Utc>,
+    pub firmware_version: String,
+    pub vitals: Vitals,
+}
+
+impl KeptHeartbeat {
+    /// Of a heartbeat that came at `now`. Intervals are counted from 1970 on.
+    pub fn new(
+        gateway_id: &str,
+        heartbeat: &Heartbeat,
+        now: DateTime<Utc>,
+        interval: TimeDelta,
+    ) -> KeptHeartbeat {
+        let seconds = interval.num_seconds().max(1);
+        let began = now.timestamp().div_euclid(seconds) * seconds;
+        KeptHeartbeat {
+            gateway_id: gateway_id.to_owned(),
+            at: DateTime::from_timestamp(began, 0).unwrap_or(now),
+            firmware_version: heartbeat.firmware_version.clone(),
+            vitals: heartbeat.vitals,
+        }
+    }
+}
+
 /// A heartbeat as taken in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heartbeat {
     pub firmware_version: String,
+    pub vitals: Vitals,
     /// Unix seconds by the gateway's clock.
     pub timestamp: Option<i64>,
     /// It may have waited in a queue while later messages of the gateway overtook it.
@@ -148,6 +202,36 @@ mod tests {
         }
         assert!(Progress::check(data(ReportState::Completed, 100), None).is_ok());
         assert!(Progress::check(data(ReportState::Downloading, 0), None).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_no_database_holds_are_left_out() {
+        let json = r#"{"firmwareVersion":"1","battery":1e300,"freeHeap":18446744073709551615}"#;
+        let data: HeartbeatData = serde_json::from_str(json).unwrap();
+        assert_eq!(Vitals::check(&data), Vitals::default());
+    }
+
+    #[test]
+    fn a_heartbeat_is_kept_under_the_beginning_of_its_interval() {
+        let heartbeat = Heartbeat {
+            firmware_version: "1.0.1".into(),
+            vitals: Vitals::default(),
+            timestamp: None,
+            late: false,
+            attributes: Value::Null,
+        };
+        let kept = |now: &str, minutes| {
+            let interval = TimeDelta::minutes(minutes);
+            KeptHeartbeat::new("g", &heartbeat, now.parse().unwrap(), interval).at
+        };
+        for (now, minutes, at) in [
+            ("2026-03-01T08:09:59.999Z", 10, "2026-03-01T08:00:00Z"),
+            ("2026-03-01T08:10:00Z", 10, "2026-03-01T08:10:00Z"),
+            ("2026-03-01T23:59:59Z", 24 * 60, "2026-03-01T00:00:00Z"),
+        ] {
+            let at: DateTime<Utc> = at.parse().unwrap();
+            assert_eq!(kept(now, minutes), at, "{now}");
+        }
     }
 
     #[test]

@@ -95,11 +95,21 @@ fn routes() -> Routes {
             "/api/ota/gateways/{gateway_id}/why",
             gateway::why::why,
         )
+        .get(
+            ReadGateway,
+            "/api/ota/gateways/{gateway_id}/heartbeats",
+            gateway::heartbeats::heartbeats,
+        )
         .get(Read, "/api/ota/statistics", statistics::get::get)
         .get(
             Read,
             "/api/ota/statistics/timeline",
             statistics::timeline::timeline,
+        )
+        .get(
+            Read,
+            "/api/ota/statistics/gateways",
+            statistics::gateways::gateways,
         )
         .get(Read, "/api/ota/events", event::stream::stream)
         .get(

@@ -11,13 +11,15 @@ use crate::{
 const TASKS_BATCH_MAX: i64 = 1000;
 /// Events deleted per transaction.
 const EVENTS_BATCH_MAX: i64 = 1000;
+/// Heartbeats deleted per transaction.
+const HEARTBEATS_BATCH_MAX: i64 = 1000;
 /// Members of a rollout deleted per transaction.
 const MEMBERS_BATCH_MAX: i64 = 1000;
 /// A task's progress is worth following while it runs, not afterwards.
 const PROGRESS_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Service {
-    /// Deletes tasks, events and rollouts that are older than the settings keep them; how many.
+    /// Deletes tasks, events, rollouts and heartbeats that are older than the settings keep them; how many.
     /// Servers that do this at once share the work.
     pub async fn delete_history(&self) -> Result<usize> {
         let now = self.clock.now();
@@ -27,6 +29,7 @@ impl Service {
             ("rollout", self.delete_old_rollouts(history).await?),
             ("task", self.delete_old_tasks(history).await?),
             ("event", self.delete_old_events(now).await?),
+            ("heartbeat", self.delete_old_heartbeats(now).await?),
         ] {
             self.metrics
                 .history_deleted
@@ -70,6 +73,22 @@ impl Service {
             tx.commit().await?;
             deleted += tasks.len();
             after = end;
+        }
+    }
+
+    async fn delete_old_heartbeats(&self, now: DateTime<Utc>) -> Result<usize> {
+        let before = now - self.settings.heartbeats_kept;
+        let mut deleted = 0;
+        loop {
+            let mut tx = self.db.begin().await?;
+            let heartbeats = tx
+                .delete_old_heartbeats(before, HEARTBEATS_BATCH_MAX)
+                .await?;
+            tx.commit().await?;
+            deleted += heartbeats;
+            if heartbeats == 0 {
+                return Ok(deleted);
+            }
         }
     }
 

@@ -221,6 +221,7 @@ async fn tell(tx: &mut Tx, changes: &[Change], now: DateTime<Utc>) -> Result<()>
         .gateways(&GatewayFilter {
             query: GatewayQuery::ids(ids),
             after: String::new(),
+            skip: 0,
             limit: GATEWAYS_PER_BATCH as i64,
         })
         .await?;

@@ -26,8 +26,10 @@ mod error;
 mod expire_tasks;
 mod fan_out_events;
 mod fetch_command;
+mod gateway_statistics;
 mod gateway_tokens;
 mod health;
+mod heartbeats;
 mod hold_mqtt_session;
 mod inbox;
 mod list;
@@ -80,8 +82,10 @@ pub use deliver_events::ClaimedDelivery;
 pub use download_file::{FileKind, StoredFile};
 pub use edit_gateways::{EditedGateways, GatewayChanges, GatewayLine};
 pub use error::{Error, Result, Trouble};
+pub use gateway_statistics::{DeviceTypeStatistics, GatewayStatistics, GatewayTotals};
 pub use gateway_tokens::{GatewayIdLine, NewGatewayToken, TokenIssue};
 pub use health::Health;
+pub use heartbeats::HeartbeatHistory;
 pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
@@ -106,9 +110,9 @@ pub use why::GatewayWhy;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
-    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter,
-    GatewayFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter, TaskFilter,
-    TokenFilter,
+    AuditFilter, AuditLine, BrokerLogin, DeliveryFilter, EventFilter, FirmwareFilter, GatewayCount,
+    GatewayFilter, HeartbeatFilter, PackageFilter, RolloutFilter, RolloutWave, StatisticsFilter,
+    TaskFilter, TokenFilter,
 };
 
 use crate::{
@@ -132,6 +136,10 @@ pub struct Settings {
     pub deadlines: TaskDeadlines,
     /// How long ended tasks and rollouts are kept.
     pub history_kept: TimeDelta,
+    /// Of each so long the first heartbeat of a gateway is kept; `None`: none is.
+    pub heartbeat_interval: Option<TimeDelta>,
+    /// How long heartbeats are kept.
+    pub heartbeats_kept: TimeDelta,
     /// How long events are kept.
     pub events_kept: TimeDelta,
     pub topics: Topics,

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Error, Result, Service, inbox::message_id, make_task::record_task};
 use crate::{
     domain::{
-        Alert, CommandKind, DEVICE_TYPE_DEFAULT, Event, Gateway, Heartbeat, Progress,
-        ReportRefusal, Task, TaskStatus, is_device_type,
+        Alert, CommandKind, DEVICE_TYPE_DEFAULT, Event, Gateway, Heartbeat, KeptHeartbeat,
+        Progress, ReportRefusal, Task, TaskStatus, Vitals,
     },
     metrics::{KindLabel, ReasonLabel},
     store::Tx,
@@ -59,6 +59,13 @@ impl Said {
             Said::Status(_) => "status",
         }
     }
+}
+
+/// What is written at the end, of all gateways at once.
+#[derive(Default)]
+struct Rows {
+    reports: Vec<(Uuid, Progress)>,
+    heartbeats: Vec<KeptHeartbeat>,
 }
 
 /// What to count once the transaction has committed.
@@ -129,13 +136,14 @@ impl Service {
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let mut reports = Vec::new();
+        let mut rows = Rows::default();
         for (gateway_id, said) in by_gateway {
             let words = (said, door);
-            self.record_gateway(&mut tx, gateway_id, words, now, &mut tally, &mut reports)
+            self.record_gateway(&mut tx, gateway_id, words, now, &mut tally, &mut rows)
                 .await?;
         }
-        tx.put_task_reports(&reports, now).await?;
+        tx.put_task_reports(&rows.reports, now).await?;
+        tx.put_heartbeats(&rows.heartbeats).await?;
         if door == Door::Broker {
             self.forget_inbox(&mut tx, messages).await?;
         }
@@ -207,6 +215,7 @@ impl Service {
                         timestamp, data, ..
                     }) => Said::Heartbeat(Heartbeat {
                         firmware_version: storable(&data.firmware_version),
+                        vitals: Vitals::check(&data),
                         timestamp,
                         late: message.late,
                         attributes: attributes(&message.payload),
@@ -217,8 +226,8 @@ impl Service {
         Ok((gateway_id, said))
     }
 
-    /// Applies what one gateway said through a door, in its order, and writes the gateway and each task once. Its
-    /// progress reports go to `reports`.
+    /// Applies what one gateway said through a door, in its order, and writes the gateway and each task once. What
+    /// is kept of its reports and heartbeats goes to `rows`.
     async fn record_gateway(
         &self,
         tx: &mut Tx,
@@ -226,7 +235,7 @@ impl Service {
         (said, door): (Vec<Said>, Door),
         now: DateTime<Utc>,
         tally: &mut Tally,
-        reports: &mut Vec<(Uuid, Progress)>,
+        rows: &mut Rows,
     ) -> Result<()> {
         let mut gateway = tx
             .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))
@@ -247,11 +256,9 @@ impl Service {
             let kind = said.kind();
             match said {
                 Said::Heartbeat(heartbeat) => {
-                    gateway.heard_heartbeat(&heartbeat, now);
-                    if let Some(device_type) = heartbeat.attributes["deviceType"].as_str()
-                        && is_device_type(device_type)
-                    {
-                        gateway.device_type = device_type.to_owned();
+                    if gateway.heard_heartbeat(&heartbeat, now) {
+                        rows.heartbeats
+                            .extend(self.kept(gateway_id, &heartbeat, now));
                     }
                     tasks.take_heartbeat(&heartbeat, now);
                 }
@@ -280,7 +287,7 @@ impl Service {
                     };
                     let deadlines = &self.settings.deadlines;
                     task.now.take_progress(&report, now, deadlines);
-                    reports.push((task.now.task_id, report));
+                    rows.reports.push((task.now.task_id, report));
                 }
             }
             tally.stored.push(kind);
@@ -316,6 +323,11 @@ impl Service {
             tx.hasten_commands(gateway_id, now + HASTEN_DELAY).await?;
         }
         Ok(())
+    }
+
+    fn kept(&self, id: &str, heartbeat: &Heartbeat, now: DateTime<Utc>) -> Option<KeptHeartbeat> {
+        let interval = self.settings.heartbeat_interval?;
+        Some(KeptHeartbeat::new(id, heartbeat, now, interval))
     }
 
     fn count(&self, tally: Tally) {

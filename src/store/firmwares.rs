@@ -223,6 +223,15 @@ impl Tx {
         .await)?)
     }
 
+    /// The versions that are released, each behind its device type.
+    pub async fn all_released_versions(&mut self) -> Result<Vec<(String, String)>> {
+        Ok(on!(self, |conn| sqlx::query_as::<_, (String, String)>(
+            "SELECT device_type, version FROM firmwares WHERE status = 'released'",
+        )
+        .fetch_all(conn)
+        .await)?)
+    }
+
     /// Every firmware of a device type, as far as the way to a version goes.
     pub async fn candidates(
         &mut self,

@@ -10,6 +10,8 @@ pub(super) trait Dialect: Database {
     fn push_one_of(builder: &mut QueryBuilder<Self>, column: &str, values: &BTreeSet<String>);
     /// Appends what locks the rows that are read.
     fn push_for_update(builder: &mut QueryBuilder<Self>);
+    /// The same, and passes over rows that another transaction has locked.
+    fn push_for_update_skip_locked(builder: &mut QueryBuilder<Self>);
 }
 
 impl Dialect for Postgres {
@@ -21,6 +23,10 @@ impl Dialect for Postgres {
 
     fn push_for_update(builder: &mut QueryBuilder<Self>) {
         builder.push(" FOR UPDATE");
+    }
+
+    fn push_for_update_skip_locked(builder: &mut QueryBuilder<Self>) {
+        builder.push(" FOR UPDATE SKIP LOCKED");
     }
 }
 
@@ -34,6 +40,8 @@ impl Dialect for Sqlite {
 
     /// One writer at a time: its transaction is the lock.
     fn push_for_update(_: &mut QueryBuilder<Self>) {}
+
+    fn push_for_update_skip_locked(_: &mut QueryBuilder<Self>) {}
 }
 
 /// Appends the query's conditions on `gateways AS g`, each behind ` AND `: a WHERE stands before

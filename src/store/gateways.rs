@@ -59,7 +59,19 @@ pub struct GatewayFilter {
     pub query: GatewayQuery,
     /// Only those whose id is greater.
     pub after: String,
+    /// So many of those are passed over.
+    pub skip: i64,
     pub limit: i64,
+}
+
+/// Gateways of a device type that run the same version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct GatewayCount {
+    pub device_type: String,
+    /// `None`: they never said.
+    pub current_version: Option<String>,
+    pub total: i64,
+    pub online: i64,
 }
 
 impl Tx {
@@ -255,9 +267,20 @@ impl Tx {
                 columns!(),
                 " FROM gateways AS g WHERE TRUE"
             ));
+            if filter.skip > 0 {
+                // By their ids alone, which an index has: whole rows are read of the page only.
+                query.push(
+                    " AND g.gateway_id IN (SELECT g.gateway_id FROM gateways AS g WHERE TRUE",
+                );
+            }
             push_query_after(&mut query, &filter.query, &filter.after);
             query.push(" ORDER BY g.gateway_id LIMIT ");
             query.push_bind(filter.limit);
+            if filter.skip > 0 {
+                query.push(" OFFSET ");
+                query.push_bind(filter.skip);
+                query.push(") ORDER BY g.gateway_id");
+            }
             query
                 .build_query_as::<GatewayRow>()
                 // A plan for these values: one for any is far from the best for most.
@@ -277,6 +300,24 @@ impl Tx {
                 .build_query_scalar::<i64>()
                 .persistent(false)
                 .fetch_one(conn)
+                .await
+        })?)
+    }
+
+    /// How many of the query's gateways run which version.
+    pub async fn gateway_counts(&mut self, query: &GatewayQuery) -> Result<Vec<GatewayCount>> {
+        Ok(on!(self, |conn| {
+            let mut counts = QueryBuilder::new(
+                "SELECT g.device_type, g.current_version, COUNT(*) AS total,
+                     COUNT(CASE WHEN g.online THEN 1 END) AS online
+                 FROM gateways AS g WHERE TRUE",
+            );
+            push_query(&mut counts, query);
+            counts.push(" GROUP BY g.device_type, g.current_version");
+            counts
+                .build_query_as::<GatewayCount>()
+                .persistent(false)
+                .fetch_all(conn)
                 .await
         })?)
     }

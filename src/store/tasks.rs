@@ -104,6 +104,8 @@ pub struct TaskFilter {
     /// The target version.
     pub version: Option<String>,
     pub rollout_id: Option<Uuid>,
+    /// Only those that failed with it.
+    pub error_code: Option<String>,
     /// Only those made before this one.
     pub before: Uuid,
     pub limit: i64,
@@ -328,6 +330,9 @@ impl Tx {
             }
             if let Some(rollout_id) = filter.rollout_id {
                 query.push(" AND rollout_id = ").push_bind(rollout_id);
+            }
+            if let Some(error_code) = &filter.error_code {
+                query.push(" AND error_code = ").push_bind(error_code);
             }
             query.push(" ORDER BY task_id DESC LIMIT ");
             query.push_bind(filter.limit);

@@ -128,7 +128,7 @@ export async function get(path, query, signal) {
  * @param {"POST" | "PATCH" | "DELETE" | "PUT"} method
  * @param {string} path
  * @param {unknown} [body] JSON, or a blob with its type
- * @param {{keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
+ * @param {{signal?: AbortSignal, keepalive?: boolean}} [options] `keepalive`: goes on when the page is closed
  * @returns {Promise<any>}
  */
 export const change = (method, path, body, options) => once(method, path, body, options);

@@ -6,12 +6,30 @@ const t = translator({
   never: { en: "never", zh: "从未", ru: "никогда" },
 });
 
+/** @type {Map<string, any>} */
+const formats = new Map();
+
+/**
+ * Formats are slow to make.
+ *
+ * @template Format
+ * @param {new (language: string, options: any) => Format} Kind
+ * @param {object} options
+ * @returns {Format}
+ */
+function format(Kind, options) {
+  const key = `${Kind.name} ${language()} ${JSON.stringify(options)}`;
+  const known = formats.get(key) ?? new Kind(language(), options);
+  formats.set(key, known);
+  return known;
+}
+
 /**
  * @param {string | null | undefined} at RFC 3339
  * @param {Intl.DateTimeFormatOptions} [options]
  */
 export function time(at, options = { dateStyle: "medium", timeStyle: "medium" }) {
-  return at ? new Intl.DateTimeFormat(language(), options).format(new Date(at)) : t("never");
+  return at ? format(Intl.DateTimeFormat, options).format(new Date(at)) : t("never");
 }
 
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
@@ -31,8 +49,7 @@ export function ago(at) {
   }
   const seconds = (Date.parse(at) - Date.now()) / 1000;
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
-  const format = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
-  return format.format(Math.round(seconds / size), unit);
+  return format(Intl.RelativeTimeFormat, { numeric: "auto" }).format(Math.round(seconds / size), unit);
 }
 
 /** @param {number} value */

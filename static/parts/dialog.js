@@ -13,8 +13,14 @@ const t = translator({
  */
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => dialog.current?.showModal(), []);
-  return html`<dialog ref=${dialog} aria-label=${title} onClose=${onClose}>
+  useEffect(() => {
+    const opener = /** @type {HTMLElement | null} */ (document.activeElement);
+    dialog.current?.showModal();
+    return () => opener?.focus();
+  }, []);
+  // One that has gone already may still tell.
+  const closed = (/** @type {Event} */ { currentTarget }) => /** @type {Element} */ (currentTarget).isConnected && onClose();
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${closed}>
     <h2>${title}</h2>
     ${children}
   </dialog>`;
@@ -23,9 +29,9 @@ export function Dialog({ title, onClose, children }) {
 /**
  * A dialog with a form; it closes when `submit` has succeeded, and shows what went wrong.
  *
- * @param {{title: string, action: string, danger?: boolean, submit: (fields: Record<string, string>) => Promise<unknown>, onClose: () => void, children?: any}} props
+ * @param {{title: string, action: string, danger?: boolean, dismiss?: string, submit: (fields: Record<string, string>) => Promise<unknown>, onClose: () => void, children?: any}} props
  */
-export function FormDialog({ title, action, danger, submit, onClose, children }) {
+export function FormDialog({ title, action, danger, dismiss = t("cancel"), submit, onClose, children }) {
   const [error, setError] = useState(/** @type {Error | null} */ (null));
   const [busy, setBusy] = useState(false);
   const onSubmit = async (/** @type {SubmitEvent} */ event) => {
@@ -47,7 +53,7 @@ export function FormDialog({ title, action, danger, submit, onClose, children })
       ${children}
       <${Problem} error=${error} />
       <div class="actions">
-        <button type="button" onClick=${onClose}>${t("cancel")}</button>
+        <button type="button" onClick=${onClose}>${dismiss}</button>
         <button class=${danger ? "danger" : "primary"} disabled=${busy}>${action}</button>
       </div>
     </form>

@@ -18,9 +18,9 @@ const LIMIT_MAX = 500;
  * @param {string} path
  * @param {Record<string, unknown>} query
  * @param {import("../core/stream.js").Filter} filter
- * @param {number} [aftermath] see `useLive`
+ * @param {{pause?: number, aftermath?: number}} [options] of `useLive`
  */
-export function useList(path, query, filter, aftermath) {
+export function useList(path, query, filter, options) {
   const [wanted, setWanted] = useState(STEP);
   const load = async (/** @type {AbortSignal} */ signal) => {
     /** @type {any[]} */
@@ -34,7 +34,7 @@ export function useList(path, query, filter, aftermath) {
     } while (cursor && items.length < wanted);
     return { items, cursor };
   };
-  const loaded = useLive(load, [path, JSON.stringify(query), wanted], filter, aftermath);
+  const loaded = useLive(load, [path, JSON.stringify(query), wanted], filter, options);
   const more = loaded.data?.cursor ? () => setWanted(wanted + 2 * STEP) : null;
   return { ...loaded, data: loaded.data?.items ?? null, more };
 }

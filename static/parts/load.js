@@ -116,18 +116,19 @@ export function useThrottled(work, pause) {
 }
 
 /**
- * Loads, and loads anew when an event of the filter comes, at most once per second.
+ * Loads, and loads anew when an event of the filter comes, at most once per `pause` milliseconds.
  *
  * @template Data
  * @param {(signal: AbortSignal) => Promise<Data>} load
  * @param {unknown[]} inputs
  * @param {Filter} filter
- * @param {number} [aftermath] milliseconds after the last event within which the server draws its conclusions
+ * @param {{pause?: number, aftermath?: number}} [options] milliseconds: between two loads, and after the last event
+ *   within which the server draws its conclusions
  * @returns {Loaded<Data>}
  */
-export function useLive(load, inputs, filter, aftermath) {
+export function useLive(load, inputs, filter, { pause = 1000, aftermath } = {}) {
   const loaded = useLoaded(load, inputs);
-  const again = useThrottled(loaded.reload, 1000);
+  const again = useThrottled(loaded.reload, pause);
   const timer = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
   useEffect(() => () => clearTimeout(timer.current), []);
   const onEvent = () => {

@@ -1,11 +1,13 @@
+// Packages for Linux devices: all of them, one of them.
+
 import { html } from "../vendor/preact.js";
-import { translator } from "../core/words.js";
-import { Screen } from "../parts/common.js";
+import { PackageList } from "./packages/list.js";
+import { PackagePage } from "./packages/package.js";
 
-const t = translator({
-  title: { en: "Packages", zh: "软件包", ru: "Пакеты" },
-});
-
-export default function Page() {
-  return html`<${Screen} title=${t("title")} />`;
+/** @param {{place: import("../core/router.js").Place}} props */
+export default function Packages({ place: { path, query } }) {
+  const [, name] = path;
+  return name === undefined
+    ? html`<${PackageList} query=${query} />`
+    : html`<${PackagePage} name=${name} query=${query} />`;
 }

@@ -1,11 +1,17 @@
+// Rollouts: all of them, one of them, a new one.
+
 import { html } from "../vendor/preact.js";
-import { translator } from "../core/words.js";
-import { Screen } from "../parts/common.js";
+import { RolloutList } from "./rollouts/list.js";
+import { NewRollout } from "./rollouts/new.js";
+import { RolloutPage } from "./rollouts/rollout.js";
 
-const t = translator({
-  title: { en: "Rollouts", zh: "批量升级", ru: "Развёртывания" },
-});
-
-export default function Page() {
-  return html`<${Screen} title=${t("title")} />`;
+/** @param {{place: import("../core/router.js").Place}} props */
+export default function Rollouts({ place: { path, query } }) {
+  const [, rolloutId] = path;
+  if (rolloutId === undefined) {
+    return html`<${RolloutList} state=${query.state ?? ""} />`;
+  }
+  return rolloutId === "new"
+    ? html`<${NewRollout} wanted=${query} />`
+    : html`<${RolloutPage} rolloutId=${rolloutId} query=${query} />`;
 }

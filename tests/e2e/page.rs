@@ -2,6 +2,7 @@
 
 mod access;
 mod scenarios;
+mod screens;
 mod scripts;
 
 use std::{

@@ -58,6 +58,7 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /api/ota/rollouts/{id}/gateways",
             "GET /api/ota/rollouts/{id}/tasks",
             "GET /api/ota/statistics",
+            "GET /api/ota/statistics/gateways",
             "GET /api/ota/statistics/timeline",
             "GET /api/ota/task/{id}/events",
             "GET /api/ota/tasks",
@@ -128,6 +129,7 @@ const ROUTES: &[(&str, &[&str])] = &[
         READ_GATEWAY,
         &[
             "GET /api/ota/gateways/{gateway_id}",
+            "GET /api/ota/gateways/{gateway_id}/heartbeats",
             "GET /api/ota/gateways/{gateway_id}/why",
             "GET /api/ota/task/{id}",
             // Files of a firmware that a task of its own brings.

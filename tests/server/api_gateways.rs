@@ -312,3 +312,31 @@ async fn what_changes_in_a_gateway_is_told() {
     assert_eq!(last, expected);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_page_begins_behind_as_many_as_the_offset_says() {
+    let app = TestApp::start().await;
+    let rows: String = (0..12).map(|n| format!("g{n:02},s{}\n", n % 2)).collect();
+    import(&app, &format!("gatewayId,site\n{rows}"))
+        .await
+        .data();
+    let page = list(&app, "offset=10&limit=5").await;
+    assert_eq!(ids(&page), ["g10", "g11"]);
+    assert_eq!(page["nextCursor"], Value::Null);
+    let page = list(&app, "offset=4&limit=2&count=true").await;
+    assert_eq!(ids(&page), ["g04", "g05"]);
+    assert_eq!(page["total"], 12);
+    // Whoever scrolls on can go on from there.
+    assert_eq!(page["nextCursor"], "g05");
+    let odd = list(&app, "filter=tag:site=s1&offset=3&limit=2").await;
+    assert_eq!(ids(&odd), ["g07", "g09"]);
+    assert_eq!(ids(&list(&app, "offset=0&limit=1").await), ["g00"]);
+    assert_eq!(ids(&list(&app, "offset=10000000").await), [""; 0]);
+    for query in ["offset=-1", "offset=10000001", "offset=0&cursor=g01"] {
+        let answer = app.get(&format!("{GATEWAYS}?{query}")).await;
+        answer.refused(400, "invalid_offset");
+    }
+    let answer = app.get(&format!("{GATEWAYS}?offset=x")).await;
+    answer.refused(400, "invalid_query");
+    app.stop().await;
+}

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Setup, TestApp, eventually},
+    crowd::{self, Fate},
     gateway::Gateway,
 };
 
@@ -386,5 +387,45 @@ async fn a_deadline_that_passed_while_the_server_was_away_waits_for_what_the_bro
         app.task_with("silent", "failed").await["errorCode"],
         "TIMEOUT"
     );
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn failed_tasks_are_found_by_their_cause() {
+    let app = TestApp::start().await;
+    app.released("1.0.2").await;
+    crowd::run(&app, &crowd::ids("g", 4), "1.0.1").await;
+    let request = json!({ "version": "1.0.2", "jitterSeconds": 0, "haltAtFailurePercent": 100 });
+    let rollout = crowd::create(&app, request).await;
+    let fate = |gateway_id: &str| match gateway_id {
+        "g001" => Fate::Fails,
+        "g002" => Fate::RollsBack,
+        _ => Fate::Updates,
+    };
+    crowd::play(&app, &rollout, fate, crowd::is("completed")).await;
+    // One that no rollout asked for.
+    crowd::run(&app, &["h".to_owned()], "1.0.1").await;
+    let task = app.trigger("h", "1.0.2").await.data();
+    crowd::meet(&app, &task, Fate::Fails).await;
+
+    let found = async |path: &str| -> Vec<Value> {
+        let page = app.get(path).await.data();
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|task| task["gatewayId"].clone()).collect()
+    };
+    let tasks = "/api/ota/tasks?errorCode";
+    assert_eq!(
+        found(&format!("{tasks}=DIGEST_MISMATCH")).await,
+        ["h", "g001"]
+    );
+    assert_eq!(found(&format!("{tasks}=ROLLED_BACK")).await, ["g002"]);
+    let none = format!("{tasks}=ROLLED_BACK&status=completed");
+    assert_eq!(found(&none).await, [""; 0]);
+    let of_rollout = format!("/api/ota/rollouts/{rollout}/tasks?errorCode=DIGEST_MISMATCH");
+    assert_eq!(found(&of_rollout).await, ["g001"]);
+    let table = app.get("/api/ota/tasks.csv?errorCode=ROLLED_BACK").await;
+    let table = table.csv();
+    assert_eq!(table.len(), 2, "{table:?}");
+    assert_eq!(table[1][1], "g002");
     app.stop().await;
 }

@@ -8,7 +8,7 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use airlift::service::InboundMessage;
+use airlift::{config::Options, service::InboundMessage};
 use airlift_testkit::{Mosquitto, MosquittoOptions};
 use serde_json::{Value, json};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
@@ -109,6 +109,69 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
     );
     println!("statements: {heartbeats} for heartbeats, {progress} for progress");
     assert_eq!(app.task("g").await["progress"], 99);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn heartbeats_of_many_gateways_are_kept_by_one_statement() {
+    let statements = Statements::counted_here();
+    let mut counts = Vec::new();
+    for heartbeat_interval_seconds in [Some(0), None] {
+        let setup = Setup {
+            postgres: true,
+            options: Options {
+                heartbeat_interval_seconds,
+                ..Options::default()
+            },
+            ..Setup::default()
+        };
+        let app = setup.start().await;
+        let ids = crowd::ids("g", 50);
+        let mut least = usize::MAX;
+        for _ in 0..BATCHES {
+            let before = statements.so_far();
+            crowd::run(&app, &ids, "1.0.1").await;
+            least = least.min(statements.so_far() - before);
+        }
+        counts.push(least);
+        let path = "/api/ota/gateways/g049/heartbeats";
+        let kept = app.get(path).await.data()["items"].clone();
+        let is_empty = kept.as_array().unwrap().is_empty();
+        assert_eq!(is_empty, heartbeat_interval_seconds == Some(0));
+        app.stop().await;
+    }
+    println!("statements without and with heartbeats kept: {counts:?}");
+    assert_eq!(counts[1], counts[0] + 1);
+}
+
+#[tokio::test]
+async fn the_statistics_of_gateways_ask_no_more_for_more_of_them() {
+    let statements = Statements::counted_here();
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    let asked = async || {
+        let mut least = usize::MAX;
+        for _ in 0..10 {
+            let before = statements.so_far();
+            app.get("/api/ota/statistics/gateways").await.data();
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let without_gateways = asked().await;
+    assert!(without_gateways > 0, "the counter counts nothing");
+    let types = (0..20).map(|n| {
+        let heartbeat = json!({
+            "msgType": "heartbeat",
+            "data": { "firmwareVersion": format!("1.0.{n}"), "deviceType": format!("type{n}") },
+        });
+        (format!("g{n}"), heartbeat)
+    });
+    crowd::say(&app, types.collect()).await;
+    assert_eq!(asked().await, without_gateways);
     app.stop().await;
 }
 

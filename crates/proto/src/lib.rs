@@ -13,6 +13,7 @@ extern crate alloc;
 mod announcement;
 pub mod error_code;
 mod message;
+mod slots;
 mod topic;
 
 pub use announcement::{AVAILABLE_TOPIC, Alert, AlertSource, Available, SignatureFailure};
@@ -20,6 +21,7 @@ pub use message::{
     CancelData, Command, HeartbeatData, Message, PartData, ProgressData, Report, ReportState,
     Status, Text, UpgradeData,
 };
+pub use slots::{SLOTS_MAX, Slots};
 #[cfg(feature = "alloc")]
 pub use topic::Topics;
 pub use topic::{GATEWAY_ID_LENGTH_MAX, TopicKind, is_gateway_id, write_topic};

@@ -1,4 +1,8 @@
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "alloc")]
+use serde::{Deserializer, de::IgnoredAny};
+
+use crate::slots::Slots;
 
 /// The strings of a message where nothing else is said: owned if there is an allocator.
 #[cfg(feature = "alloc")]
@@ -167,6 +171,30 @@ pub struct HeartbeatData<S = Text, N = f32> {
     /// The boot before this heartbeat fell back to the old image.
     #[serde(default)]
     pub rollback: bool,
+    /// Label of the partition that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "alloc", serde(deserialize_with = "if_ours"))]
+    pub slot: Option<S>,
+    #[serde(default, skip_serializing_if = "Slots::is_empty")]
+    #[cfg_attr(feature = "alloc", serde(deserialize_with = "if_ours"))]
+    pub slots: Slots<S>,
+}
+
+/// Sketches may mean something else by the same word: what is of another form counts as absent.
+#[cfg(feature = "alloc")]
+fn if_ours<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said<T> {
+        Ours(T),
+        Other(IgnoredAny),
+    }
+    Ok(match Said::deserialize(from)? {
+        Said::Ours(value) => value,
+        Said::Other(_) => T::default(),
+    })
 }
 
 /// Gateway to everyone, retained on the status topic; also its last will.

@@ -2,7 +2,7 @@
 
 use airlift_proto::{
     AVAILABLE_TOPIC, AlertSource, CancelData, HeartbeatData, Message, PartData, ProgressData,
-    ReportState, SignatureFailure, TopicKind, Topics, UpgradeData, is_gateway_id,
+    ReportState, SignatureFailure, Slots, TopicKind, Topics, UpgradeData, is_gateway_id,
 };
 
 type Alert = airlift_proto::Alert;
@@ -153,9 +153,14 @@ fn heartbeat_with_all_fields() {
                 rssi: Some(-61.0),
                 boot_reason: Some("ota".into()),
                 rollback: false,
+                slot: Some("ota_1".into()),
+                slots: Slots([
+                    Some(("ota_1".into(), "1.0.2".into())),
+                    Some(("ota_0".into(), "1.0.1".into())),
+                ]),
             },
         }),
-        r#"{"msgType":"heartbeat","uuid":"GW1","timestamp":1,"data":{"firmwareVersion":"1.0.2","battery":80.0,"freeHeap":120000,"rssi":-61.0,"bootReason":"ota","rollback":false}}"#,
+        r#"{"msgType":"heartbeat","uuid":"GW1","timestamp":1,"data":{"firmwareVersion":"1.0.2","battery":80.0,"freeHeap":120000,"rssi":-61.0,"bootReason":"ota","rollback":false,"slot":"ota_1","slots":{"ota_1":"1.0.2","ota_0":"1.0.1"}}}"#,
     );
 }
 
@@ -261,6 +266,30 @@ fn a_sparse_report_is_understood() {
         panic!("not a heartbeat");
     };
     assert_eq!(message.data.battery, Some(12.0));
+}
+
+#[test]
+fn a_slot_that_means_something_else_is_no_reason_to_refuse_a_heartbeat() {
+    for (slot, slots) in [
+        ("1", "2"),
+        ("null", "null"),
+        (r#"{"a":1}"#, r#"["ota_0"]"#),
+        ("true", r#"{"ota_0":1}"#),
+    ] {
+        let heartbeat = format!(
+            r#"{{"msgType":"heartbeat","data":{{"firmwareVersion":"1.0.0","slot":{slot},"slots":{slots}}}}}"#
+        );
+        let Report::Heartbeat(message) = serde_json::from_str(&heartbeat).unwrap() else {
+            panic!("not a heartbeat");
+        };
+        assert_eq!(
+            (message.data.slot, message.data.slots),
+            (None, Slots::default())
+        );
+    }
+    let many = r#"{"firmwareVersion":"1","slots":{"ota_0":"1","ota_1":"2","ota_2":"3"}}"#;
+    let data: HeartbeatData = serde_json::from_str(many).unwrap();
+    assert_eq!(data.slots.0[1], Some(("ota_1".into(), "2".into())));
 }
 
 #[test]

@@ -81,8 +81,10 @@ impl<F: NorFlash> Gateway<F> {
             return Ok(());
         };
         let plan = self.plan(active.order.file_size)?;
-        // What it is about will be overwritten.
+        // What they are about will be overwritten.
         self.memory.drop_web(self.ota.flash())?;
+        let next = self.ota.get_next_update_partition(None).and_then(slot_of);
+        self.saved.installed.retain(|one| Some(one.slot) != next);
         let marked = self.marked(&plan);
         let is_web = marked.as_ref().is_some_and(|(mark, ..)| mark.is_web);
         let is_web = is_web || plan.firmware.is_none();

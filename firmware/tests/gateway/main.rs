@@ -10,6 +10,7 @@ mod local;
 mod local_signed;
 mod random;
 mod session;
+mod slots;
 mod trial;
 mod upgrade;
 mod waits;

@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::report::Vitals, *};
 
 const DEADLINES: TaskDeadlines = TaskDeadlines {
     pending: Duration::from_secs(3600),
@@ -61,6 +61,7 @@ fn report(status: TaskStatus, progress: i16) -> Progress {
 fn heartbeat(version: &str, second: i64) -> Heartbeat {
     Heartbeat {
         firmware_version: version.into(),
+        vitals: Vitals::default(),
         timestamp: Some(at(second).timestamp()),
         late: false,
         attributes: serde_json::Value::Null,
@@ -430,6 +431,7 @@ fn an_update_that_a_device_began_is_active_fails_by_silence_and_is_proven_by_a_l
 
     let heartbeat = |task: &Task, second: i64| Heartbeat {
         firmware_version: task.to_version.clone(),
+        vitals: Vitals::default(),
         timestamp: Some(1_770_000_000 + second),
         late: false,
         attributes: serde_json::Value::Null,

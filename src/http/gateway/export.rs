@@ -90,6 +90,7 @@ impl Pages {
         let filter = GatewayFilter {
             query: self.query.clone(),
             after,
+            skip: 0,
             limit: ROWS_PER_PAGE,
         };
         let page = self.service.gateways(filter).await?;

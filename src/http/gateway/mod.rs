@@ -4,6 +4,7 @@ pub mod command;
 pub mod edit;
 pub mod export;
 pub mod get;
+pub mod heartbeats;
 pub mod import;
 pub mod list;
 pub mod report;
@@ -57,7 +58,7 @@ pub struct GatewaysQuery {
 }
 
 impl GatewaysQuery {
-    fn query(self) -> Result<GatewayQuery, ApiError> {
+    pub fn query(self) -> Result<GatewayQuery, ApiError> {
         let filter = self.filter.unwrap_or_default();
         let mut query = GatewayQuery::parse(&filter)
             .map_err(|why| ApiError::bad_request("invalid_filter", why))?;

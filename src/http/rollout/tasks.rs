@@ -20,6 +20,9 @@ use crate::{
 pub struct TasksQuery {
     #[param(inline)]
     status: Option<TaskStatusDto>,
+    /// Only those that failed with it.
+    #[param(example = "TIMEOUT")]
+    error_code: Option<String>,
     /// Entries per page, 1 to 500; default 50.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
@@ -55,6 +58,7 @@ pub async fn tasks(
             status: query.status.map(Into::into),
             version: None,
             rollout_id: Some(rollout_id),
+            error_code: query.error_code,
             before: before_cursor(query.cursor.as_deref())?,
             limit: page_limit(query.limit)?,
         })

@@ -1,5 +1,6 @@
 //! `/api/ota/statistics`
 
+pub mod gateways;
 pub mod get;
 pub mod timeline;
 

@@ -60,6 +60,9 @@ pub struct ExportQuery {
     /// The target version.
     version: Option<String>,
     rollout_id: Option<Uuid>,
+    /// Only those that failed with it.
+    #[param(example = "TIMEOUT")]
+    error_code: Option<String>,
 }
 
 /// All tasks as CSV
@@ -86,6 +89,7 @@ pub async fn export(
         status: query.status.map(Into::into),
         version: query.version,
         rollout_id: query.rollout_id,
+        error_code: query.error_code,
         before: Uuid::max(),
         limit: PAGE_LIMIT_MAX,
     };

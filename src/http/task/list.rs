@@ -25,6 +25,9 @@ pub struct ListQuery {
     /// The target version.
     version: Option<String>,
     rollout_id: Option<Uuid>,
+    /// Only those that failed with it.
+    #[param(example = "TIMEOUT")]
+    error_code: Option<String>,
     /// Entries per page, 1 to 500; default 50.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
@@ -56,6 +59,7 @@ pub async fn list(
             status: query.status.map(Into::into),
             version: query.version,
             rollout_id: query.rollout_id,
+            error_code: query.error_code,
             before: before_cursor(query.cursor.as_deref())?,
             limit: page_limit(query.limit)?,
         })

@@ -149,6 +149,7 @@ impl Service {
         let filter = GatewayFilter {
             query: target,
             after,
+            skip: 0,
             limit: limit + 1,
         };
         let page = Page::cut(tx.gateways(&filter).await?, limit);

@@ -125,7 +125,7 @@ function useAttempts(list) {
 function Deliveries({ webhookId }) {
   const [status, setStatus] = useState("");
   const path = `/api/ota/webhooks/${segment(webhookId)}/deliveries`;
-  const list = useList(path, { status }, EVENTS, ATTEMPT_MS);
+  const list = useList(path, { status }, EVENTS, { aftermath: ATTEMPT_MS });
   useAttempts(list);
   const retry = (/** @type {Delivery} */ { deliveryId }) =>
     attempt(async () => {

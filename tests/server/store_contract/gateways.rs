@@ -1,10 +1,10 @@
 //! Which gateways are meant, what people say of them, and what older rows lack.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airlift::{
     domain::{Comparison, GatewayQuery, shuffle, version_key},
-    store::GatewayEdit,
+    store::{GatewayCount, GatewayEdit},
 };
 use proptest::{
     collection::{btree_map, btree_set, vec},
@@ -106,6 +106,7 @@ async fn found(tx: &mut Tx, query: &GatewayQuery) -> Vec<String> {
     let mut filter = GatewayFilter {
         query: query.clone(),
         after: String::new(),
+        skip: 0,
         limit: PAGE,
     };
     let mut ids = Vec::new();
@@ -115,6 +116,29 @@ async fn found(tx: &mut Tx, query: &GatewayQuery) -> Vec<String> {
         filter.after = last.gateway_id.clone();
         ids.extend(page.into_iter().map(|gateway| gateway.gateway_id));
     }
+}
+
+/// What a plain loop counts of gateways, by device type and version.
+fn counts<'g>(gateways: impl Iterator<Item = &'g Gateway>) -> Vec<GatewayCount> {
+    let mut counts: BTreeMap<(&str, Option<&str>), (i64, i64)> = BTreeMap::new();
+    for gateway in gateways {
+        let key = (
+            gateway.device_type.as_str(),
+            gateway.current_version.as_deref(),
+        );
+        let (total, online) = counts.entry(key).or_default();
+        *total += 1;
+        *online += i64::from(gateway.online);
+    }
+    counts
+        .into_iter()
+        .map(|((device_type, version), (total, online))| GatewayCount {
+            device_type: device_type.to_owned(),
+            current_version: version.map(str::to_owned),
+            total,
+            online,
+        })
+        .collect()
 }
 
 pub(super) async fn a_query_finds_those_that_it_matches(f: Fixture) {
@@ -137,6 +161,21 @@ pub(super) async fn a_query_finds_those_that_it_matches(f: Fixture) {
         assert_eq!(found, expected, "{query:?} of {fleet:#?}");
         let count = tx.count_gateways_of(&query).await.unwrap();
         assert_eq!(count, found.len() as i64, "{query:?}");
+        let mut counted = tx.gateway_counts(&query).await.unwrap();
+        counted.sort();
+        let matching = fleet.iter().filter(|gateway| query.matches(gateway));
+        assert_eq!(counted, counts(matching), "{query:?}");
+        let skip = some(&mut runner, 1..FLEET);
+        let filter = GatewayFilter {
+            query,
+            after: String::new(),
+            skip: skip as i64,
+            limit: PAGE,
+        };
+        let page = tx.gateways(&filter).await.unwrap();
+        let expected = fleet.iter().filter(|gateway| filter.query.matches(gateway));
+        let expected: Vec<&Gateway> = expected.skip(skip).take(PAGE as usize).collect();
+        assert_eq!(page.iter().collect::<Vec<_>>(), expected, "{filter:?}");
         hits += found.len();
     }
     assert!(hits > QUERIES, "the queries find next to nothing");

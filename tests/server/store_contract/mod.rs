@@ -25,6 +25,7 @@ mod downloads;
 mod events;
 mod gateway_tokens;
 mod gateways;
+mod heartbeats;
 mod history;
 mod linux;
 mod oidc;
@@ -44,6 +45,7 @@ use downloads::*;
 use events::*;
 use gateway_tokens::*;
 use gateways::*;
+use heartbeats::*;
 use history::*;
 use linux::*;
 use oidc::*;
@@ -166,6 +168,10 @@ contract![
     a_deleted_task_takes_along_what_belongs_to_it,
     two_servers_delete_different_tasks,
     old_events_go_by_kind_and_in_pieces,
+    of_each_gateway_and_time_the_first_heartbeat_stays,
+    many_heartbeats_are_kept_at_once,
+    old_heartbeats_go_in_pieces_and_those_of_a_gateway_with_it,
+    two_servers_delete_different_heartbeats,
     a_rollout_that_ended_long_ago_goes_with_its_rows_in_pieces,
     rollouts_come_back_and_are_due_in_order,
     a_due_rollout_is_in_one_hand,

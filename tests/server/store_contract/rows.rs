@@ -143,6 +143,7 @@ pub(super) async fn gateways_page_by_id_and_filter(f: Fixture) {
     let mut filter = GatewayFilter {
         query: GatewayTerm::Online(true).into(),
         after: String::new(),
+        skip: 0,
         limit: 3,
     };
     let ids = |page: Vec<Gateway>| -> Vec<String> {
@@ -195,12 +196,14 @@ pub(super) async fn tasks_page_and_filter(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     let mut failed = tx.task(id(3)).await.unwrap().unwrap();
     failed.status = TaskStatus::Failed;
+    failed.error_code = Some("TIMEOUT".into());
     tx.update_task(&failed).await.unwrap();
     let all = TaskFilter {
         gateway_id: None,
         status: None,
         version: None,
         rollout_id: None,
+        error_code: None,
         before: Uuid::max(),
         limit: 3,
     };
@@ -225,6 +228,12 @@ pub(super) async fn tasks_page_and_filter(f: Fixture) {
         ..all.clone()
     };
     assert_eq!(ids(tx.tasks(&one).await.unwrap()), [2]);
+    let because = |error_code: &str| TaskFilter {
+        error_code: Some(error_code.into()),
+        ..all.clone()
+    };
+    assert_eq!(ids(tx.tasks(&because("TIMEOUT")).await.unwrap()), [3]);
+    assert_eq!(ids(tx.tasks(&because("timeout")).await.unwrap()), []);
     let version = TaskFilter {
         version: Some("9.9.9".into()),
         ..all

@@ -1,0 +1,182 @@
+// Two firmwares side by side.
+
+import { html } from "../../vendor/preact.js";
+import { get } from "../../core/api.js";
+import { bytes, percent } from "../../core/format.js";
+import { link } from "../../core/router.js";
+import { translator } from "../../core/words.js";
+import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
+import { useLive, useLoaded } from "../../parts/load.js";
+import { Markdown } from "../../parts/markdown.js";
+import { RunningOn } from "./detail.js";
+import { chipOf, kindOf, signatureOf } from "./facts.js";
+import { fetchImage } from "./head.js";
+import { StatusOf } from "./status.js";
+import { apiOf, nameOf, newest, pathOf, useSteps } from "./steps.js";
+
+/** @typedef {import("../../core/types.js").Firmware} Firmware */
+/** @typedef {import("./image.js").Image | null | undefined} Image */
+/** @typedef {{firmware: Firmware, image: Image}} Side */
+
+const t = translator({
+  title: { en: "Two versions compared", zh: "比较两个版本", ru: "Сравнение двух версий" },
+  choose: {
+    en: "Choose two versions in the list.",
+    zh: "请在列表中选择两个版本。",
+    ru: "Выберите две версии в списке.",
+  },
+  list: { en: "All versions", zh: "所有版本", ru: "Все версии" },
+  differences: { en: "Differences", zh: "差异", ru: "Различия" },
+  what: { en: "What", zh: "项目", ru: "Что" },
+  differs: { en: "differs", zh: "不同", ru: "отличается" },
+  same: { en: "same", zh: "相同", ru: "одинаково" },
+  status: { en: "Status", zh: "状态", ru: "Состояние" },
+  size: { en: "Size", zh: "大小", ru: "Размер" },
+  larger: { en: "{size} more ({share})", zh: "增加 {size}（{share}）", ru: "на {size} больше ({share})" },
+  smaller: { en: "{size} less ({share})", zh: "减少 {size}（{share}）", ru: "на {size} меньше ({share})" },
+  target: { en: "Target", zh: "目标板", ru: "Плата" },
+  chip: { en: "Chip", zh: "芯片", ru: "Чип" },
+  idf: { en: "ESP-IDF", zh: "ESP-IDF", ru: "ESP-IDF" },
+  compiled: { en: "Compiled", zh: "编译时间", ru: "Собрана" },
+  kind: { en: "Kind", zh: "类型", ru: "Вид" },
+  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
+  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
+  yes: { en: "yes", zh: "是", ru: "да" },
+  no: { en: "no", zh: "否", ru: "нет" },
+  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
+  counter: { en: "Release counter", zh: "发布计数", ru: "Счётчик выпусков" },
+  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
+  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
+  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
+  changelog: { en: "Changelog of {name}", zh: "{name} 的更新日志", ru: "Список изменений {name}" },
+  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
+});
+
+/** @param {string | undefined} text `<deviceType>/<version>` */
+function parse(text) {
+  const [deviceType, version] = (text ?? "").split("/", 2);
+  return deviceType && version ? { deviceType, version } : null;
+}
+
+/** @param {{query: Record<string, string>}} props */
+export function Compare({ query }) {
+  const [a, b] = [parse(query.a), parse(query.b)];
+  const actions = html`<a class="button" href=${link(["firmware"])}>${t("list")}</a>`;
+  return html`<${Screen} title=${t("title")} actions=${actions}>
+    ${a && b ? html`<${Both} key=${`${nameOf(a)} ${nameOf(b)}`} a=${a} b=${b} />` : html`<${Empty}>${t("choose")}<//>`}
+  <//>`;
+}
+
+/** @param {{a: {deviceType: string, version: string}, b: {deviceType: string, version: string}}} props */
+function Both({ a, b }) {
+  useSteps();
+  const loaded = useLive(
+    (signal) => Promise.all([get(apiOf(a), {}, signal), get(apiOf(b), {}, signal)]),
+    [nameOf(a), nameOf(b)],
+    { kinds: ["firmware"] },
+  );
+  return html`<${Shown} of=${loaded}>
+    ${(/** @type {Firmware[]} */ [first, second]) => html`<${Sides} a=${newest(first)} b=${newest(second)} />`}
+  <//>`;
+}
+
+/** @param {{a: Firmware, b: Firmware}} props */
+function Sides({ a, b }) {
+  const images = useLoaded(
+    (signal) => Promise.all([a, b].map((each) => fetchImage(each, signal))),
+    [a.sha256, b.sha256],
+  );
+  const sides = [a, b].map((firmware, at) => ({ firmware, image: images.data?.[at].image }));
+  const lines = linesOf(a, b);
+  return html`<${Section} title=${t("differences")}>
+      <div class="scroll" tabindex="0" role="region" aria-label=${t("differences")}>
+        <table class="compare">
+          <thead>
+            <tr>
+              <th scope="col">${t("what")}</th>
+              ${sides.map(
+                ({ firmware }) => html`<th scope="col" key=${nameOf(firmware)}><a href=${link(pathOf(firmware))}>${nameOf(firmware)}</a></th>`,
+              )}
+              <th scope="col"></th>
+            </tr>
+          </thead>
+          <tbody>
+            ${lines.map((line) => html`<${Row} key=${line.name} of=${sides} line=${line} />`)}
+            <tr>
+              <th scope="row">${t("gateways")}</th>
+              ${sides.map(({ firmware }) => html`<td key=${nameOf(firmware)}><${RunningOn} firmware=${firmware} /></td>`)}
+              <td></td>
+            </tr>
+          </tbody>
+        </table>
+      </div>
+    <//>
+    <div class="cards">
+      ${sides.map(
+        ({ firmware }) => html`<${Section} key=${nameOf(firmware)} title=${t("changelog", { name: nameOf(firmware) })}>
+          ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${t("no_changelog")}<//>`}
+        <//>`,
+      )}
+    </div>`;
+}
+
+/**
+ * A line of the table: what is compared, and how it is shown if not as it is.
+ *
+ * @typedef {{name: string, text: (side: Side) => any, show?: any, mono?: boolean, note?: string | null}} Line
+ */
+
+/** @param {Firmware} a @param {Firmware} b @returns {Line[]} */
+const linesOf = (a, b) => [
+  { name: t("status"), text: ({ firmware }) => firmware.status, show: StatusOf },
+  { name: t("size"), text: ({ firmware }) => bytes(firmware.fileSize), note: sizeNote(a, b) },
+  { name: "SHA-256", text: ({ firmware }) => firmware.sha256, mono: true },
+  { name: "MD5", text: ({ firmware }) => firmware.md5, mono: true },
+  { name: t("target"), text: ({ firmware }) => firmware.target },
+  { name: t("chip"), text: ({ image }) => image && chipOf(image) },
+  { name: t("idf"), text: ({ image }) => image?.descriptor?.idf },
+  { name: t("compiled"), text: ({ image }) => image?.descriptor?.compiled },
+  { name: t("kind"), text: ({ firmware }) => kindOf(firmware.kind) },
+  { name: t("minVersion"), text: ({ firmware }) => firmware.minVersion },
+  { name: t("forced"), text: ({ firmware }) => (firmware.forceUpgrade ? t("yes") : t("no")) },
+  { name: t("signature"), text: ({ firmware }) => signatureOf(firmware).text },
+  { name: t("counter"), text: ({ firmware }) => firmware.releaseCounter },
+  { name: t("created"), text: ({ firmware }) => firmware.createdAt, show: Created },
+  { name: t("released"), text: ({ firmware }) => firmware.releaseDate, show: Released },
+];
+
+/** @param {Firmware} a @param {Firmware} b */
+function sizeNote(a, b) {
+  const more = b.fileSize - a.fileSize;
+  if (more === 0) {
+    return null;
+  }
+  const values = { size: bytes(Math.abs(more)), share: percent(Math.abs(more) / a.fileSize) };
+  return more > 0 ? t("larger", values) : t("smaller", values);
+}
+
+/** @param {{firmware: Firmware}} props */
+const Created = ({ firmware }) => html`<${Time} at=${firmware.createdAt} exact />`;
+
+/** @param {{firmware: Firmware}} props */
+const Released = ({ firmware }) => html`<${Time} at=${firmware.releaseDate} exact />`;
+
+/** Left out if neither side has anything to say. @param {{of: Side[], line: Line}} props */
+function Row({ of: sides, line: { name, text, show: Show, mono, note } }) {
+  const texts = sides.map((side) => text(side) ?? "");
+  if (texts.every((each) => each === "")) {
+    return null;
+  }
+  const differ = texts[0] !== texts[1];
+  const cell = (/** @type {Side} */ side, /** @type {any} */ said) => {
+    if (said === "") {
+      return "–";
+    }
+    return Show ? html`<${Show} firmware=${side.firmware} />` : mono ? html`<code>${said}</code>` : said;
+  };
+  return html`<tr data-differs=${differ}>
+    <th scope="row">${name}</th>
+    ${sides.map((side, at) => html`<td key=${at}>${cell(side, texts[at])}</td>`)}
+    <td class="quiet">${note ?? (differ ? t("differs") : t("same"))}</td>
+  </tr>`;
+}

@@ -1,0 +1,185 @@
+// One firmware with all that is known of it.
+
+import { html, useState } from "../../vendor/preact.js";
+import { get } from "../../core/api.js";
+import { bytes, number } from "../../core/format.js";
+import { go, link } from "../../core/router.js";
+import { translator } from "../../core/words.js";
+import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
+import { useLive, useLoaded } from "../../parts/load.js";
+import { Markdown } from "../../parts/markdown.js";
+import { Facts, Signature, bundleRows, digestRows, imageRows } from "./facts.js";
+import { fetchImage } from "./head.js";
+import { EndButtons, StatusOf, StepButtons } from "./status.js";
+import { apiOf, nameOf, newest, useSteps } from "./steps.js";
+
+/** @typedef {import("../../core/types.js").Firmware} Firmware */
+
+const t = translator({
+  facts: { en: "Facts", zh: "基本信息", ru: "Сведения" },
+  status: { en: "Status", zh: "状态", ru: "Состояние" },
+  description: { en: "Description", zh: "描述", ru: "Описание" },
+  size: { en: "Size", zh: "大小", ru: "Размер" },
+  file: { en: "File", zh: "文件", ru: "Файл" },
+  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
+  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
+  yes: { en: "yes", zh: "是", ru: "да" },
+  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
+  fingerprint: { en: "Key's fingerprint", zh: "密钥指纹", ru: "Отпечаток ключа" },
+  signed_files: { en: "What was signed", zh: "签名内容", ru: "Что подписано" },
+  manifest: { en: "manifest", zh: "清单", ru: "манифест" },
+  detached: { en: "signature", zh: "签名文件", ru: "файл подписи" },
+  package: { en: "Made from the package", zh: "来源软件包", ru: "Из пакета" },
+  branch: { en: "{name}, branch {branch}", zh: "{name}，分支 {branch}", ru: "{name}, ветка {branch}" },
+  withdrawn: { en: "Withdrawn", zh: "已撤回", ru: "Отозван" },
+  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
+  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
+  updated: { en: "Last change", zh: "最近更改", ru: "Последнее изменение" },
+  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
+  changelog: { en: "Changelog", zh: "更新日志", ru: "Список изменений" },
+  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
+  digests: { en: "Digests", zh: "摘要", ru: "Дайджесты" },
+  image: { en: "What the image says", zh: "映像自述", ru: "Что сказано в образе" },
+  no_image: { en: "This is no image of ESP-IDF.", zh: "这不是 ESP-IDF 映像。", ru: "Это не образ ESP-IDF." },
+  parts: { en: "Parts", zh: "组成部分", ru: "Части" },
+  part: { en: "Part", zh: "部分", ru: "Часть" },
+  partition: { en: "Partition", zh: "分区", ru: "Раздел" },
+  compare: { en: "Compare with", zh: "与之比较", ru: "Сравнить с" },
+  choose: { en: "choose a version…", zh: "选择版本…", ru: "выберите версию…" },
+});
+
+/** Downloads come from this server, whatever name devices know it by. @param {string} url */
+const local = (url) => new URL(url, location.href).pathname;
+
+/** @param {{deviceType: string, version: string}} props */
+export function Detail({ deviceType, version }) {
+  useSteps();
+  const name = nameOf({ deviceType, version });
+  const loaded = useLive((signal) => get(apiOf({ deviceType, version }), {}, signal), [name], { kinds: ["firmware"] });
+  const firmware = loaded.data && newest(loaded.data);
+  const actions =
+    firmware &&
+    html`<${StepButtons} firmware=${firmware} />
+      <${EndButtons} firmware=${firmware} onDeleted=${() => go(["firmware"])} />`;
+  return html`<${Screen} title=${name} actions=${actions}>
+    <${Shown} of=${loaded}>${() => html`<${All} firmware=${firmware} />`}<//>
+  <//>`;
+}
+
+/** @param {{firmware: Firmware}} props */
+function All({ firmware }) {
+  return html`<div class="cards">
+      <${Section} title=${t("facts")}><${Facts} rows=${factRows(firmware)} /><${CompareWith} firmware=${firmware} /><//>
+      <div class="stack">
+        <${Section} title=${t("digests")}><${Facts} rows=${digestRows(firmware)} /><//>
+        ${firmware.kind !== "web" && firmware.kind !== "package" && html`<${ImageSection} firmware=${firmware} />`}
+      </div>
+    </div>
+    <${Section} title=${t("changelog")}>
+      ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${t("no_changelog")}<//>`}
+    <//>
+    ${firmware.parts && html`<${Parts} parts=${firmware.parts} />`}`;
+}
+
+/** @param {Firmware} firmware @returns {[string, any][]} */
+function factRows(firmware) {
+  const { package: origin, signedBy, manifestUrl, signatureUrl } = firmware;
+  const time = (/** @type {string | null | undefined} */ at) => at && html`<${Time} at=${at} exact />`;
+  return [
+    [t("status"), html`<${StatusOf} firmware=${firmware} />`],
+    [t("description"), firmware.description && html`<span class="description">${firmware.description}</span>`],
+    [t("file"), html`<a href=${local(firmware.fileUrl)} download=${firmware.fileName}>${firmware.fileName}</a>`],
+    [t("size"), `${bytes(firmware.fileSize)} (${number(firmware.fileSize)} B)`],
+    [t("minVersion"), firmware.minVersion],
+    [t("forced"), firmware.forceUpgrade && t("yes")],
+    ...bundleRows(firmware),
+    [t("signature"), html`<${Signature} of=${firmware} />`],
+    [t("fingerprint"), signedBy && html`<code>${signedBy.fingerprint}</code>`],
+    [
+      t("signed_files"),
+      manifestUrl &&
+        html`<span class="row"><a href=${local(manifestUrl)} download>${t("manifest")}</a>
+          ${signatureUrl && html`<a href=${local(signatureUrl)} download>${t("detached")}</a>`}</span>`,
+    ],
+    [t("package"), origin && html`<a href=${link(["packages"])}>${t("branch", { name: origin.name, branch: origin.branch })}</a>`],
+    [t("withdrawn"), time(origin?.withdrawnAt)],
+    [t("created"), time(firmware.createdAt)],
+    [t("released"), time(firmware.releaseDate)],
+    [t("updated"), time(firmware.updatedAt)],
+    [t("gateways"), html`<${RunningOn} firmware=${firmware} />`],
+  ];
+}
+
+/** @param {{deviceType: string, version: string}} firmware */
+export const runningFilter = ({ deviceType, version }) => `type:${deviceType} version=${version}`;
+
+/** How many gateways run it, and the way to them. @param {{firmware: Firmware}} props */
+export function RunningOn({ firmware }) {
+  const filter = runningFilter(firmware);
+  const counted = useLive(
+    (signal) => get("/api/ota/gateways", { filter, count: true, limit: 1 }, signal),
+    [filter],
+    { kinds: ["gateway"] },
+  );
+  return html`<${Shown} of=${counted}>
+    ${(/** @type {{total: number}} */ { total }) => html`<a href=${link(["gateways"], { filter })}>${number(total)}</a>`}
+  <//>`;
+}
+
+/** @param {{firmware: Firmware}} props */
+function ImageSection({ firmware }) {
+  const image = useLoaded((signal) => fetchImage(firmware, signal), [firmware.sha256]);
+  return html`<${Section} title=${t("image")}>
+    <${Shown} of=${image}>
+      ${(/** @type {{image: import("./image.js").Image | null}} */ { image }) =>
+        image ? html`<${Facts} rows=${imageRows(image)} />` : html`<${Empty}>${t("no_image")}<//>`}
+    <//>
+  <//>`;
+}
+
+/** @param {{parts: NonNullable<Firmware["parts"]>}} props */
+function Parts({ parts }) {
+  return html`<${Section} title=${t("parts")}>
+    <div class="scroll" tabindex="0" role="region" aria-label=${t("parts")}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">${t("part")}</th>
+            <th scope="col">${t("partition")}</th>
+            <th scope="col" class="number">${t("size")}</th>
+            <th scope="col">SHA-256</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${parts.map(
+            ({ name, partition, url, size, sha256 }) => html`<tr key=${name}>
+              <th scope="row"><a href=${local(url)} download>${name}</a></th>
+              <td><code>${partition}</code></td>
+              <td class="number">${bytes(size)}</td>
+              <td><code>${sha256}</code></td>
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  <//>`;
+}
+
+/** @param {{firmware: Firmware}} props */
+function CompareWith({ firmware }) {
+  const { deviceType, version } = firmware;
+  const [wanted, setWanted] = useState(false);
+  const others = useLoaded(
+    async (signal) => (wanted ? (await get("/api/ota/firmware", { deviceType, limit: 500 }, signal)).items : []),
+    [deviceType, wanted],
+  );
+  const compare = (/** @type {any} */ event) =>
+    go(["firmware", "compare"], { a: `${deviceType}/${event.target.value}`, b: `${deviceType}/${version}` });
+  const versions = (others.data ?? []).map((/** @type {Firmware} */ each) => each.version);
+  return html`<label class="row">${t("compare")}
+    <select value="" onFocus=${() => setWanted(true)} onPointerDown=${() => setWanted(true)} onChange=${compare}>
+      <option value="">${t("choose")}</option>
+      ${versions.map((/** @type {string} */ each) => each !== version && html`<option key=${each} value=${each}>${each}</option>`)}
+    </select>
+  </label>`;
+}

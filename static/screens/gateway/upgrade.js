@@ -1,0 +1,111 @@
+// The dialog that begins an upgrade.
+
+import { html, useState } from "../../vendor/preact.js";
+import { change, get, segment } from "../../core/api.js";
+import { bytes } from "../../core/format.js";
+import { link } from "../../core/router.js";
+import { translator } from "../../core/words.js";
+import { Empty, Shown, statusWord } from "../../parts/common.js";
+import { Dialog, FormDialog } from "../../parts/dialog.js";
+import { useLoaded } from "../../parts/load.js";
+
+/** @typedef {import("../../core/types.js").Firmware} Firmware */
+/** @typedef {import("../../core/types.js").Gateway} GatewayState */
+/** @typedef {import("../../core/types.js").Task} Task */
+
+const t = translator({
+  title: { en: "Upgrade {id}", zh: "升级 {id}", ru: "Обновить {id}" },
+  action: { en: "Upgrade", zh: "升级", ru: "Обновить" },
+  version: { en: "Version", zh: "版本", ru: "Версия" },
+  latest: { en: "latest", zh: "最新", ru: "последняя" },
+  current: { en: "runs now", zh: "当前运行", ru: "работает сейчас" },
+  none: {
+    en: "There is no released or testing firmware for the device type {type}.",
+    zh: "设备类型 {type} 没有已发布或测试中的固件。",
+    ru: "Для типа устройств {type} нет выпущенных или тестируемых прошивок.",
+  },
+  firmware: { en: "Firmware", zh: "固件", ru: "Прошивки" },
+  force: { en: "Force", zh: "强制", ru: "Принудительно" },
+  forceHelp: {
+    en: "Goes back to a lower version, and replaces an upgrade that is under way.",
+    zh: "允许降级，并替换正在进行的升级。",
+    ru: "Возвращает и на более низкую версию, заменяет идущее обновление.",
+  },
+  scheduled: { en: "Not before (optional)", zh: "不早于（可选）", ru: "Не раньше (необязательно)" },
+  scheduledHelp: { en: "In your time zone, {zone}.", zh: "按您的时区 {zone}。", ru: "В вашем часовом поясе, {zone}." },
+  changelog: { en: "Changelog", zh: "更新日志", ru: "Список изменений" },
+});
+
+/** @param {Firmware} firmware @param {GatewayState} gateway */
+function named({ version, status }, gateway) {
+  const notes = [statusWord(status)];
+  if (version === gateway.latestVersion) {
+    notes.push(t("latest"));
+  }
+  if (version === gateway.currentVersion) {
+    notes.push(t("current"));
+  }
+  return `${version} (${notes.join(", ")})`;
+}
+
+/** @param {{firmware: Firmware}} props */
+function About({ firmware: { description, changelog, fileSize } }) {
+  return html`<div class="about-firmware">
+    <p>${description} <span class="quiet">${bytes(fileSize)}</span></p>
+    ${changelog && html`<details><summary>${t("changelog")}</summary><pre tabindex="0">${changelog}</pre></details>`}
+  </div>`;
+}
+
+/** @param {{gateway: GatewayState, firmwares: Firmware[], onClose: () => void, onTask: (task: Task) => void}} props */
+function UpgradeForm({ gateway, firmwares, onClose, onTask }) {
+  const { gatewayId, latestVersion } = gateway;
+  const [version, setVersion] = useState(latestVersion ?? firmwares[0].version);
+  const chosen = firmwares.find((each) => each.version === version) ?? firmwares[0];
+  const submit = async (/** @type {Record<string, string>} */ { forceUpgrade, scheduledAt }) => {
+    const body = {
+      version: chosen.version,
+      forceUpgrade: forceUpgrade === "on",
+      scheduledAt: scheduledAt ? new Date(scheduledAt).toISOString() : null,
+    };
+    onTask(await change("POST", `/api/ota/upgrade/${segment(gatewayId)}`, body));
+  };
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return html`<${FormDialog} title=${t("title", { id: gatewayId })} action=${t("action")} submit=${submit} onClose=${onClose}>
+    <label>${t("version")}
+      <select name="version" value=${chosen.version} onChange=${(/** @type {any} */ event) => setVersion(event.target.value)}>
+        ${firmwares.map((each) => html`<option key=${each.version} value=${each.version}>${named(each, gateway)}</option>`)}
+      </select>
+    </label>
+    <${About} firmware=${chosen} />
+    <label class="check"><input type="checkbox" name="forceUpgrade" /> ${t("force")}
+      <span class="help">${t("forceHelp")}</span></label>
+    <label>${t("scheduled")}
+      <input type="datetime-local" name="scheduledAt" />
+      <span class="help">${t("scheduledHelp", { zone })}</span></label>
+  <//>`;
+}
+
+/** @param {string} deviceType @param {AbortSignal} signal */
+async function installable(deviceType, signal) {
+  const pages = ["released", "testing"].map((status) =>
+    get("/api/ota/firmware", { deviceType, status, limit: 500 }, signal),
+  );
+  const firmwares = (await Promise.all(pages)).flatMap(({ items }) => items);
+  return firmwares.sort((one, other) => Date.parse(other.createdAt) - Date.parse(one.createdAt));
+}
+
+/** @param {{gateway: GatewayState, onClose: () => void, onTask: (task: Task) => void}} props */
+export function UpgradeDialog({ gateway, onClose, onTask }) {
+  const { gatewayId, deviceType } = gateway;
+  const load = (/** @type {AbortSignal} */ signal) => installable(deviceType, signal);
+  const loaded = useLoaded(load, [deviceType]);
+  const firmwares = loaded.data;
+  if (firmwares && firmwares.length > 0) {
+    return html`<${UpgradeForm} gateway=${gateway} firmwares=${firmwares} onClose=${onClose} onTask=${onTask} />`;
+  }
+  return html`<${Dialog} title=${t("title", { id: gatewayId })} onClose=${onClose}>
+    <${Shown} of=${loaded}>
+      ${() => html`<${Empty}>${t("none", { type: deviceType })} <a href=${link(["firmware"])}>${t("firmware")}</a><//>`}
+    <//>
+  <//>`;
+}

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { choose, fact } from "./files.mjs";
+
+export default async ({ page, url, say, ask, screenshot, input }) => {
+  await page.goto(`${url}/#/firmware`);
+  await choose(page, [input.stranger, input.trusted]);
+  const trusted = page.getByRole("article", { name: "trusted.jota" });
+  const stranger = page.getByRole("article", { name: "stranger.jota" });
+  const manifest = trusted.getByLabel("Read from the manifest");
+  await trusted.getByLabel("Computed in this browser").waitFor();
+  assert.equal(await fact(manifest, "Version").innerText(), input.version);
+  assert.equal(await fact(manifest, "Target").innerText(), "esp32c3");
+  assert.equal(await fact(manifest, "Release counter").innerText(), String(input.counter));
+  assert.match(await fact(manifest, "Signature").innerText(), new RegExp(input.signature));
+  assert.match(await fact(stranger.getByLabel("Read from the manifest"), "Signature").innerText(), /signed by [0-9A-F]{40}/);
+  const version = trusted.getByLabel("Version", { exact: true });
+  assert.equal(await version.inputValue(), input.version);
+  assert.ok(await version.isDisabled());
+  await screenshot("firmware-bundle", { fullPage: true });
+
+  await stranger.getByRole("button", { name: "Upload", exact: true }).click();
+  const refusal = await stranger.getByRole("alert").innerText();
+  assert.match(refusal, /no trusted key signed/);
+  say(`the server refused: ${refusal}`);
+  assert.equal(await ask("firmware"), null);
+
+  await trusted.getByRole("button", { name: "Upload", exact: true }).click();
+  await trusted.getByText("The server's digests are those computed here.").waitFor();
+  await page.getByRole("row").getByText("signed by release-2026").waitFor();
+  assert.equal((await ask("firmware")).signedBy.name, "release-2026");
+  await trusted.getByRole("link", { name: `Show gateway ${input.version}` }).click();
+  await page.getByRole("heading", { name: `gateway ${input.version}`, level: 1 }).waitFor();
+  await page.getByText("signed by release-2026").waitFor();
+  await page.getByRole("row").getByRole("link", { name: "firmware.bin" }).waitFor();
+};
