@@ -24,7 +24,7 @@ const t = translator({
 });
 
 /** @param {Role} role */
-export const roleName = (role) => t(role);
+export const roleName = (role) => t(/** @type {any} */ (role));
 
 /** @type {() => [Role, string][]} */
 const roles = () => [

@@ -14,6 +14,7 @@ import { subjectLink } from "./audit/subject.js";
 
 const t = translator({
   title: { en: "Audit log", zh: "审计日志", ru: "Журнал аудита" },
+  done: { en: "What was done", zh: "操作记录", ru: "Что было сделано" },
   filter: { en: "Filter", zh: "筛选", ru: "Отбор" },
   who: { en: "Who", zh: "操作者", ru: "Кто" },
   what: { en: "What", zh: "操作", ru: "Что" },
@@ -137,7 +138,7 @@ const Table = ({ lines }) => html`<div class="scroll"><table class="audit">
 function Lines({ filter }) {
   const list = useList("/api/ota/audit", filter, EVENTS);
   const csv = html`<a class="button" href=${address("/api/ota/audit.csv", filter)} download>${t("csv")}</a>`;
-  return html`<${Section} title=${t("title")} actions=${csv}>
+  return html`<${Section} title=${t("done")} actions=${csv}>
     <${Filter} filter=${filter} />
     <${Shown} of=${list}>${(/** @type {AuditLine[]} */ lines) =>
       lines.length > 0 ? html`<${Table} lines=${lines} />` : html`<${Empty}>${t("none")}<//>`}<//>

@@ -12,9 +12,9 @@ import { useLoaded } from "../../parts/load.js";
 const t = translator({
   title: { en: "Signing keys", zh: "签名密钥", ru: "Ключи подписи" },
   required: {
-    en: "Only bundles that one of these keys signed are released.",
-    zh: "只有由以下密钥之一签名的升级包才能发布。",
-    ru: "Выпускаются только пакеты, подписанные одним из этих ключей.",
+    en: "Firmware is taken only if one of these keys signed it.",
+    zh: "只接受由以下密钥之一签名的固件。",
+    ru: "Принимаются только прошивки, подписанные одним из этих ключей.",
   },
   free: {
     en: "This server takes firmware without a signature, too (--require-signature changes that).",

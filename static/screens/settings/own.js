@@ -38,7 +38,7 @@ export function PageSettings() {
       </label>
       <label>${t("theme")}
         <select defaultValue=${theme()} onChange=${(/** @type {any} */ event) => setTheme(event.target.value)}>
-          ${THEMES.map((each) => html`<option key=${each} value=${each} selected=${each === theme()}>${t(each)}</option>`)}
+          ${THEMES.map((each) => html`<option key=${each} value=${each} selected=${each === theme()}>${t(/** @type {any} */ (each))}</option>`)}
         </select>
       </label>
     </div>

@@ -125,13 +125,14 @@ function useAttempts(list) {
 function Deliveries({ webhookId }) {
   const [status, setStatus] = useState("");
   const path = `/api/ota/webhooks/${segment(webhookId)}/deliveries`;
-  const list = useList(path, { status }, EVENTS);
+  const list = useList(path, { status }, EVENTS, { aftermath: ATTEMPT_MS });
   useAttempts(list);
   const retry = (/** @type {Delivery} */ { deliveryId }) =>
     attempt(async () => {
       await change("POST", `${path}/${segment(deliveryId)}/retry`);
       say(t("retried"));
       list.reload();
+      setTimeout(list.reload, ATTEMPT_MS);
     });
   const filter = html`<label>${t("state")} <select value=${status} onChange=${(/** @type {any} */ event) => setStatus(event.target.value)}>
     <option value="">${t("every")}</option>

@@ -1,12 +1,23 @@
 //! Who may do what, as the page shows it.
 
+use std::path::Path;
+
+use airlift::store::Db;
 use airlift_testkit::{Process, binary, free_port};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    super::server::{PATIENCE, Server},
+    super::server::{Api, PATIENCE, Server},
     nothing, run,
 };
+
+const PASSWORD: &str = "four plain words here";
+
+/// A server with a broker of its own and no credentials.
+fn open_server(folder: &Path) -> Server {
+    let own_broker = [format!("--mqtt-listen=127.0.0.1:{}", free_port().unwrap())];
+    Server::start(folder, &own_broker, &[])
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_server_s_link_makes_the_first_administrator_who_logs_in() {
@@ -29,4 +40,63 @@ async fn a_closed_server_s_link_makes_the_first_administrator_who_logs_in() {
     server.wait_until_serving();
     let input = json!({ "link": link.trim() });
     run("first_start", &server.url, input, nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_server_is_closed_by_a_user_who_makes_and_revokes_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open_server(folder.path());
+    run("tokens", &server.url, json!({}), nothing).await;
+}
+
+/// A server that ann administers.
+async fn closed_server(folder: &Path) -> Server {
+    let server = open_server(folder);
+    let user = json!({ "name": "ann", "role": "admin", "password": PASSWORD });
+    Api::new(&[&server.url]).post("/api/ota/users", &user).await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_filtered_saved_and_grows_as_one_looks() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = closed_server(folder.path()).await;
+    let input = json!({ "password": PASSWORD });
+    run("audit", &server.url, input, nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_changed_and_libraries_show_their_licences() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = closed_server(folder.path()).await;
+    let input = json!({ "password": PASSWORD });
+    run("settings", &server.url, input, nothing).await;
+}
+
+/// As if all attempts but one had failed.
+async fn let_the_next_attempt_be_the_last(data_dir: &Path) {
+    let db = Db::open(&format!("sqlite:{}/airlift.db", data_dir.display()));
+    let db = db.await.unwrap();
+    let Db::Sqlite { writer, .. } = &db else {
+        panic!("{}", data_dir.display());
+    };
+    let done = sqlx::query("UPDATE webhook_deliveries SET attempts = $1 WHERE status = 'waiting'")
+        .bind(airlift::domain::ATTEMPTS_MAX - 1)
+        .execute(writer)
+        .await
+        .unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_tried_and_what_it_missed_is_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open_server(folder.path());
+    let last = async |what: &str| {
+        assert_eq!(what, "let the next attempt be the last");
+        let_the_next_attempt_be_the_last(folder.path()).await;
+        Value::Null
+    };
+    run("webhook", &server.url, json!({}), last).await;
 }
