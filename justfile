@@ -49,9 +49,9 @@ size:
 fault-test runs='1000000':
     AIRLIFT_RUNS={{ runs }} cargo nextest run -p airlift-firmware --profile kill -E 'test(random_fault_runs)'
 
-# Power cuts at every flash operation of an update, and then at every one of each recovery (an hour).
+# Power cuts at every step of an update on gateway and Linux device, and then at every one of each recovery (an hour).
 cut-test:
-    AIRLIFT_CUT_STRIDE=1 cargo nextest run -p airlift-firmware --profile kill -E 'test(cuts::)'
+    AIRLIFT_CUT_STRIDE=1 cargo nextest run -p airlift-firmware -p airlift-agent --profile kill -E 'test(cuts::) + test(transaction::cut::)'
 
 # Each fuzz target for so many minutes, one after the other; wants nightly Rust and `cargo install cargo-fuzz`.
 fuzz minutes='20':

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
     audit, changelog,
@@ -365,7 +365,9 @@ pub fn rules() -> Vec<Rule> {
 
 /// The whole server.
 pub fn router(service: Arc<Service>) -> Router {
+    // The bar of the other layout has styles within it, which the pages' policy forbids.
     let docs: Router<Arc<Service>> = SwaggerUi::new("/docs")
+        .config(Config::default().use_base_layout())
         .url("/openapi.json", openapi())
         .into();
     let limits = Arc::new(Limits::new(service.settings()));

@@ -36,10 +36,6 @@ const ALWAYS: [(HeaderName, &str); 6] = [
 /// On pages: everything comes from here, and nothing stands within them.
 const PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-/// Swagger UI writes styles into its elements.
-const DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
-    frame-ancestors 'none'";
 /// A year.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
@@ -49,9 +45,7 @@ pub async fn security_headers(
     request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path();
-    let is_docs = path == "/docs" || path.starts_with("/docs/");
-    let is_api = path.starts_with("/api/");
+    let is_api = request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
@@ -61,8 +55,7 @@ pub async fn security_headers(
         set(headers, CACHE_CONTROL, "no-store");
     }
     if is_page(headers) {
-        let policy = if is_docs { DOCS } else { PAGES };
-        set(headers, CONTENT_SECURITY_POLICY, policy);
+        set(headers, CONTENT_SECURITY_POLICY, PAGES);
     }
     if service.settings().https {
         set(headers, STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);

@@ -7,7 +7,7 @@ use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions,
     mqttbytes::{
         QoS,
-        v5::{Packet, Publish},
+        v5::{ConnAck, Packet, Publish},
     },
 };
 use tokio::{
@@ -41,8 +41,8 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 const RENEW_INTERVAL: Duration = Duration::from_secs(3);
 /// Between two looks for sessions of dead servers.
 const ADOPT_INTERVAL: Duration = Duration::from_secs(5);
-/// A session with nothing more to say for this long is drained.
-const DRAINED_AFTER: Duration = Duration::from_secs(2);
+/// The broker of a session that is drained is asked after so long a silence whether this was all.
+const SILENCE: Duration = Duration::from_secs(2);
 /// Wait for a clean disconnect.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -280,11 +280,22 @@ async fn adopt(options: &SessionOptions, client_id: &str) {
     }
 }
 
-/// Whether everything that waited was passed on and acknowledged.
+/// Whether everything that waited was passed on and acknowledged. That is so when all is stored, and
+/// the broker answers what it is asked behind the last acknowledgement without a message before the
+/// answer: silence alone may be a broker that is slow.
 async fn drain(options: &SessionOptions, client_id: &str) -> bool {
     let Ok((client, mut events)) = open(options, client_id, false).await else {
         return false;
     };
+    let Some(connack) = connected(&mut events).await else {
+        return false;
+    };
+    if !connack.session_present {
+        return true;
+    }
+    // Nothing new is to come in here.
+    let mut unanswered = unsubscribe(options, &client);
+    let mut asked = false;
     let outstanding = Arc::new(());
     let mut renew_at = Instant::now() + RENEW_INTERVAL;
     loop {
@@ -294,19 +305,19 @@ async fn drain(options: &SessionOptions, client_id: &str) -> bool {
             }
             renew_at = Instant::now() + RENEW_INTERVAL;
         }
-        match timeout(DRAINED_AFTER, events.poll()).await {
-            Ok(Ok(Event::Incoming(Packet::ConnAck(connack)))) => {
-                if !connack.session_present {
-                    return true;
-                }
-                // Nothing new is to come in here.
-                for filter in filters(&options.topics) {
-                    let _ = client.try_unsubscribe(filter);
-                }
-            }
+        match timeout(SILENCE, events.poll()).await {
             Ok(Ok(Event::Incoming(Packet::Publish(publish)))) => {
+                asked = false;
                 if !take(options, Some(&client), &outstanding, publish, true).await {
                     return false;
+                }
+            }
+            Ok(Ok(Event::Incoming(Packet::UnsubAck(_)))) => {
+                unanswered = unanswered.saturating_sub(1);
+                if asked && unanswered == 0 {
+                    let _ = client.try_disconnect();
+                    let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
+                    return true;
                 }
             }
             Ok(Ok(_)) => {}
@@ -314,15 +325,32 @@ async fn drain(options: &SessionOptions, client_id: &str) -> bool {
                 take_read(options, &mut events.state.events, &outstanding, true).await;
                 return false;
             }
-            // Silent, and all that was passed on is stored.
-            Err(_) if Arc::strong_count(&outstanding) == 1 => {
-                let _ = client.try_disconnect();
-                let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
-                return true;
+            Err(_) if !asked && Arc::strong_count(&outstanding) == 1 => {
+                let questions = unsubscribe(options, &client);
+                unanswered += questions;
+                asked = questions > 0;
             }
             Err(_) => {}
         }
     }
+}
+
+/// The broker's answer to CONNECT. Waiting for it has a limit in `rumqttc`; a poll that is given up
+/// before would connect anew.
+async fn connected(events: &mut EventLoop) -> Option<ConnAck> {
+    match events.poll().await {
+        Ok(Event::Incoming(Packet::ConnAck(connack))) => Some(connack),
+        _ => None,
+    }
+}
+
+/// How many answers there will be, also where nothing is subscribed.
+fn unsubscribe(options: &SessionOptions, client: &AsyncClient) -> usize {
+    let asked = |filter: &String| client.try_unsubscribe(filter.clone()).is_ok();
+    filters(&options.topics)
+        .iter()
+        .filter(|it| asked(it))
+        .count()
 }
 
 /// Has the broker drop a session: whether it did.
@@ -330,10 +358,10 @@ async fn end_session(options: &SessionOptions, client_id: &str) -> bool {
     let Ok((client, mut events)) = open(options, client_id, true).await else {
         return false;
     };
-    let connected = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
+    let dropped = connected(&mut events).await.is_some();
     let _ = client.try_disconnect();
     let _ = timeout(DISCONNECT_TIMEOUT, events.poll()).await;
-    matches!(connected, Ok(Ok(Event::Incoming(Packet::ConnAck(_)))))
+    dropped
 }
 
 async fn open(

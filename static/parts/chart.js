@@ -26,6 +26,8 @@ const t = translator({
 
 /** Lines are told apart by colour and by these. */
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
+/** Longer lines are drawn without a mark at each figure. */
+const POINTS_SHOWN = 60;
 const DAY_SECONDS = 86_400;
 /** @type {Intl.DateTimeFormatOptions} */
 const DATE = { day: "numeric", month: "short" };
@@ -71,6 +73,12 @@ function timeLabels(splits, step) {
   });
 }
 
+/** Figures that no line leads to. @param {ArrayLike<number | null | undefined>} values */
+const alone = (values) =>
+  Array.from(values, (value, index) => (value == null || values[index - 1] != null || values[index + 1] != null ? -1 : index)).filter(
+    (index) => index >= 0,
+  );
+
 /**
  * @param {Element} box
  * @param {{current: ChartProps}} props
@@ -103,6 +111,11 @@ function options(box, props, onPoint) {
         stroke: colour(box, each.color),
         dash: DASHES[index % DASHES.length],
         width: 2,
+        points: {
+          show: (/** @type {import("uplot")} */ plot) => plot.data[0].length <= POINTS_SHOWN,
+          filter: (/** @type {import("uplot")} */ plot, /** @type {number} */ at, /** @type {boolean} */ shown) =>
+            shown ? null : alone(plot.data[at]),
+        },
       })),
     ],
     hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
@@ -186,7 +199,7 @@ export function Chart(props) {
     value === null || value === undefined ? "–" : `${format(value)}${of.unit ? ` ${of.unit}` : ""}`;
   return html`<figure class="chart" aria-label=${label}>
     <figcaption class="chart-legend" aria-hidden="true">
-      <span class="quiet">${at(times[shown])}</span>
+      <span class="quiet">${at(times[shown], { dateStyle: "medium", timeStyle: "short" })}</span>
       ${series.map(
         (each, index) => html`<span key=${each.name}>
           <i class="chart-line" data-dash=${index % DASHES.length} style=${{ borderColor: `var(${each.color})` }}></i>

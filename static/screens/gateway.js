@@ -106,14 +106,16 @@ export function Gateway({ gatewayId }) {
   const slots = data ? slotsOf(data.attributes) : [];
   const upgrade = data && may("operate") && html`<button type="button" class="primary" onClick=${() => open("upgrade")}>${t("upgrade")}</button>`;
   return html`<${Screen} title=${gatewayId} actions=${upgrade}>
-    <p class="row brief"><a href=${link(["gateways"])}>${t("gateways")}</a> ${data && html`<${Brief} gateway=${data} />`}</p>
+    <p class="row gateway-brief"><a href=${link(["gateways"])}>${t("gateways")}</a> ${data && html`<${Brief} gateway=${data} />`}</p>
     <${Why} why=${why} />
     <${Progress} tasks=${tasks} />
     <div class="cards">
-      <${Shown} of=${gateway}>${() => data && html`<${Facts} gateway=${data} onTags=${() => open("tags")} />`}<//>
+      <div class="gateway-column">
+        <${Shown} of=${gateway}>${() => data && html`<${Facts} gateway=${data} onTags=${() => open("tags")} />`}<//>
+        ${slots.length > 0 && html`<${Slots} slots=${slots} />`}
+      </div>
       ${data && html`<${Attributes} attributes=${data.attributes} />`}
     </div>
-    ${slots.length > 0 && html`<${Slots} slots=${slots} />`}
     <${Heartbeats} history=${history} />
     <${Tasks} tasks=${tasks} />
     ${may("administer") && html`<${Tokens} gatewayId=${gatewayId} />`}

@@ -53,8 +53,10 @@ function Tiles({ counts, statistics }) {
 const Fleet = ({ counts, statistics }) => html`<${Tiles} counts=${counts.data} statistics=${statistics.data} />
   <${Shown} of=${counts}>${(/** @type {any} */ { deviceTypes }) => html`<${Versions} deviceTypes=${deviceTypes} />`}<//>
   <div class="cards">
-    <${RunningTasks} active=${statistics.data?.active ?? null} />
-    <${SuccessRate} />
+    <div class="column">
+      <${RunningTasks} active=${statistics.data?.active ?? null} />
+      <${SuccessRate} />
+    </div>
     <${Failures} statistics=${statistics} />
   </div>`;
 

@@ -1,6 +1,10 @@
 //! The admin page in Chromium, before a real server with real gateways.
 
 mod access;
+mod firmware;
+mod fleet;
+mod gateway;
+mod rollouts;
 mod scenarios;
 mod screens;
 mod scripts;

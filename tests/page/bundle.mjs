@@ -11,16 +11,17 @@ export default async ({ page, url, say, ask, screenshot, input }) => {
   assert.equal(await fact(manifest, "Version").innerText(), input.version);
   assert.equal(await fact(manifest, "Target").innerText(), "esp32c3");
   assert.equal(await fact(manifest, "Release counter").innerText(), String(input.counter));
-  assert.match(await fact(manifest, "Signature").innerText(), new RegExp(input.signature));
+  assert.equal(await fact(manifest, "Signature").innerText(), "signed by the key release-2026; the server checks it");
   assert.match(await fact(stranger.getByLabel("Read from the manifest"), "Signature").innerText(), /signed by [0-9A-F]{40}/);
   const version = trusted.getByLabel("Version", { exact: true });
   assert.equal(await version.inputValue(), input.version);
   assert.ok(await version.isDisabled());
+  await page.evaluate(() => scrollTo(0, 0));
   await screenshot("firmware-bundle", { fullPage: true });
 
   await stranger.getByRole("button", { name: "Upload", exact: true }).click();
   const refusal = await stranger.getByRole("alert").innerText();
-  assert.match(refusal, /no trusted key signed/);
+  assert.match(refusal, /no trusted key/);
   say(`the server refused: ${refusal}`);
   assert.equal(await ask("firmware"), null);
 

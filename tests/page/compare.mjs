@@ -12,7 +12,7 @@ export default async ({ page, url, screenshot, input }) => {
     const row = table.getByRole("row").filter({ has: page.getByRole("rowheader", { name, exact: true }) });
     return row.getByRole("cell").allInnerTexts();
   };
-  await table.getByText(input.chips[1]).waitFor();
+  await table.getByText(input.chip, { exact: true }).waitFor();
   await table.getByRole("row", { name: /Gateways that run it/ }).getByRole("link").nth(1).waitFor();
   for (const [name, expected] of Object.entries(input.rows)) {
     assert.deepEqual(await cells(name), expected, name);

@@ -25,7 +25,7 @@ const overflow = (page) =>
     return [...document.querySelectorAll("main *")]
       .filter((element) => !within(element) && element.getClientRects().length > 0)
       .filter((element) => element.getBoundingClientRect().right > width + 1)
-      .filter((element) => !element.closest(".visually-hidden"))
+      .filter((element) => !element.closest(".unseen"))
       .map((element) => element.outerHTML.slice(0, 160));
   });
 

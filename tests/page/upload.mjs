@@ -26,10 +26,27 @@ export default async ({ page, context, url, say, ask, screenshot, input }) => {
   await card.getByLabel("Changelog").fill("# News\n\n- **faster** joins");
   await card.getByText("Preview of the changelog").click();
   await card.locator("strong", { hasText: "faster" }).waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
   await screenshot("firmware-upload", { fullPage: true });
+
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  const throughput = (uploadThroughput) =>
+    session.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput });
+  await throughput(40_000);
+  await card.getByRole("button", { name: "Upload", exact: true }).click();
+  const bar = card.getByRole("progressbar", { name: `Uploading ${input.image.name}` });
+  await bar.waitFor();
+  await page.waitForFunction((each) => each.value > 0, await bar.elementHandle());
+  await card.getByRole("button", { name: "Cancel" }).click();
+  await bar.waitFor({ state: "detached" });
+  assert.equal(await ask("firmware"), null);
+  await throughput(-1);
+  say("an upload was cancelled on its way");
+
   await card.getByRole("button", { name: "Upload", exact: true }).click();
   await card.getByText("The server's digests are those computed here.").waitFor();
-  assert.equal(uploads.length, 1);
+  assert.equal(uploads.length, 2);
 
   const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: input.image.version, exact: true }) });
   await row.getByText("draft", { exact: true }).waitFor();
@@ -49,6 +66,7 @@ export default async ({ page, context, url, say, ask, screenshot, input }) => {
   await page.getByRole("button", { name: "Undo" }).waitFor({ state: "detached" });
   await page.getByText("testing", { exact: true }).waitFor();
   assert.equal((await ask("firmware")).status, "testing");
+  await page.evaluate(() => scrollTo(0, 0));
   await screenshot("firmware-detail", { fullPage: true });
 
   await page.getByRole("button", { name: /^Release/ }).click();
@@ -57,7 +75,8 @@ export default async ({ page, context, url, say, ask, screenshot, input }) => {
   const other = await context.newPage();
   await page.close();
   await other.goto(`${url}/#/firmware`);
-  await other.getByRole("row").getByText("released", { exact: true }).waitFor();
+  const released = other.getByRole("row").filter({ has: other.getByRole("link", { name: input.image.version, exact: true }) });
+  await released.getByText("released", { exact: true }).waitFor();
   assert.equal((await ask("firmware")).status, "released");
   say("released by closing the page");
 };

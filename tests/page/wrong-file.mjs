@@ -18,15 +18,15 @@ export default async ({ page, url, ask, input }) => {
   await card.getByLabel("Version", { exact: true }).fill("one");
   await card.getByRole("button", { name: "Upload", exact: true }).click();
   assert.match(await card.getByRole("alert").innerText(), /SemVer/);
-  await card.getByLabel("Version", { exact: true }).fill("1.0.0");
+  await card.getByLabel("Version", { exact: true }).fill(input.version);
   await card.getByRole("button", { name: "Upload", exact: true }).click();
   await card.getByText("The server's digests are those computed here.").waitFor();
-  assert.equal((await ask("firmware")).version, "1.0.0");
+  assert.equal((await ask("firmware")).version, input.version);
 
   // The same version again.
   await choose(page, [input.files.find(({ name }) => name === input.kept).path]);
   const again = page.getByRole("article", { name: input.kept }).first();
-  await again.getByLabel("Version", { exact: true }).fill("1.0.0");
+  await again.getByLabel("Version", { exact: true }).fill(input.version);
   await again.getByRole("button", { name: "Upload", exact: true }).click();
   assert.match(await again.getByRole("alert").innerText(), /already|exists/);
 };

@@ -77,6 +77,7 @@ mod malformed;
 mod malformed_heads;
 mod monitoring;
 mod mqtt_client;
+mod mqtt_takeover;
 mod oidc_provider;
 mod openapi;
 mod package_bench;

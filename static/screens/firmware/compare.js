@@ -5,11 +5,11 @@ import { get } from "../../core/api.js";
 import { bytes, percent } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
-import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
+import { Empty, Problem, Screen, Section, Shown, Time } from "../../parts/common.js";
 import { useLive, useLoaded } from "../../parts/load.js";
 import { Markdown } from "../../parts/markdown.js";
 import { RunningOn } from "./detail.js";
-import { chipOf, kindOf, signatureOf } from "./facts.js";
+import { chipOf, kindOf, signatureOf, word } from "./facts.js";
 import { fetchImage } from "./head.js";
 import { StatusOf } from "./status.js";
 import { apiOf, nameOf, newest, pathOf, useSteps } from "./steps.js";
@@ -27,29 +27,14 @@ const t = translator({
   },
   list: { en: "All versions", zh: "所有版本", ru: "Все версии" },
   differences: { en: "Differences", zh: "差异", ru: "Различия" },
+  difference: { en: "Difference", zh: "差异", ru: "Различие" },
   what: { en: "What", zh: "项目", ru: "Что" },
   differs: { en: "differs", zh: "不同", ru: "отличается" },
   same: { en: "same", zh: "相同", ru: "одинаково" },
-  status: { en: "Status", zh: "状态", ru: "Состояние" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
   larger: { en: "{size} more ({share})", zh: "增加 {size}（{share}）", ru: "на {size} больше ({share})" },
   smaller: { en: "{size} less ({share})", zh: "减少 {size}（{share}）", ru: "на {size} меньше ({share})" },
-  target: { en: "Target", zh: "目标板", ru: "Плата" },
-  chip: { en: "Chip", zh: "芯片", ru: "Чип" },
-  idf: { en: "ESP-IDF", zh: "ESP-IDF", ru: "ESP-IDF" },
-  compiled: { en: "Compiled", zh: "编译时间", ru: "Собрана" },
-  kind: { en: "Kind", zh: "类型", ru: "Вид" },
-  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
-  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
-  yes: { en: "yes", zh: "是", ru: "да" },
   no: { en: "no", zh: "否", ru: "нет" },
-  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
-  counter: { en: "Release counter", zh: "发布计数", ru: "Счётчик выпусков" },
-  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
-  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
-  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
   changelog: { en: "Changelog of {name}", zh: "{name} 的更新日志", ru: "Список изменений {name}" },
-  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
 });
 
 /** @param {string | undefined} text `<deviceType>/<version>` */
@@ -89,7 +74,7 @@ function Sides({ a, b }) {
   const sides = [a, b].map((firmware, at) => ({ firmware, image: images.data?.[at].image }));
   const lines = linesOf(a, b);
   return html`<${Section} title=${t("differences")}>
-      <div class="scroll" tabindex="0" role="region" aria-label=${t("differences")}>
+      <div class="scroll" tabindex="0">
         <table class="compare">
           <thead>
             <tr>
@@ -97,24 +82,25 @@ function Sides({ a, b }) {
               ${sides.map(
                 ({ firmware }) => html`<th scope="col" key=${nameOf(firmware)}><a href=${link(pathOf(firmware))}>${nameOf(firmware)}</a></th>`,
               )}
-              <th scope="col"></th>
+              <th scope="col">${t("difference")}</th>
             </tr>
           </thead>
           <tbody>
             ${lines.map((line) => html`<${Row} key=${line.name} of=${sides} line=${line} />`)}
             <tr>
-              <th scope="row">${t("gateways")}</th>
+              <th scope="row">${word("gateways")}</th>
               ${sides.map(({ firmware }) => html`<td key=${nameOf(firmware)}><${RunningOn} firmware=${firmware} /></td>`)}
               <td></td>
             </tr>
           </tbody>
         </table>
       </div>
+      <${Problem} error=${images.error} retry=${images.reload} />
     <//>
     <div class="cards">
       ${sides.map(
         ({ firmware }) => html`<${Section} key=${nameOf(firmware)} title=${t("changelog", { name: nameOf(firmware) })}>
-          ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${t("no_changelog")}<//>`}
+          ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${word("no_changelog")}<//>`}
         <//>`,
       )}
     </div>`;
@@ -128,21 +114,21 @@ function Sides({ a, b }) {
 
 /** @param {Firmware} a @param {Firmware} b @returns {Line[]} */
 const linesOf = (a, b) => [
-  { name: t("status"), text: ({ firmware }) => firmware.status, show: StatusOf },
-  { name: t("size"), text: ({ firmware }) => bytes(firmware.fileSize), note: sizeNote(a, b) },
+  { name: word("status"), text: ({ firmware }) => firmware.status, show: StatusOf },
+  { name: word("size"), text: ({ firmware }) => bytes(firmware.fileSize), note: sizeNote(a, b) },
   { name: "SHA-256", text: ({ firmware }) => firmware.sha256, mono: true },
   { name: "MD5", text: ({ firmware }) => firmware.md5, mono: true },
-  { name: t("target"), text: ({ firmware }) => firmware.target },
-  { name: t("chip"), text: ({ image }) => image && chipOf(image) },
-  { name: t("idf"), text: ({ image }) => image?.descriptor?.idf },
-  { name: t("compiled"), text: ({ image }) => image?.descriptor?.compiled },
-  { name: t("kind"), text: ({ firmware }) => kindOf(firmware.kind) },
-  { name: t("minVersion"), text: ({ firmware }) => firmware.minVersion },
-  { name: t("forced"), text: ({ firmware }) => (firmware.forceUpgrade ? t("yes") : t("no")) },
-  { name: t("signature"), text: ({ firmware }) => signatureOf(firmware).text },
-  { name: t("counter"), text: ({ firmware }) => firmware.releaseCounter },
-  { name: t("created"), text: ({ firmware }) => firmware.createdAt, show: Created },
-  { name: t("released"), text: ({ firmware }) => firmware.releaseDate, show: Released },
+  { name: word("target"), text: ({ firmware }) => firmware.target },
+  { name: word("chip"), text: ({ image }) => image && chipOf(image) },
+  { name: word("idf"), text: ({ image }) => image?.descriptor?.idf },
+  { name: word("compiled"), text: ({ image }) => image?.descriptor?.compiled },
+  { name: word("kind"), text: ({ firmware }) => kindOf(firmware.kind) },
+  { name: word("minVersion"), text: ({ firmware }) => firmware.minVersion },
+  { name: word("forced"), text: ({ firmware }) => (firmware.forceUpgrade ? word("yes") : t("no")) },
+  { name: word("signature"), text: ({ firmware }) => signatureOf(firmware).text },
+  { name: word("counter"), text: ({ firmware }) => firmware.releaseCounter },
+  { name: word("created"), text: ({ firmware }) => firmware.createdAt, show: Created },
+  { name: word("released"), text: ({ firmware }) => firmware.releaseDate, show: Released },
 ];
 
 /** @param {Firmware} a @param {Firmware} b */

@@ -8,7 +8,7 @@ import { translator } from "../../core/words.js";
 import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
 import { useLive, useLoaded } from "../../parts/load.js";
 import { Markdown } from "../../parts/markdown.js";
-import { Facts, Signature, bundleRows, digestRows, imageRows } from "./facts.js";
+import { Facts, Signature, bundleRows, digestRows, imageRows, word } from "./facts.js";
 import { fetchImage } from "./head.js";
 import { EndButtons, StatusOf, StepButtons } from "./status.js";
 import { apiOf, nameOf, newest, useSteps } from "./steps.js";
@@ -17,14 +17,7 @@ import { apiOf, nameOf, newest, useSteps } from "./steps.js";
 
 const t = translator({
   facts: { en: "Facts", zh: "基本信息", ru: "Сведения" },
-  status: { en: "Status", zh: "状态", ru: "Состояние" },
-  description: { en: "Description", zh: "描述", ru: "Описание" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
   file: { en: "File", zh: "文件", ru: "Файл" },
-  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
-  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
-  yes: { en: "yes", zh: "是", ru: "да" },
-  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
   fingerprint: { en: "Key's fingerprint", zh: "密钥指纹", ru: "Отпечаток ключа" },
   signed_files: { en: "What was signed", zh: "签名内容", ru: "Что подписано" },
   manifest: { en: "manifest", zh: "清单", ru: "манифест" },
@@ -32,12 +25,8 @@ const t = translator({
   package: { en: "Made from the package", zh: "来源软件包", ru: "Из пакета" },
   branch: { en: "{name}, branch {branch}", zh: "{name}，分支 {branch}", ru: "{name}, ветка {branch}" },
   withdrawn: { en: "Withdrawn", zh: "已撤回", ru: "Отозван" },
-  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
-  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
   updated: { en: "Last change", zh: "最近更改", ru: "Последнее изменение" },
-  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
   changelog: { en: "Changelog", zh: "更新日志", ru: "Список изменений" },
-  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
   digests: { en: "Digests", zh: "摘要", ru: "Дайджесты" },
   image: { en: "What the image says", zh: "映像自述", ru: "Что сказано в образе" },
   no_image: { en: "This is no image of ESP-IDF.", zh: "这不是 ESP-IDF 映像。", ru: "Это не образ ESP-IDF." },
@@ -76,7 +65,7 @@ function All({ firmware }) {
       </div>
     </div>
     <${Section} title=${t("changelog")}>
-      ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${t("no_changelog")}<//>`}
+      ${firmware.changelog ? html`<${Markdown} text=${firmware.changelog} />` : html`<${Empty}>${word("no_changelog")}<//>`}
     <//>
     ${firmware.parts && html`<${Parts} parts=${firmware.parts} />`}`;
 }
@@ -86,14 +75,14 @@ function factRows(firmware) {
   const { package: origin, signedBy, manifestUrl, signatureUrl } = firmware;
   const time = (/** @type {string | null | undefined} */ at) => at && html`<${Time} at=${at} exact />`;
   return [
-    [t("status"), html`<${StatusOf} firmware=${firmware} />`],
-    [t("description"), firmware.description && html`<span class="description">${firmware.description}</span>`],
+    [word("status"), html`<${StatusOf} firmware=${firmware} />`],
+    [word("description"), firmware.description && html`<span class="description">${firmware.description}</span>`],
     [t("file"), html`<a href=${local(firmware.fileUrl)} download=${firmware.fileName}>${firmware.fileName}</a>`],
-    [t("size"), `${bytes(firmware.fileSize)} (${number(firmware.fileSize)} B)`],
-    [t("minVersion"), firmware.minVersion],
-    [t("forced"), firmware.forceUpgrade && t("yes")],
+    [word("size"), `${bytes(firmware.fileSize)} (${number(firmware.fileSize)} B)`],
+    [word("minVersion"), firmware.minVersion],
+    [word("forced"), firmware.forceUpgrade && word("yes")],
     ...bundleRows(firmware),
-    [t("signature"), html`<${Signature} of=${firmware} />`],
+    [word("signature"), html`<${Signature} of=${firmware} />`],
     [t("fingerprint"), signedBy && html`<code>${signedBy.fingerprint}</code>`],
     [
       t("signed_files"),
@@ -103,10 +92,10 @@ function factRows(firmware) {
     ],
     [t("package"), origin && html`<a href=${link(["packages"])}>${t("branch", { name: origin.name, branch: origin.branch })}</a>`],
     [t("withdrawn"), time(origin?.withdrawnAt)],
-    [t("created"), time(firmware.createdAt)],
-    [t("released"), time(firmware.releaseDate)],
+    [word("created"), time(firmware.createdAt)],
+    [word("released"), time(firmware.releaseDate)],
     [t("updated"), time(firmware.updatedAt)],
-    [t("gateways"), html`<${RunningOn} firmware=${firmware} />`],
+    [word("gateways"), html`<${RunningOn} firmware=${firmware} />`],
   ];
 }
 
@@ -140,13 +129,13 @@ function ImageSection({ firmware }) {
 /** @param {{parts: NonNullable<Firmware["parts"]>}} props */
 function Parts({ parts }) {
   return html`<${Section} title=${t("parts")}>
-    <div class="scroll" tabindex="0" role="region" aria-label=${t("parts")}>
+    <div class="scroll" tabindex="0">
       <table>
         <thead>
           <tr>
             <th scope="col">${t("part")}</th>
             <th scope="col">${t("partition")}</th>
-            <th scope="col" class="number">${t("size")}</th>
+            <th scope="col" class="number">${word("size")}</th>
             <th scope="col">SHA-256</th>
           </tr>
         </thead>

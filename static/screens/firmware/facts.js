@@ -11,12 +11,25 @@ import { useLoaded } from "../../parts/load.js";
 /** @typedef {{required: boolean, items: Key[]}} SigningKeys */
 
 const t = translator({
+  status: { en: "Status", zh: "状态", ru: "Состояние" },
+  version: { en: "Version", zh: "版本", ru: "Версия" },
+  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
+  size: { en: "Size", zh: "大小", ru: "Размер" },
+  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
+  description: { en: "Description", zh: "描述", ru: "Описание" },
+  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
+  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
+  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
+  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
+  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
+  yes: { en: "yes", zh: "是", ru: "да" },
+  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
   chip: { en: "Chip", zh: "芯片", ru: "Чип" },
   chip_id: { en: "unknown chip (id {id})", zh: "未知芯片（编号 {id}）", ru: "неизвестный чип (номер {id})" },
   revision: { en: "Chip revision", zh: "芯片修订版", ru: "Ревизия чипа" },
   at_least: { en: "{revision} or later", zh: "{revision} 或更高", ru: "{revision} или новее" },
   project: { en: "Project", zh: "项目", ru: "Проект" },
-  version: { en: "Version in the image", zh: "映像中的版本", ru: "Версия в образе" },
+  image_version: { en: "Version in the image", zh: "映像中的版本", ru: "Версия в образе" },
   idf: { en: "ESP-IDF", zh: "ESP-IDF", ru: "ESP-IDF" },
   compiled: { en: "Compiled", zh: "编译时间", ru: "Собран" },
   secure: { en: "Secure version", zh: "安全版本", ru: "Версия безопасности" },
@@ -45,6 +58,11 @@ const t = translator({
   both: { en: "firmware and web pages", zh: "固件和网页", ru: "прошивка и веб-страницы" },
 });
 
+/** What the facts are called, for all screens of firmware. @param {Parameters<typeof t>[0]} key */
+export const word = (key) => t(/** @type {any} */ (key));
+
+const NOTHING = [null, undefined, false, ""];
+
 /**
  * A list of names and values; what has no value is left out.
  *
@@ -52,7 +70,7 @@ const t = translator({
  */
 export const Facts = ({ rows, label }) =>
   html`<dl class="facts" aria-label=${label}>
-    ${rows.map(([name, value]) => value !== null && value !== undefined && value !== "" && html`<dt>${name}</dt><dd>${value}</dd>`)}
+    ${rows.map(([name, value]) => !NOTHING.includes(value) && html`<dt>${name}</dt><dd>${value}</dd>`)}
   </dl>`;
 
 /** @param {import("./image.js").Image} image */
@@ -68,7 +86,7 @@ export function imageRows(image) {
     [t("chip"), chipOf(image)],
     [t("revision"), minRevision && t("at_least", { revision: minRevision })],
     [t("project"), descriptor?.project],
-    [t("version"), descriptor?.version],
+    [t("image_version"), descriptor?.version],
     [t("idf"), descriptor?.idf],
     [t("compiled"), descriptor?.compiled],
     [t("secure"), descriptor && String(descriptor.secureVersion)],

@@ -5,10 +5,10 @@ import { may } from "../../core/api.js";
 import { bytes } from "../../core/format.js";
 import { link, setQuery } from "../../core/router.js";
 import { translator } from "../../core/words.js";
-import { Empty, Screen, Section, Shown, Time } from "../../parts/common.js";
+import { Empty, Screen, Section, Shown, Time, statusWord } from "../../parts/common.js";
 import { More, useList } from "../../parts/list.js";
 import { useSettled } from "../../parts/load.js";
-import { Signature, kindOf } from "./facts.js";
+import { Signature, kindOf, word } from "./facts.js";
 import { StatusOf, StepButtons } from "./status.js";
 import { nameOf, newest, pathOf, useSteps } from "./steps.js";
 import { Upload } from "./upload.js";
@@ -18,18 +18,8 @@ import { Upload } from "./upload.js";
 const t = translator({
   title: { en: "Firmware", zh: "固件", ru: "Прошивки" },
   versions: { en: "Versions", zh: "版本", ru: "Версии" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  status: { en: "Status", zh: "状态", ru: "Состояние" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
-  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
-  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
   step: { en: "Next step", zh: "下一步", ru: "Следующий шаг" },
   all: { en: "all", zh: "全部", ru: "все" },
-  draft: { en: "draft", zh: "草稿", ru: "черновик" },
-  testing: { en: "testing", zh: "测试中", ru: "тестирование" },
-  released: { en: "released", zh: "已发布", ru: "выпущена" },
-  deprecated: { en: "deprecated", zh: "已弃用", ru: "устарела" },
   select: { en: "Compare {name}", zh: "比较 {name}", ru: "Сравнить {name}" },
   compare: { en: "Compare", zh: "比较", ru: "Сравнить" },
   compare_help: { en: "Choose two to compare them.", zh: "选择两个版本进行比较。", ru: "Выберите две, чтобы сравнить." },
@@ -65,7 +55,7 @@ export function List({ query }) {
 
 /** @param {{filter: {deviceType: string, status: string}, narrow: (change: Record<string, string>) => void}} props */
 function Filter({ filter, narrow }) {
-  return html`<label class="row">${t("deviceType")}
+  return html`<label class="row">${word("deviceType")}
       <input
         type="search"
         list="device-types"
@@ -74,10 +64,10 @@ function Filter({ filter, narrow }) {
         onInput=${(/** @type {any} */ event) => narrow({ deviceType: event.target.value.trim() })}
       />
     </label>
-    <label class="row">${t("status")}
+    <label class="row">${word("status")}
       <select value=${filter.status} onChange=${(/** @type {any} */ event) => narrow({ status: event.target.value })}>
         <option value="">${t("all")}</option>
-        ${STATUSES.map((each) => html`<option key=${each} value=${each} selected=${each === filter.status}>${t(each)}</option>`)}
+        ${STATUSES.map((each) => html`<option key=${each} value=${each} selected=${each === filter.status}>${statusWord(each)}</option>`)}
       </select>
     </label>`;
 }
@@ -91,17 +81,17 @@ function Table({ items }) {
   const choose = (/** @type {string} */ key, /** @type {boolean} */ on) =>
     setChosen([...chosen.filter((each) => each !== key), ...(on ? [key] : [])].slice(-2));
   const [a, b] = chosen;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("versions")}>
+  return html`<div class="scroll" tabindex="0">
       <table class="firmwares">
         <thead>
           <tr>
             <th scope="col">${t("compare")}</th>
-            <th scope="col">${t("version")}</th>
-            <th scope="col">${t("deviceType")}</th>
-            <th scope="col">${t("status")}</th>
-            <th scope="col" class="number">${t("size")}</th>
-            <th scope="col">${t("signature")}</th>
-            <th scope="col">${t("created")}</th>
+            <th scope="col">${word("version")}</th>
+            <th scope="col">${word("deviceType")}</th>
+            <th scope="col">${word("status")}</th>
+            <th scope="col" class="number">${word("size")}</th>
+            <th scope="col">${word("signature")}</th>
+            <th scope="col">${word("created")}</th>
             ${may("publish") && html`<th scope="col">${t("step")}</th>`}
           </tr>
         </thead>

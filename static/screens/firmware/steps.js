@@ -82,5 +82,5 @@ export function stepSoon(firmware, status) {
   };
   waiting.set(name, status);
   tell();
-  doUnlessUndone(t(status, { name }), (leaving) => step(firmware, status, leaving).finally(done), done);
+  doUnlessUndone(t(/** @type {any} */ (status), { name }), (leaving) => step(firmware, status, leaving).finally(done), done);
 }

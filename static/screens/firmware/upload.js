@@ -6,7 +6,7 @@ import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Bar, Problem, Section } from "../../parts/common.js";
 import { Markdown } from "../../parts/markdown.js";
-import { Facts, KeysProblem, bundleRows, digestRows, imageRows, useSigningKeys } from "./facts.js";
+import { Facts, KeysProblem, bundleRows, digestRows, imageRows, useSigningKeys, word } from "./facts.js";
 import { pathOf } from "./steps.js";
 import { add, cancel, fill, isSame, remove, send, useCandidates } from "./uploads.js";
 
@@ -27,13 +27,8 @@ const t = translator({
   image: { en: "Read from the image", zh: "从映像中读取", ru: "Прочитано из образа" },
   manifest: { en: "Read from the manifest", zh: "从清单中读取", ru: "Прочитано из манифеста" },
   digests: { en: "Computed in this browser", zh: "在此浏览器中计算", ru: "Вычислено в этом браузере" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  description: { en: "Description", zh: "描述", ru: "Описание" },
   changelog: { en: "Changelog (Markdown)", zh: "更新日志（Markdown）", ru: "Список изменений (Markdown)" },
   preview: { en: "Preview of the changelog", zh: "更新日志预览", ru: "Предпросмотр списка изменений" },
-  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
   minVersion_help: {
     en: "Gateways below it go through others first. Empty: from any.",
     zh: "低于此版本的网关会先经过其他版本。留空表示不限。",
@@ -69,7 +64,6 @@ const t = translator({
     ru: "подписан: {signer}, это не основной ключ никого из тех, кому сервер доверяет; проверит сервер",
   },
   unsigned_state: { en: "not signed", zh: "未签名", ru: "не подписан" },
-  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
   required: {
     en: "This server takes signed bundles (.jota) alone.",
     zh: "此服务器只接受已签名的包（.jota）。",
@@ -231,10 +225,10 @@ function About({ candidate: { file, found }, keys }) {
       <${Facts}
         label=${t("manifest")}
         rows=${[
-          [t("version"), bundle.manifest.version],
-          [t("deviceType"), bundle.manifest.deviceType],
+          [word("version"), bundle.manifest.version],
+          [word("deviceType"), bundle.manifest.deviceType],
           ...manifestRows,
-          [t("signature"), signatureText(bundle.signers, keys)],
+          [word("signature"), signatureText(bundle.signers, keys)],
           ...bundle.manifest.parts.map((part) => [part.name, bytes(part.size)]),
         ]}
       />
@@ -246,7 +240,7 @@ function About({ candidate: { file, found }, keys }) {
       <${Facts}
         label=${t("digests")}
         rows=${[
-          [t("size"), `${bytes(file.size)} (${number(file.size)} B)`],
+          [word("size"), `${bytes(file.size)} (${number(file.size)} B)`],
           ...digestRows({ sha256: found.sha256, md5: found.md5 }),
         ]}
       />
@@ -298,7 +292,7 @@ function Form({ candidate }) {
       <${TextField} of=${candidate} name="version" required locked=${found.isBundle} />
       <${TextField} of=${candidate} name="deviceType" required locked=${found.isBundle} list="device-types" />
       <${TextField} of=${candidate} name="minVersion" locked=${found.isBundle} help=${t("minVersion_help")} />
-      <${TextField} of=${candidate} name="description" />
+      <${TextField} of=${candidate} name="description" wide />
       <label class="wide">${t("changelog")}
         <textarea
           rows="5"
@@ -322,17 +316,17 @@ function Form({ candidate }) {
     ${busy && html`<${Progress} done=${sent} of=${file} label=${sent < file.size ? t("sending", { name: file.name }) : t("arriving")} />`}
     <div class="actions">
       ${busy
-        ? html`<button type="button" onClick=${() => cancel(id)}>${t("cancel")}</button>`
-        : html`<button class="primary" disabled=${state !== "ready"}>${t("upload")}</button>`}
+        ? html`<button key="cancel" type="button" onClick=${() => cancel(id)}>${t("cancel")}</button>`
+        : html`<button key="upload" class="primary" disabled=${state !== "ready"}>${t("upload")}</button>`}
     </div>
   </form>`;
 }
 
 /**
- * @param {{of: Candidate, name: "version" | "deviceType" | "minVersion" | "description", required?: boolean, locked?: boolean, help?: string, list?: string}} props
+ * @param {{of: Candidate, name: "version" | "deviceType" | "minVersion" | "description", required?: boolean, locked?: boolean, wide?: boolean, help?: string, list?: string}} props
  */
-function TextField({ of: candidate, name, required, locked, help, list }) {
-  return html`<label>${t(name)}
+function TextField({ of: candidate, name, required, locked, wide, help, list }) {
+  return html`<label class=${wide ? "wide" : undefined}>${word(name)}
     <input
       name=${name}
       value=${candidate.fields[name]}

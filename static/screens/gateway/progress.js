@@ -59,7 +59,7 @@ function Steps({ task }) {
     }
     return index > at ? "ahead" : isStopped(task) ? task.status : "now";
   };
-  return html`<ol class="steps" aria-label=${t("steps")}>
+  return html`<ol class="upgrade-steps" aria-label=${t("steps")}>
     ${STEPS.map(
       (step, index) => html`<li key=${step} data-step=${of(index)} aria-current=${index === at ? "step" : undefined}>
         <span>${statusWord(step)}</span>

@@ -80,6 +80,7 @@ export function TagsDialog({ gateway: { gatewayId, tags }, onClose, onSaved }) {
     }
   };
   return html`<${FormDialog} title=${t("title", { id: gatewayId })} action=${t("save")} submit=${save} onClose=${onClose}>
+    <div class="tag-row" aria-hidden="true"><span>${t("key")}</span><span>${t("value")}</span></div>
     ${rows.map(
       (row) => html`<${TagRow} key=${row.id} row=${row}
         set=${(/** @type {Row} */ now) => setRows(rows.map((each) => (each.id === now.id ? now : each)))}

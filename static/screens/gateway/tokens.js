@@ -93,14 +93,13 @@ function Secret({ gatewayId, token, onClose }) {
 export function Tokens({ gatewayId }) {
   const path = `/api/ota/gateways/${segment(gatewayId)}/token`;
   const loaded = useLoaded((signal) => get(`${path}s`, undefined, signal), [gatewayId]);
-  const [asked, ask] = useState(/** @type {"issue" | "revoke" | null} */ (null));
-  const [secret, show] = useState(/** @type {string | null} */ (null));
+  const [asked, ask] = useState(/** @type {"issue" | "revoke" | {secret: string} | null} */ (null));
   /** @type {GatewayToken[]} */
   const tokens = loaded.data ?? [];
   const good = tokens.some(isGood);
   const deed = good ? t("rotate") : t("issue");
   const issue = async () => {
-    show((await change("POST", path, { issue: "any" })).token);
+    ask({ secret: (await change("POST", path, { issue: "any" })).token });
     loaded.reload();
   };
   const revoke = async () => {
@@ -110,12 +109,13 @@ export function Tokens({ gatewayId }) {
   const actions = html`<button type="button" onClick=${() => ask("issue")}>${deed}</button>
     ${good && html`<button type="button" class="danger" onClick=${() => ask("revoke")}>${t("revoke")}</button>`}`;
   const close = () => ask(null);
+  const closeIssue = () => ask((now) => (now === "issue" ? null : now));
   return html`<${Section} title=${t("title")} actions=${loaded.data && actions} id="tokens">
     <${Shown} of=${loaded}>
       ${() => (tokens.length === 0 ? html`<${Empty}>${t("none")}<//>` : html`<${Table} tokens=${tokens} />`)}
     <//>
     ${asked === "issue" &&
-    html`<${FormDialog} title=${deed} action=${deed} danger=${currentSession().open} submit=${issue} onClose=${close}>
+    html`<${FormDialog} title=${deed} action=${deed} danger=${currentSession().open} submit=${issue} onClose=${closeIssue}>
       ${good && html`<p>${t("rotateHelp")}</p>`}
       ${currentSession().open && html`<p class="notice">${t("closes")}</p>`}
     <//>`}
@@ -123,6 +123,6 @@ export function Tokens({ gatewayId }) {
     html`<${FormDialog} title=${t("revoke")} action=${t("revoke")} danger submit=${revoke} onClose=${close}>
       <p>${t("revokeHelp", { id: gatewayId })}</p>
     <//>`}
-    ${secret && html`<${Secret} gatewayId=${gatewayId} token=${secret} onClose=${() => show(null)} />`}
+    ${asked !== null && typeof asked === "object" && html`<${Secret} gatewayId=${gatewayId} token=${asked.secret} onClose=${close} />`}
   <//>`;
 }

@@ -85,23 +85,30 @@ function UpgradeForm({ gateway, firmwares, onClose, onTask }) {
   <//>`;
 }
 
-/** @param {string} deviceType @param {AbortSignal} signal */
-async function installable(deviceType, signal) {
-  const pages = ["released", "testing"].map((status) =>
-    get("/api/ota/firmware", { deviceType, status, limit: 500 }, signal),
-  );
-  const firmwares = (await Promise.all(pages)).flatMap(({ items }) => items);
-  return firmwares.sort((one, other) => Date.parse(other.createdAt) - Date.parse(one.createdAt));
+/**
+ * The gateway as it is now, as releases are no events of it, and what it can get, the newest first.
+ *
+ * @param {GatewayState} gateway
+ * @param {AbortSignal} signal
+ */
+async function choices({ gatewayId, deviceType }, signal) {
+  const [gateway, released, testing] = await Promise.all([
+    get(`/api/ota/gateways/${segment(gatewayId)}`, undefined, signal),
+    get("/api/ota/firmware", { deviceType, status: "released", limit: 500 }, signal),
+    get("/api/ota/firmware", { deviceType, status: "testing", limit: 500 }, signal),
+  ]);
+  /** @type {Firmware[]} */
+  const firmwares = [...released.items, ...testing.items];
+  firmwares.sort((one, other) => Date.parse(other.createdAt) - Date.parse(one.createdAt));
+  return { gateway, firmwares };
 }
 
 /** @param {{gateway: GatewayState, onClose: () => void, onTask: (task: Task) => void}} props */
 export function UpgradeDialog({ gateway, onClose, onTask }) {
   const { gatewayId, deviceType } = gateway;
-  const load = (/** @type {AbortSignal} */ signal) => installable(deviceType, signal);
-  const loaded = useLoaded(load, [deviceType]);
-  const firmwares = loaded.data;
-  if (firmwares && firmwares.length > 0) {
-    return html`<${UpgradeForm} gateway=${gateway} firmwares=${firmwares} onClose=${onClose} onTask=${onTask} />`;
+  const loaded = useLoaded((signal) => choices(gateway, signal), [gatewayId, deviceType]);
+  if (loaded.data && loaded.data.firmwares.length > 0) {
+    return html`<${UpgradeForm} ...${loaded.data} onClose=${onClose} onTask=${onTask} />`;
   }
   return html`<${Dialog} title=${t("title", { id: gatewayId })} onClose=${onClose}>
     <${Shown} of=${loaded}>

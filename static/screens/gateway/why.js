@@ -1,6 +1,7 @@
 // Why the gateway gets its update, or not.
 
 import { html } from "../../vendor/preact.js";
+import { time } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Section, Shown, Time } from "../../parts/common.js";
@@ -43,10 +44,13 @@ function showTask(taskId) {
   }
 }
 
+/** The server's times are in UTC. @param {string} text */
+const inZone = (text) => text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (at) => time(at));
+
 /** @param {{finding: WhyAnswer["findings"][number]}} props */
 function Finding({ finding: { message, rule, rolloutId, taskId, until } }) {
   return html`<li>
-    ${message}${until && html` (${t("until")} <${Time} at=${until} exact />)`}
+    ${inZone(message)}${until && html` (${t("until")} <${Time} at=${until} exact />)`}
     <span class="row finding-links">
       <code class="quiet">${rule}</code>
       ${rolloutId && html`<a href=${link(["rollouts", rolloutId])}>${t("rollout")}</a>`}
@@ -62,7 +66,7 @@ export function Why({ why }) {
       ${(/** @type {WhyAnswer} */ { summary, verdict, findings }) =>
         html`<p class="why" data-tone=${TONES[verdict] ?? "quiet"}>
             <strong>${verdict in TONES ? t(/** @type {any} */ (verdict)) : verdict}</strong>
-            <span>${summary}</span>
+            <span>${inZone(summary)}</span>
           </p>
           <ul class="findings" aria-label=${t("findings")}>
             ${findings.map((finding, index) => html`<${Finding} key=${index} finding=${finding} />`)}

@@ -109,7 +109,7 @@ function useFirmwares({ name, branch, version }) {
 function ReleasedAs({ shown }) {
   const firmwares = useFirmwares(shown).data ?? [];
   return firmwares.length > 0 && html`<dt>${t("firmware")}</dt><dd>${firmwares.map((each) => html`<p key=${each.deviceType}>
-    <a href=${link(["firmware"], { deviceType: each.deviceType })}>${each.deviceType} ${each.version}</a> <${Status} of=${each.status} /></p>`)}</dd>`;
+    <a href=${link(["firmware", each.deviceType, each.version])}>${each.deviceType} ${each.version}</a> <${Status} of=${each.status} /></p>`)}</dd>`;
 }
 
 /** @param {{shown: Package, onClose: () => void}} props */

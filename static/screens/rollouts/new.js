@@ -1,7 +1,7 @@
 // A new rollout: while it is typed, the server says who would get it.
 
 import { html, useEffect, useState } from "../../vendor/preact.js";
-import { change, get } from "../../core/api.js";
+import { change, get, may } from "../../core/api.js";
 import { go, link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Problem, Screen, Section, statusWord } from "../../parts/common.js";
@@ -147,7 +147,7 @@ export function NewRollout({ wanted }) {
         <${Problem} error=${error} />
         <div class="start">
           <${Brief} preview=${preview} version=${fields.version} />
-          <button class="primary" disabled=${busy || !current}>${t("create")}</button>
+          ${may("operate") && html`<button class="primary" disabled=${busy || !current}>${t("create")}</button>`}
         </div>
       </div>
     </form>

@@ -86,7 +86,7 @@ function Answer({ dryRun, version, more }) {
   if (included + excluded === 0) {
     return html`<p class="notice">${t("nobody")}</p>`;
   }
-  return html`<p class="included"><strong>${t("included", { count: included, version })}</strong></p>
+  return html`<p class="included" role="status"><strong>${t("included", { count: included, version })}</strong></p>
     ${included > 0 && html`<${Waves} dryRun=${dryRun} />`}
     ${excluded > 0 && html`<p>${t("excluded", { count: excluded })}</p>
       <ul class="exclusions">${exclusions.map(({ reason, message, total }) =>

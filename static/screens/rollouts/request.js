@@ -58,7 +58,10 @@ const textOf = (text) => text.trim() || undefined;
 const numberOf = (text) => (text === "" ? undefined : Number(text));
 
 /** @param {string} text in the reader's zone */
-const timeOf = (text) => (text ? new Date(text).toISOString() : undefined);
+function timeOf(text) {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? textOf(text) : new Date(at).toISOString();
+}
 
 /** @param {Fields} fields */
 function targetOf({ filter, currentVersion, gatewayIds, tags }) {

@@ -110,7 +110,7 @@ function Asked({ rollout }) {
   const { window } = rollout;
   const facts = /** @type {[string, any][]} */ ([
     [t("deviceType"), rollout.deviceType],
-    [t("version"), html`<a href=${link(["firmware"], { deviceType: rollout.deviceType })}>${rollout.version}</a>`],
+    [t("version"), html`<a href=${link(["firmware", rollout.deviceType, rollout.version])}>${rollout.version}</a>`],
     [t("target"), targetInWords(rollout.target)],
     [t("waves"), rollout.waves.map((wave) => `${wave} %`).join(", ")],
     [t("haltAt"), `${rollout.haltAtFailurePercent} %`],

@@ -1,6 +1,9 @@
-use std::{fs, path::Path, sync::atomic::AtomicUsize, sync::atomic::Ordering::SeqCst};
+use std::{fs, path::Path};
 
 use super::*;
+
+/// Time for a command to come to where it hangs, on a busy machine too.
+const HANGS_LIMIT: Duration = Duration::from_secs(3);
 
 fn script(line: &str) -> Script {
     Script {
@@ -27,7 +30,7 @@ fn is_alive(pid_file: &Path) -> bool {
 
 /// Killed processes take a moment to go.
 fn is_gone_soon(pid_file: &Path) -> bool {
-    (0..200).any(|_| {
+    (0..2000).any(|_| {
         thread::sleep(Duration::from_millis(5));
         !is_alive(pid_file)
     })
@@ -79,22 +82,17 @@ fn a_command_that_hangs_is_killed_with_its_children_also_those_that_ignore_sigte
         child.display()
     );
     let mut script = script(&line);
-    script.limit = Duration::from_millis(500);
-    let began = Instant::now();
+    script.limit = HANGS_LIMIT;
     let ran = run(&script);
     assert!(ran.timed_out());
-    assert!(began.elapsed() < Duration::from_secs(10));
-    assert!(
-        ran.to_string().starts_with("ran longer than 0.5 s"),
-        "{ran}"
-    );
+    assert!(ran.to_string().starts_with("ran longer than 3 s"), "{ran}");
     assert!(is_gone_soon(&child));
 }
 
 #[test]
 fn a_command_that_ignores_sigterm_is_killed() {
     let mut script = script("trap '' TERM; echo ready; while :; do sleep 60; done");
-    script.limit = Duration::from_millis(300);
+    script.limit = HANGS_LIMIT;
     let ran = run(&script);
     assert!(ran.timed_out());
     assert_eq!(ran.output, "ready\n");
@@ -129,10 +127,9 @@ fn a_shell_or_a_folder_that_is_missing_is_an_error_of_the_command() {
 
 #[test]
 fn the_watchdog_hears_of_a_command_that_takes_long() {
-    let beats = AtomicUsize::new(0);
-    let ran = script("sleep 1.3").run(&Disk::default(), &|| {
-        beats.fetch_add(1, SeqCst);
-    });
+    let folder = tempfile::tempdir().unwrap();
+    let beaten = folder.path().join("beaten");
+    let line = format!("until test -e {}; do sleep 0.05; done", beaten.display());
+    let ran = script(&line).run(&Disk::default(), &|| fs::write(&beaten, "").unwrap());
     assert!(ran.succeeded());
-    assert!(beats.into_inner() > 0);
 }

@@ -3,7 +3,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,14 +39,21 @@ fn hear(socket: &UnixDatagram, what: &str) -> Vec<String> {
 
 fn is_silent(socket: &UnixDatagram, time: Duration) -> bool {
     let mut bytes = [0; 4096];
-    while socket.recv(&mut bytes).is_ok() {
-        // What was sent before.
-        socket
-            .set_read_timeout(Some(Duration::from_millis(1)))
-            .unwrap();
-    }
+    socket.set_nonblocking(true).unwrap();
+    // What was sent before.
+    while socket.recv(&mut bytes).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
     socket.set_read_timeout(Some(time)).unwrap();
     socket.recv(&mut bytes).is_err()
+}
+
+/// Returns when it has come to a stop.
+fn stop(child: &Child) {
+    signal(child, Signal::STOP);
+    let stat = format!("/proc/{}/stat", child.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
@@ -67,7 +74,7 @@ fn systemd_hears_that_it_is_ready_lives_and_stops_and_no_pulse_when_it_hangs() {
         hear(&socket, "WATCHDOG=1");
     }
     // Hangs: nobody gives the agent a turn.
-    signal(&agent, Signal::STOP);
+    stop(&agent);
     assert!(is_silent(&socket, Duration::from_millis(1200)));
     signal(&agent, Signal::CONT);
     hear(&socket, "WATCHDOG=1");
@@ -112,14 +119,9 @@ fn sigterm_ends_a_download_that_the_next_start_goes_on_with() {
             .iter()
             .any(|it| it["data"]["progress"] == json!(20))
     });
-    let begun = Instant::now();
     signal(&agent, Signal::TERM);
     let output = agent.wait_with_output().unwrap();
-    assert!(
-        output.status.success() && begun.elapsed() < Duration::from_secs(3),
-        "{}",
-        text(&output)
-    );
+    assert!(output.status.success(), "{}", text(&output));
     assert_eq!(device.names("downloads").len(), 1);
     assert!(
         server.progress().iter().all(|it| it.0 == "downloading"),

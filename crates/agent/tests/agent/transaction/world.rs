@@ -301,7 +301,7 @@ impl World {
     /// there for a moment, but does nothing.
     fn check_processes(&self) -> Result<(), String> {
         let log = fs::read(self.log()).unwrap_or_default();
-        let is_alone = (0..400).any(|_| {
+        let is_alone = (0..2000).any(|_| {
             let is_alone = self.processes_left().is_empty();
             if !is_alone {
                 thread::sleep(Duration::from_millis(5));
