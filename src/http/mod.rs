@@ -37,6 +37,7 @@ mod serve;
 mod session;
 mod setup;
 mod shown;
+mod signing_key;
 mod statistics;
 mod system;
 mod task;

@@ -47,6 +47,7 @@ mod release_package;
 mod rollout;
 mod setup;
 mod sign_downloads;
+mod signing_keys;
 mod silent_gateways;
 mod statistics;
 mod stream_events;
@@ -98,6 +99,7 @@ pub use push_package::{
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
 pub use setup::{FirstStart, SETUP_LINK_LIFETIME};
+pub use signing_keys::{SigningKey, SigningKeys};
 pub use statistics::{Counts, Statistics, Timeline};
 pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use tokens::{Changed, NewToken, TokenRef};

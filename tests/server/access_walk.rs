@@ -57,6 +57,7 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /api/ota/rollouts/{id}",
             "GET /api/ota/rollouts/{id}/gateways",
             "GET /api/ota/rollouts/{id}/tasks",
+            "GET /api/ota/signing-keys",
             "GET /api/ota/statistics",
             "GET /api/ota/statistics/gateways",
             "GET /api/ota/statistics/timeline",

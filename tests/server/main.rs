@@ -45,6 +45,7 @@ mod api_rollouts;
 mod api_security_headers;
 mod api_signatures;
 mod api_signed_downloads;
+mod api_signing_keys;
 mod api_statistics;
 mod api_tasks;
 mod api_tutorial;
