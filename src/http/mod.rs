@@ -35,6 +35,7 @@ mod same_origin;
 mod security_headers;
 mod serve;
 mod session;
+mod setting;
 mod setup;
 mod shown;
 mod signing_key;

@@ -24,7 +24,7 @@ use super::{
     package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
     security_headers::security_headers,
-    session, setup, signing_key, statistics, system, task, token, upgrade, user, webhook,
+    session, setting, setup, signing_key, statistics, system, task, token, upgrade, user, webhook,
 };
 use crate::{
     domain::Need::{
@@ -118,6 +118,7 @@ fn routes() -> Routes {
             "/firmware/{file_name}",
             firmware::download::download,
         )
+        .get(Administer, "/api/ota/settings", setting::list::list)
         .get(Administer, "/api/ota/audit", audit::list::list)
         .get(Administer, "/api/ota/audit.csv", audit::export::export)
         .get(ReadRelease, "/ota/changelog", changelog::get::get)

@@ -110,6 +110,7 @@ const ROUTES: &[(&str, &[&str])] = &[
             "GET /api/ota/gateways/tokens",
             "GET /api/ota/gateways/{gateway_id}/tokens",
             "GET /api/ota/provisioning-keys",
+            "GET /api/ota/settings",
             "GET /api/ota/tokens",
             "GET /api/ota/users",
             "PATCH /api/ota/users/{user_id}",

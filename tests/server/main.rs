@@ -43,6 +43,7 @@ mod api_rollout_faults;
 mod api_rollout_targets;
 mod api_rollouts;
 mod api_security_headers;
+mod api_settings;
 mod api_signatures;
 mod api_signed_downloads;
 mod api_signing_keys;
