@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     blob::{BlobStore, BlobUrl},
     cli::database::caller,
-    config::{Broker, Config, RequireSignature},
-    domain::{Clock, Role, SignaturePolicy, TaskDeadlines},
+    config::{Broker, Config, ListedOption, RequireSignature, Source},
+    domain::{Clock, Role, Setting, SettingSource, SignaturePolicy, TaskDeadlines},
     http::{self, HttpServer},
     ingest, jobs,
     metrics::Metrics,
@@ -316,7 +316,18 @@ fn settings(config: &Config, topics: Topics) -> Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         session_lifetime: TimeDelta::hours(config.session_hours.into()),
         built_in_broker: matches!(config.broker, Broker::BuiltIn(_)),
+        listed: config.listed().into_iter().map(setting).collect(),
     }
+}
+
+fn setting(option: ListedOption) -> Setting {
+    let source = match option.source {
+        Source::Default => SettingSource::Default,
+        Source::CommandLine => SettingSource::CommandLine,
+        Source::Environment => SettingSource::Environment,
+        Source::File => SettingSource::File,
+    };
+    Setting::new(option.name, option.value, option.help, source)
 }
 
 /// The built-in broker forgets what it holds when the process dies, so it acknowledges a message

@@ -18,7 +18,7 @@ use airlift::{
     domain::Clock,
 };
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -31,7 +31,8 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
 const COMMAND_FAILED: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let (result, failure) = match cli.command {
         Some(Command::Rollout(args)) => (
             ask(async |console| rollout::run(args, console).await),
@@ -73,8 +74,11 @@ fn main() -> ExitCode {
             }),
             ExitCode::from(COMMAND_FAILED),
         ),
-        Some(Command::Serve(args)) => (run(*args), ExitCode::FAILURE),
-        None => (run(cli.serve), ExitCode::FAILURE),
+        Some(Command::Serve(args)) => {
+            let matches = matches.subcommand_matches("serve").unwrap_or(&matches);
+            (run(*args, matches), ExitCode::FAILURE)
+        }
+        None => (run(cli.serve, &matches), ExitCode::FAILURE),
     };
     result.unwrap_or_else(|error| {
         eprintln!("airlift: {error:#}");
@@ -121,7 +125,8 @@ fn here(command: impl FnOnce(Console<'_>) -> Result<Outcome>) -> Result<ExitCode
     Ok(command(console)?.into())
 }
 
-fn run(args: ServeArgs) -> Result<ExitCode> {
+fn run(mut args: ServeArgs, matches: &ArgMatches) -> Result<ExitCode> {
+    args.options.note_environment(matches);
     let config = args.options.over_file(args.config.as_deref())?.resolve()?;
     start_log(&config)?;
     install_tls()?;

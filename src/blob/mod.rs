@@ -56,6 +56,7 @@ impl From<object_store::Error> for Error {
 /// A place for blobs.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
+    kind: &'static str,
     store: Arc<dyn ObjectStore>,
     /// Bytes per write to the backend.
     part_size: usize,
@@ -72,6 +73,11 @@ fn staging_folder() -> Path {
 }
 
 impl BlobStore {
+    /// `files`, `s3` or `memory`.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// Whether the blob is there, with its size in bytes.
     pub async fn size(&self, sha256: &str) -> Result<Option<u64>> {
         match self.store.head(&blob_path(sha256)).await {

@@ -79,6 +79,7 @@ impl BlobStore {
                 Ok(Self::over_s3(s3, prefix.as_deref()))
             }
             BlobUrl::Memory => Ok(BlobStore {
+                kind: "memory",
                 store: Arc::new(InMemory::new()),
                 part_size: LOCAL_PART_SIZE,
                 _folder_lock: None,
@@ -89,6 +90,7 @@ impl BlobStore {
     /// Over an S3 client that is set up already.
     pub fn over_s3(s3: object_store::aws::AmazonS3, prefix: Option<&str>) -> BlobStore {
         BlobStore {
+            kind: "s3",
             store: match prefix {
                 Some(prefix) => Arc::new(PrefixStore::new(s3, prefix)),
                 None => Arc::new(s3),
@@ -125,6 +127,7 @@ impl BlobStore {
             }
         }
         Ok(BlobStore {
+            kind: "files",
             store: Arc::new(local),
             part_size: LOCAL_PART_SIZE,
             _folder_lock: sole_user,

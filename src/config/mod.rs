@@ -1,18 +1,20 @@
 //! Settings. A value comes from the flag, else the environment (`AIRLIFT_` + the flag's name in
 //! upper case), else the TOML file, else the default. The same struct is read from all three.
 //!
-//! To add a key: a field in [`Options`], its default in [`Options::resolve`], a line in
-//! `config/default.toml` (a test compares the two).
+//! To add a key: a field in [`Options`], its default in [`Options::resolve`], its line in
+//! `listed.rs`, one in `config/default.toml` (a test compares the two).
 
-use std::{net::SocketAddr, num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use listed::{ListedOption, Source};
 pub use options::Options;
 
+mod listed;
 mod options;
 
 /// How the log is written.
@@ -73,6 +75,8 @@ pub struct Config {
     pub announce_hours: u32,
     pub log_format: LogFormat,
     pub log: String,
+    /// Where each value that was set comes from, by key.
+    sources: BTreeMap<String, Source>,
 }
 
 /// What TLS needs, as files that are read again when they change.
@@ -104,6 +108,7 @@ pub enum Broker {
 impl Options {
     pub fn resolve(self) -> Result<Config> {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let sources = self.all_sources();
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("./data"));
         let oidc = oidc(
             self.oidc_issuer,
@@ -168,6 +173,7 @@ impl Options {
             log_format: self.log_format.unwrap_or(LogFormat::Text),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             data_dir,
+            sources,
         };
         ensure!(
             config.trusted_keys.is_some() || config.require_signature != RequireSignature::Always,
@@ -323,138 +329,4 @@ fn hours(flag: &str, value: Option<u32>, default: u32) -> Result<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_file_names_every_key() {
-        let text = include_str!("../../config/default.toml");
-        let keys: std::collections::BTreeSet<String> = text
-            .lines()
-            .filter_map(|line| line.trim_start_matches("# ").split_once(" = "))
-            .map(|(key, _)| key.to_owned())
-            .collect();
-        let toml::Value::Table(all) = toml::Value::try_from(every_key()).unwrap() else {
-            panic!("options are a table");
-        };
-        assert_eq!(keys, all.keys().cloned().collect());
-        let uncommented: String = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ")))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        Options::from_toml(&uncommented).unwrap();
-    }
-
-    fn every_key() -> Options {
-        Options {
-            listen: Some(([127, 0, 0, 1], 1).into()),
-            public_url: Some(String::new()),
-            data_dir: Some(PathBuf::new()),
-            database_url: Some(String::new()),
-            blob_url: Some(String::new()),
-            mqtt_listen: Some(([127, 0, 0, 1], 1).into()),
-            mqtt_url: Some(String::new()),
-            topic_prefix: Some(String::new()),
-            trusted_keys: Some(PathBuf::new()),
-            require_signature: Some(RequireSignature::Auto),
-            insecure_open: Some(false),
-            tls_cert: Some(PathBuf::new()),
-            tls_key: Some(PathBuf::new()),
-            device_ca: Some(PathBuf::new()),
-            public_downloads: Some(false),
-            download_url_hours: Some(1),
-            requests_per_second: Some(1),
-            uploads_max: Some(1),
-            connections_max: Some(1),
-            trusted_proxies: Some(Vec::new()),
-            gateway_messages_per_second: Some(1),
-            session_hours: Some(1),
-            oidc_issuer: Some(String::new()),
-            oidc_client_id: Some(String::new()),
-            oidc_client_secret_file: Some(PathBuf::new()),
-            oidc_role_claim: Some(String::new()),
-            oidc_default_role: Some(String::new()),
-            upload_bytes_max: Some(1),
-            download_bytes_per_second: Some(NonZeroU64::MIN),
-            task_timeout_seconds: Some(1),
-            pending_timeout_seconds: Some(1),
-            confirm_timeout_seconds: Some(1),
-            history_days: Some(1),
-            event_days: Some(1),
-            heartbeat_interval_seconds: Some(1),
-            heartbeats_keep_hours: Some(1),
-            announce_hours: Some(1),
-            log_format: Some(LogFormat::Text),
-            log: Some(String::new()),
-        }
-    }
-
-    #[test]
-    fn addresses_that_others_can_reach_are_told_apart() {
-        let flags = |listen: &str, mqtt_listen: &str| -> Vec<&str> {
-            let options = Options {
-                listen: Some(listen.parse().unwrap()),
-                mqtt_listen: Some(mqtt_listen.parse().unwrap()),
-                ..Options::default()
-            };
-            let addresses = options.resolve().unwrap().public_addresses();
-            addresses.into_iter().map(|(flag, _)| flag).collect()
-        };
-        assert_eq!(flags("127.0.0.1:1", "[::1]:2"), [""; 0]);
-        assert_eq!(flags("0.0.0.0:1", "127.0.0.1:2"), ["--listen"]);
-        assert_eq!(flags("127.0.0.1:1", "[::]:2"), ["--mqtt-listen"]);
-    }
-
-    #[test]
-    fn a_key_that_is_unknown_or_senseless_is_refused() {
-        assert!(Options::from_toml("download-bytes-per-second = 0").is_err());
-        assert!(Options::from_toml("lissten = \"127.0.0.1:1\"").is_err());
-        assert_eq!(
-            Options::from_toml("public_url = \"http://a\"")
-                .unwrap()
-                .public_url,
-            Some("http://a".into())
-        );
-        for options in [
-            Options {
-                public_url: Some("ftp://a".into()),
-                ..Options::default()
-            },
-            Options {
-                topic_prefix: Some("a/#".into()),
-                ..Options::default()
-            },
-            Options {
-                require_signature: Some(RequireSignature::Always),
-                ..Options::default()
-            },
-            Options {
-                task_timeout_seconds: Some(0),
-                ..Options::default()
-            },
-            Options {
-                history_days: Some(0),
-                ..Options::default()
-            },
-            Options {
-                heartbeat_interval_seconds: Some(86_401),
-                ..Options::default()
-            },
-            Options {
-                heartbeats_keep_hours: Some(0),
-                ..Options::default()
-            },
-            Options {
-                announce_hours: Some(8_785),
-                ..Options::default()
-            },
-            Options {
-                event_days: Some(36_526),
-                ..Options::default()
-            },
-        ] {
-            assert!(options.resolve().is_err());
-        }
-    }
-}
+mod tests;

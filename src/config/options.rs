@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
@@ -7,14 +8,18 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{LogFormat, RequireSignature};
+use super::{LogFormat, RequireSignature, listed::Source};
 
 /// What can be set; `None` where it is not.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Options {
+    /// What did not stand on the command line, by key.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub sources: BTreeMap<String, Source>,
     /// Address of the HTTP server [default: 127.0.0.1:8018]
     #[arg(long, env = "AIRLIFT_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -23,6 +28,7 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Folder of everything the embedded defaults keep [default: ./data]
     #[arg(long, env = "AIRLIFT_DATA_DIR", value_name = "DIR")]
+    #[serde(serialize_with = "as_text")]
     pub data_dir: Option<PathBuf>,
     /// Database: sqlite:PATH or postgres://… [default: SQLite in the data dir]
     #[arg(
@@ -53,6 +59,7 @@ pub struct Options {
     pub topic_prefix: Option<String>,
     /// Folder of the OpenPGP public keys whose signed bundles are trusted, armored or binary
     #[arg(long, env = "AIRLIFT_TRUSTED_KEYS", value_name = "DIR")]
+    #[serde(serialize_with = "as_text")]
     pub trusted_keys: Option<PathBuf>,
     /// When firmwares must be signed; auto: as soon as a key is trusted [default: auto]
     #[arg(long, env = "AIRLIFT_REQUIRE_SIGNATURE", value_name = "WHEN")]
@@ -70,13 +77,16 @@ pub struct Options {
     /// Certificate chain for HTTP and the built-in broker, PEM; both speak TLS then. Read again when
     /// it changes
     #[arg(long, env = "AIRLIFT_TLS_CERT", value_name = "FILE")]
+    #[serde(serialize_with = "as_text")]
     pub tls_cert: Option<PathBuf>,
     /// Private key of --tls-cert, PEM
     #[arg(long, env = "AIRLIFT_TLS_KEY", value_name = "FILE")]
+    #[serde(serialize_with = "as_text")]
     pub tls_key: Option<PathBuf>,
     /// CA that signs gateways' certificates, PEM: a certificate with the common name <gatewayId> is as
     /// good as that gateway's token
     #[arg(long, env = "AIRLIFT_DEVICE_CA", value_name = "FILE")]
+    #[serde(serialize_with = "as_text")]
     pub device_ca: Option<PathBuf>,
     /// Let everybody download who knows a file's name, also once there are credentials
     #[arg(
@@ -123,6 +133,7 @@ pub struct Options {
     pub oidc_client_id: Option<String>,
     /// File of this server's client secret at the provider
     #[arg(long, env = "AIRLIFT_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    #[serde(serialize_with = "as_text")]
     pub oidc_client_secret_file: Option<PathBuf>,
     /// Claim of the provider's ID token that holds roles, one or a list; airlift-<role> is taken as
     /// <role> [default: groups]
@@ -178,9 +189,15 @@ pub struct Options {
     pub log: Option<String>,
 }
 
+/// A path need not be text.
+fn as_text<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    let text = path.as_ref().map(|path| path.to_string_lossy());
+    text.serialize(to)
+}
+
 macro_rules! first_set {
     ($flags:ident, $file:ident, $($field:ident),+ $(,)?) => {
-        Options { $($field: $flags.$field.or($file.$field)),+ }
+        Options { sources: $flags.sources, $($field: $flags.$field.or($file.$field)),+ }
     };
 }
 
@@ -192,8 +209,13 @@ impl Options {
             .with_context(|| format!("can't read the configuration {}", path.display()))?;
         let file = Options::from_toml(&text)
             .with_context(|| format!("in the configuration {}", path.display()))?;
-        let flags = self;
-        Ok(first_set!(
+        Ok(self.over(file))
+    }
+
+    pub(super) fn over(self, file: Options) -> Options {
+        let mut flags = self;
+        flags.note_file(&file);
+        first_set!(
             flags,
             file,
             listen,
@@ -235,7 +257,7 @@ impl Options {
             announce_hours,
             log_format,
             log,
-        ))
+        )
     }
 
     pub(super) fn from_toml(text: &str) -> Result<Options> {

@@ -24,6 +24,7 @@ mod refusal_limit;
 mod report;
 mod rollout;
 mod secret;
+mod setting;
 mod tags;
 mod task;
 mod task_status;
@@ -84,6 +85,7 @@ pub use rollout::{
     decide, order_coefficients, paced_after, position, wave_end_ranks,
 };
 pub use secret::{Secret, SecretKind, secret_hash};
+pub use setting::{Setting, SettingSource};
 pub use tags::{
     TAG_KEY_LENGTH_MAX, TAG_VALUE_LENGTH_MAX, TAGS_MAX, TagChanges, Tags, change_tags,
     check_tag_key, check_tag_value,

@@ -2,8 +2,8 @@ use utoipa::OpenApi;
 
 use super::{
     audit, changelog, event, firmware, gateway, gateway_token, oidc, openapi_access::add_access,
-    package, page, provisioning_key, rollout, session, setup, statistics, system, task, token,
-    upgrade, user, webhook,
+    package, page, provisioning_key, rollout, session, setting, setup, signing_key, statistics,
+    system, task, token, upgrade, user, webhook,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,7 @@ use super::{
         firmware::get::get,
         firmware::delete::delete,
         firmware::download::download,
+        signing_key::list::list,
         changelog::get::get,
         package::max_version::max_version,
         package::get_version::get_version,
@@ -100,6 +101,7 @@ use super::{
         webhook::ping::ping,
         webhook::deliveries::deliveries,
         webhook::retry_delivery::retry_delivery,
+        setting::list::list,
         audit::list::list,
         audit::export::export,
         token::create::create,

@@ -24,7 +24,7 @@ use super::{
     package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
     security_headers::security_headers,
-    session, setup, statistics, system, task, token, upgrade, user, webhook,
+    session, setting, setup, signing_key, statistics, system, task, token, upgrade, user, webhook,
 };
 use crate::{
     domain::Need::{
@@ -50,6 +50,7 @@ fn routes() -> Routes {
             firmware::latest::latest,
         )
         .get(Read, "/api/ota/firmware/{version}", firmware::get::get)
+        .get(Read, "/api/ota/signing-keys", signing_key::list::list)
         .delete(
             Publish,
             "/api/ota/firmware/{version}",
@@ -117,6 +118,7 @@ fn routes() -> Routes {
             "/firmware/{file_name}",
             firmware::download::download,
         )
+        .get(Administer, "/api/ota/settings", setting::list::list)
         .get(Administer, "/api/ota/audit", audit::list::list)
         .get(Administer, "/api/ota/audit.csv", audit::export::export)
         .get(ReadRelease, "/ota/changelog", changelog::get::get)

@@ -45,8 +45,10 @@ mod record_messages;
 mod record_report;
 mod release_package;
 mod rollout;
+mod server_settings;
 mod setup;
 mod sign_downloads;
+mod signing_keys;
 mod silent_gateways;
 mod statistics;
 mod stream_events;
@@ -97,7 +99,9 @@ pub use push_package::{
 };
 pub use record_messages::InboundMessage;
 pub use rollout::{CreateRollout, DryRun, DryRunGateway, Exclusion, RolloutGateway, RolloutView};
+pub use server_settings::ServerSettings;
 pub use setup::{FirstStart, SETUP_LINK_LIFETIME};
+pub use signing_keys::{SigningKey, SigningKeys};
 pub use statistics::{Counts, Statistics, Timeline};
 pub use stream_events::{EventGap, EventMessage, EventStream, Told};
 pub use tokens::{Changed, NewToken, TokenRef};
@@ -117,7 +121,9 @@ pub use crate::store::{
 
 use crate::{
     blob::BlobStore,
-    domain::{AlertLimit, Clock, DownloadBudget, RefusalLimit, SignaturePolicy, TaskDeadlines},
+    domain::{
+        AlertLimit, Clock, DownloadBudget, RefusalLimit, Setting, SignaturePolicy, TaskDeadlines,
+    },
     metrics::Metrics,
     mqtt::Publisher,
     store::Db,
@@ -164,6 +170,8 @@ pub struct Settings {
     pub session_lifetime: TimeDelta,
     /// Whether the built-in broker runs, which leaves what it acknowledged in the inbox.
     pub built_in_broker: bool,
+    /// Every option of the server, to be shown.
+    pub listed: Vec<Setting>,
 }
 
 /// Every use case, over one database, one blob store and one broker.

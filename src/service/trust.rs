@@ -62,7 +62,7 @@ impl Service {
     }
 }
 
-fn read_keys(folder: Option<&Path>) -> Result<TrustedKeys> {
+pub(super) fn read_keys(folder: Option<&Path>) -> Result<TrustedKeys> {
     let Some(folder) = folder else {
         return Ok(TrustedKeys::default());
     };

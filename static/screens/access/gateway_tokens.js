@@ -5,13 +5,12 @@ import { change, get, segment, sendCsv } from "../../core/api.js";
 import { time } from "../../core/format.js";
 import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
-import { Empty, Section, Shown, Status, Time } from "../../parts/common.js";
-import { ConfirmDialog, Dialog, FormDialog } from "../../parts/dialog.js";
-import { More, useList } from "../../parts/list.js";
+import { Time } from "../../parts/common.js";
+import { Dialog, FormDialog } from "../../parts/dialog.js";
+import { useList } from "../../parts/list.js";
 import { NO_EVENTS, useLoaded, useSettled } from "../../parts/load.js";
-import { SecretDialog } from "../../parts/secret.js";
-import { say } from "../../parts/toast.js";
-import { closed, ClosingWarning } from "./closing.js";
+import { ClosingWarning } from "./closing.js";
+import { Credentials, Deed, Made, Revoke, RevokeButton, State, stateOf, useMade, words } from "./credentials.js";
 
 /** @typedef {import("../../core/types.js").GatewayToken} GatewayToken */
 
@@ -25,12 +24,6 @@ const t = translator({
   none: { en: "There is no gateway token.", zh: "没有网关令牌。", ru: "Токенов шлюзов нет." },
   only: { en: "Gateway id", zh: "网关 ID", ru: "Id шлюза" },
   gateway: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  used: { en: "Last used", zh: "上次使用", ru: "Использован" },
-  ends: { en: "Ends", zh: "到期", ru: "Истекает" },
-  made: { en: "Made", zh: "创建", ru: "Создан" },
-  by: { en: "by {name}", zh: "由 {name}", ru: "кем: {name}" },
-  deeds: { en: "Actions", zh: "操作", ru: "Действия" },
   issue: { en: "New token", zh: "新建令牌", ru: "Новый токен" },
   rotate: { en: "Exchange", zh: "更换", ru: "Заменить" },
   token: { en: "Token", zh: "令牌", ru: "Токен" },
@@ -48,7 +41,6 @@ const t = translator({
     zh: "旧令牌有效至 {at}，新令牌首次使用后立即失效。",
     ru: "Старый токен действует до {at}, если новый не используют раньше.",
   },
-  revoke: { en: "Revoke", zh: "吊销", ru: "Отозвать" },
   revokeOne: { en: "Shut {name} out?", zh: "禁止 {name} 访问？", ru: "Закрыть доступ для {name}?" },
   shutOut: {
     en: "All of its tokens end at once, its connection and its downloads too. It can't claim another until an administrator makes one.",
@@ -81,14 +73,6 @@ const t = translator({
   save: { en: "Save tokens.csv", zh: "保存 tokens.csv", ru: "Сохранить tokens.csv" },
   kept: { en: "I have kept it", zh: "我已保存", ru: "Я сохранил его" },
 });
-
-/** @param {GatewayToken} token */
-function state({ revokedAt, expiresAt }) {
-  if (revokedAt) {
-    return "revoked";
-  }
-  return expiresAt && Date.parse(expiresAt) <= Date.now() ? "expired" : "good";
-}
 
 /** @param {{gatewayId: string, rotates: boolean, onMade: (made: any) => void, onClose: () => void}} props */
 function NewToken({ gatewayId, rotates, onMade, onClose }) {
@@ -140,39 +124,6 @@ function TokensFile({ csv, onClose }) {
   <//>`;
 }
 
-/** @param {{gatewayId: string, onRevoked: () => void, onClose: () => void}} props */
-function Revoke({ gatewayId, onRevoked, onClose }) {
-  const submit = async () => {
-    const { revoked } = await change("DELETE", `/api/ota/gateways/${segment(gatewayId)}/token`);
-    say(t("revoked", { name: gatewayId, count: revoked }));
-    onRevoked();
-  };
-  return html`<${ConfirmDialog} title=${t("revokeOne", { name: gatewayId })} action=${t("revoke")} submit=${submit} onClose=${onClose}>
-    ${t("shutOut")}
-  <//>`;
-}
-
-/** @param {{tokens: GatewayToken[], onRotate: (gatewayId: string) => void, onRevoke: (gatewayId: string) => void}} props */
-const Table = ({ tokens, onRotate, onRevoke }) => html`<div class="scroll"><table>
-  <thead><tr>
-    <th scope="col">${t("gateway")}</th><th scope="col">${t("state")}</th><th scope="col">${t("used")}</th>
-    <th scope="col">${t("ends")}</th><th scope="col">${t("made")}</th>
-    <th scope="col"><span class="unseen">${t("deeds")}</span></th>
-  </tr></thead>
-  <tbody>${tokens.map(
-    (token) => html`<tr key=${token.tokenId}>
-      <th scope="row"><a href=${link(["gateways", token.gatewayId])}>${token.gatewayId}</a></th>
-      <td><${Status} of=${state(token)} /></td>
-      <td><${Time} at=${token.lastUsedAt} /></td>
-      <td><${Time} at=${token.expiresAt} /></td>
-      <td><${Time} at=${token.createdAt} /> <span class="quiet">${t("by", { name: token.createdBy })}</span></td>
-      <td class="deeds">${state(token) === "good" &&
-        html`<button type="button" class="small" onClick=${() => onRotate(token.gatewayId)} aria-label=${`${t("rotate")}: ${token.gatewayId}`}>${t("rotate")}</button>
-          <button type="button" class="small danger" onClick=${() => onRevoke(token.gatewayId)} aria-label=${`${t("revoke")}: ${token.gatewayId}`}>${t("revoke")}</button>`}</td>
-    </tr>`,
-  )}</tbody>
-</table></div>`;
-
 /** @param {string} only the gateway whose tokens to list; of all if empty */
 function useTokens(only) {
   const all = useList("/api/ota/gateways/tokens", {}, NO_EVENTS);
@@ -186,35 +137,38 @@ function useTokens(only) {
 export function GatewayTokens() {
   const [only, setOnly] = useState("");
   const [making, setMaking] = useState(/** @type {{gatewayId: string, rotates: boolean} | null} */ (null));
-  const [made, setMade] = useState(/** @type {any} */ (null));
   const [bulk, setBulk] = useState(false);
-  const [csv, setCsv] = useState(/** @type {string | null} */ (null));
   const [revoking, setRevoking] = useState(/** @type {string | null} */ (null));
   const list = useTokens(useSettled(only.trim()));
-  const kept = () => {
-    setMade(null);
-    setCsv(null);
-    closed();
-    list.reload();
-  };
+  const { made, setMade, kept, dialog } = useMade(list);
   const actions = html`<button type="button" onClick=${() => setBulk(true)}>${t("bulk")}</button>
     <button type="button" class="primary" onClick=${() => setMaking({ gatewayId: only.trim(), rotates: false })}>${t("issue")}</button>`;
-  return html`<${Section} title=${t("title")} actions=${actions}>
-    <p class="quiet">${t("what")}</p>
+  const { state, used, expires, made: since } = words();
+  const row = (/** @type {GatewayToken} */ token) => ({
+    key: token.tokenId,
+    name: html`<a href=${link(["gateways", token.gatewayId])}>${token.gatewayId}</a>`,
+    cells: [
+      html`<${State} of=${token} />`,
+      html`<${Time} at=${token.lastUsedAt} />`,
+      html`<${Time} at=${token.expiresAt} />`,
+      html`<${Made} of=${token} />`,
+    ],
+    deeds:
+      stateOf(token) === "good" &&
+      html`<${Deed} words=${t("rotate")} of=${token.gatewayId} onClick=${() => setMaking({ gatewayId: token.gatewayId, rotates: true })} />
+        <${RevokeButton} of=${token.gatewayId} onClick=${() => setRevoking(token.gatewayId)} />`,
+  });
+  return html`<${Credentials} title=${t("title")} what=${t("what")} none=${t("none")} actions=${actions}
+    list=${list} head=${[t("gateway"), state, used, expires, since]} row=${row}>
     <div class="row"><label>${t("only")} <input type="search" value=${only} onInput=${(/** @type {any} */ event) => setOnly(event.target.value)} /></label></div>
-    <${Shown} of=${list}>${(/** @type {GatewayToken[]} */ tokens) =>
-      tokens.length > 0
-        ? html`<${Table} tokens=${tokens} onRevoke=${setRevoking}
-            onRotate=${(/** @type {string} */ gatewayId) => setMaking({ gatewayId, rotates: true })} />`
-        : html`<${Empty}>${t("none")}<//>`}<//>
-    <${More} list=${list} />
     ${making && html`<${NewToken} ...${making} onMade=${setMade} onClose=${() => setMaking(null)} />`}
-    ${made &&
-    html`<${SecretDialog} title=${made.gatewayId} name=${t("token")} secret=${made.token} onClose=${kept}>
-      ${made.predecessorEndsAt && html`<p>${t("oldUntil", { at: time(made.predecessorEndsAt) })}</p>`}
-    <//>`}
-    ${bulk && html`<${NewTokens} onMade=${setCsv} onClose=${() => setBulk(false)} />`}
-    ${csv !== null && html`<${TokensFile} csv=${csv} onClose=${kept} />`}
-    ${revoking && html`<${Revoke} gatewayId=${revoking} onRevoked=${list.reload} onClose=${() => setRevoking(null)} />`}
+    ${made?.token &&
+    dialog(made.gatewayId, t("token"), made.token, made.predecessorEndsAt && html`<p>${t("oldUntil", { at: time(made.predecessorEndsAt) })}</p>`)}
+    ${bulk && html`<${NewTokens} onMade=${(/** @type {string} */ csv) => setMade({ csv })} onClose=${() => setBulk(false)} />`}
+    ${made?.csv && html`<${TokensFile} csv=${made.csv} onClose=${kept} />`}
+    ${revoking &&
+    html`<${Revoke} name=${revoking} path=${`/api/ota/gateways/${segment(revoking)}/token`} title=${t("revokeOne", { name: revoking })}
+      ends=${t("shutOut")} done=${(/** @type {{revoked: number}} */ { revoked }) => t("revoked", { name: revoking, count: revoked })}
+      onRevoked=${list.reload} onClose=${() => setRevoking(null)} />`}
   <//>`;
 }

@@ -1,16 +1,16 @@
 // Keys by which a batch of new gateways claims tokens.
 
 import { html, useState } from "../../vendor/preact.js";
-import { change, segment } from "../../core/api.js";
+import { change, currentSession, segment } from "../../core/api.js";
 import { number } from "../../core/format.js";
 import { translator } from "../../core/words.js";
-import { Bar, Empty, Section, Shown, Status, Time } from "../../parts/common.js";
-import { ConfirmDialog, FormDialog } from "../../parts/dialog.js";
-import { More, useList } from "../../parts/list.js";
+import { Bar, Time } from "../../parts/common.js";
+import { FormDialog } from "../../parts/dialog.js";
+import { useList } from "../../parts/list.js";
+import { NO_EVENTS } from "../../parts/load.js";
 import { EndField, fromLocal } from "../../parts/moment.js";
-import { SecretDialog } from "../../parts/secret.js";
-import { say } from "../../parts/toast.js";
-import { closed, ClosingWarning } from "./closing.js";
+import { ClosingWarning } from "./closing.js";
+import { Credentials, Made, Revoke, RevokeButton, State, useMade, words } from "./credentials.js";
 
 /** @typedef {import("../../core/types.js").ProvisioningKey} Key */
 
@@ -25,38 +25,18 @@ const t = translator({
   make: { en: "New key", zh: "新建密钥", ru: "Новый ключ" },
   create: { en: "Make the key", zh: "创建密钥", ru: "Создать ключ" },
   key: { en: "Provisioning key", zh: "配置密钥", ru: "Ключ подготовки" },
-  name: { en: "Name", zh: "名称", ru: "Имя" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
   claims: { en: "Claims", zh: "已领取", ru: "Получено" },
   ofMax: { en: "{claims} of {max}", zh: "{claims} / {max}", ru: "{claims} из {max}" },
   claimsMax: { en: "So many gateways at most", zh: "网关数量上限", ru: "Не больше шлюзов, чем" },
   deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
   onlyType: { en: "Only gateways of this device type", zh: "仅限此设备类型的网关", ru: "Только шлюзы этого типа" },
   any: { en: "any", zh: "任意", ru: "любой" },
-  expires: { en: "Expires", zh: "到期", ru: "Истекает" },
-  made: { en: "Made", zh: "创建", ru: "Создан" },
-  by: { en: "by {name}", zh: "由 {name}", ru: "кем: {name}" },
-  deeds: { en: "Actions", zh: "操作", ru: "Действия" },
-  revoke: { en: "Revoke", zh: "吊销", ru: "Отозвать" },
-  revokeOne: { en: "Revoke {name}?", zh: "吊销 {name}？", ru: "Отозвать {name}?" },
   ends: {
     en: "Nobody can claim with it any more. Gateways that have claimed keep their tokens.",
     zh: "此后无法再用它领取令牌。已领取的网关保留各自的令牌。",
     ru: "С ним больше нельзя получить токен. Шлюзы, получившие токены, сохранят их.",
   },
-  revoked: { en: "{name} is revoked.", zh: "{name} 已吊销。", ru: "{name}: отозван." },
 });
-
-/** @param {Key} key */
-function state({ revokedAt, expiresAt, claims, claimsMax }) {
-  if (revokedAt) {
-    return "revoked";
-  }
-  if (expiresAt && Date.parse(expiresAt) <= Date.now()) {
-    return "expired";
-  }
-  return claimsMax !== null && claimsMax !== undefined && claims >= claimsMax ? "used_up" : "good";
-}
 
 /** @param {{onMade: (made: any) => void, onClose: () => void}} props */
 function NewKey({ onMade, onClose }) {
@@ -71,22 +51,10 @@ function NewKey({ onMade, onClose }) {
     );
   return html`<${FormDialog} title=${t("make")} action=${t("create")} submit=${submit} onClose=${onClose}>
     <${ClosingWarning} />
-    <label>${t("name")}<input name="name" required maxlength="100" autocomplete="off" /></label>
+    <label>${words().name}<input name="name" required maxlength="100" autocomplete="off" /></label>
     <label>${t("claimsMax")}<input name="claimsMax" type="number" min="1" max="1000000000" /></label>
     <label>${t("onlyType")}<input name="deviceType" autocomplete="off" /></label>
-    <${EndField} label=${t("expires")} />
-  <//>`;
-}
-
-/** @param {{of: Key, onRevoked: () => void, onClose: () => void}} props */
-function Revoke({ of: key, onRevoked, onClose }) {
-  const submit = async () => {
-    await change("DELETE", `/api/ota/provisioning-keys/${segment(key.keyId)}`);
-    say(t("revoked", { name: key.name }));
-    onRevoked();
-  };
-  return html`<${ConfirmDialog} title=${t("revokeOne", { name: key.name })} action=${t("revoke")} submit=${submit} onClose=${onClose}>
-    ${t("ends")}
+    <${EndField} label=${words().expires} />
   <//>`;
 }
 
@@ -97,46 +65,32 @@ const Claims = ({ of: { name, claims, claimsMax } }) =>
         <${Bar} value=${claims} max=${claimsMax} label=${`${t("claims")}: ${name}`} />`
     : number(claims);
 
-/** @param {{keys: Key[], onRevoke: (key: Key) => void}} props */
-const Table = ({ keys, onRevoke }) => html`<div class="scroll"><table>
-  <thead><tr>
-    <th scope="col">${t("name")}</th><th scope="col">${t("state")}</th><th scope="col">${t("claims")}</th>
-    <th scope="col">${t("deviceType")}</th><th scope="col">${t("expires")}</th><th scope="col">${t("made")}</th>
-    <th scope="col"><span class="unseen">${t("deeds")}</span></th>
-  </tr></thead>
-  <tbody>${keys.map(
-    (key) => html`<tr key=${key.keyId}>
-      <th scope="row">${key.name}</th>
-      <td><${Status} of=${state(key)} /></td>
-      <td><${Claims} of=${key} /></td>
-      <td>${key.deviceType ?? t("any")}</td>
-      <td><${Time} at=${key.expiresAt} /></td>
-      <td><${Time} at=${key.createdAt} /> <span class="quiet">${t("by", { name: key.createdBy })}</span></td>
-      <td class="deeds">${!key.revokedAt &&
-        html`<button type="button" class="small danger" onClick=${() => onRevoke(key)} aria-label=${`${t("revoke")}: ${key.name}`}>${t("revoke")}</button>`}</td>
-    </tr>`,
-  )}</tbody>
-</table></div>`;
-
 export function ProvisioningKeys() {
   const [making, setMaking] = useState(false);
-  const [made, setMade] = useState(/** @type {any} */ (null));
   const [revoking, setRevoking] = useState(/** @type {Key | null} */ (null));
-  // Who has claimed is heard of soon, but not while a secret is shown that a login would lose.
-  const list = useList("/api/ota/provisioning-keys", {}, { kinds: made ? [] : ["gateway"] });
-  const kept = () => {
-    setMade(null);
-    closed();
-    list.reload();
-  };
+  // Who has claimed is heard of; on an open server nothing may load while a secret is shown that a login would lose.
+  const list = useList("/api/ota/provisioning-keys", {}, currentSession().open ? NO_EVENTS : { kinds: ["gateway"] });
+  const { made, setMade, dialog } = useMade(list);
   const actions = html`<button type="button" class="primary" onClick=${() => setMaking(true)}>${t("make")}</button>`;
-  return html`<${Section} title=${t("title")} actions=${actions}>
-    <p class="quiet">${t("what")}</p>
-    <${Shown} of=${list}>${(/** @type {Key[]} */ keys) =>
-      keys.length > 0 ? html`<${Table} keys=${keys} onRevoke=${setRevoking} />` : html`<${Empty}>${t("none")}<//>`}<//>
-    <${More} list=${list} />
+  const { name, state, expires, made: since } = words();
+  const row = (/** @type {Key} */ key) => ({
+    key: key.keyId,
+    name: key.name,
+    cells: [
+      html`<${State} of=${key} usedUp=${key.claims >= (key.claimsMax ?? Infinity)} />`,
+      html`<${Claims} of=${key} />`,
+      key.deviceType ?? t("any"),
+      html`<${Time} at=${key.expiresAt} />`,
+      html`<${Made} of=${key} />`,
+    ],
+    deeds: !key.revokedAt && html`<${RevokeButton} of=${key.name} onClick=${() => setRevoking(key)} />`,
+  });
+  return html`<${Credentials} title=${t("title")} what=${t("what")} none=${t("none")} actions=${actions}
+    list=${list} head=${[name, state, t("claims"), t("deviceType"), expires, since]} row=${row}>
     ${making && html`<${NewKey} onMade=${setMade} onClose=${() => setMaking(false)} />`}
-    ${made && html`<${SecretDialog} title=${made.name} name=${t("key")} secret=${made.key} onClose=${kept} />`}
-    ${revoking && html`<${Revoke} of=${revoking} onRevoked=${list.reload} onClose=${() => setRevoking(null)} />`}
+    ${made && dialog(made.name, t("key"), made.key)}
+    ${revoking &&
+    html`<${Revoke} name=${revoking.name} path=${`/api/ota/provisioning-keys/${segment(revoking.keyId)}`} ends=${t("ends")}
+      onRevoked=${list.reload} onClose=${() => setRevoking(null)} />`}
   <//>`;
 }

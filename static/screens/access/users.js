@@ -3,17 +3,18 @@
 import { html, useState } from "../../vendor/preact.js";
 import { change, segment } from "../../core/api.js";
 import { translator } from "../../core/words.js";
-import { Empty, Section, Shown, Status, Time } from "../../parts/common.js";
+import { Status, Time } from "../../parts/common.js";
 import { ConfirmDialog, FormDialog } from "../../parts/dialog.js";
-import { More, useList } from "../../parts/list.js";
+import { useList } from "../../parts/list.js";
 import { NO_EVENTS } from "../../parts/load.js";
 import { NewPassword, newPassword } from "../../parts/password.js";
 import { RoleField, roleName } from "../../parts/role.js";
 import { say } from "../../parts/toast.js";
 import { closed, ClosingWarning } from "./closing.js";
+import { Credentials, Deed, tell, words } from "./credentials.js";
 
 /** @typedef {import("../../core/types.js").User} User */
-/** @typedef {"change" | "password" | "delete"} Deed */
+/** @typedef {"change" | "password" | "delete"} DeedName */
 
 const t = translator({
   title: { en: "Users", zh: "用户", ru: "Пользователи" },
@@ -23,13 +24,10 @@ const t = translator({
   create: { en: "Make the user", zh: "创建用户", ru: "Создать пользователя" },
   made: { en: "{name} may log in now.", zh: "{name} 现在可以登录。", ru: "{name} теперь может войти." },
   name: { en: "Name", zh: "用户名", ru: "Имя" },
-  role: { en: "Role", zh: "角色", ru: "Роль" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
   login: { en: "Logs in with", zh: "登录方式", ru: "Входит через" },
   password: { en: "password", zh: "密码", ru: "пароль" },
   provider: { en: "the provider", zh: "身份提供方", ru: "провайдера" },
   since: { en: "Since", zh: "创建于", ru: "Создан" },
-  deeds: { en: "Actions", zh: "操作", ru: "Действия" },
   change: { en: "Change", zh: "修改", ru: "Изменить" },
   setPassword: { en: "Set password", zh: "设置密码", ru: "Задать пароль" },
   delete: { en: "Delete", zh: "删除", ru: "Удалить" },
@@ -66,12 +64,12 @@ function NewUser({ onMade, onClose }) {
   <//>`;
 }
 
-/** @param {{user: User, deed: Deed, onDone: () => void, onClose: () => void}} props */
+/** @param {{user: User, deed: DeedName, onDone: () => void, onClose: () => void}} props */
 function DeedDialog({ user, deed, onDone, onClose }) {
   const { name } = user;
   const path = `/api/ota/users/${segment(user.userId)}`;
-  const done = (/** @type {{warning?: string}} */ { warning }, /** @type {string} */ words) => {
-    say(warning ?? words, warning ? "bad" : "good");
+  const done = (/** @type {any} */ answer, /** @type {string} */ words) => {
+    tell(answer, words);
     onDone();
   };
   const edit = async (/** @type {Record<string, unknown>} */ body) =>
@@ -97,46 +95,32 @@ function DeedDialog({ user, deed, onDone, onClose }) {
   <//>`;
 }
 
-/** @param {{users: User[], onDeed: (user: User, deed: Deed) => void}} props */
-function Table({ users, onDeed }) {
-  const button = (/** @type {User} */ user, /** @type {Deed} */ deed, /** @type {string} */ words) =>
-    html`<button type="button" class=${deed === "delete" ? "small danger" : "small"} onClick=${() => onDeed(user, deed)}
-      aria-label=${`${words}: ${user.name}`}>${words}</button>`;
-  return html`<div class="scroll"><table>
-    <thead><tr>
-      <th scope="col">${t("name")}</th><th scope="col">${t("role")}</th><th scope="col">${t("state")}</th>
-      <th scope="col">${t("login")}</th><th scope="col">${t("since")}</th>
-      <th scope="col"><span class="unseen">${t("deeds")}</span></th>
-    </tr></thead>
-    <tbody>${users.map(
-      (user) => html`<tr key=${user.userId}>
-        <th scope="row">${user.name}</th>
-        <td>${roleName(user.role)}</td>
-        <td><${Status} of=${user.disabled ? "disabled" : "enabled"} /></td>
-        <td>${user.hasPassword ? t("password") : t("provider")}</td>
-        <td><${Time} at=${user.createdAt} /></td>
-        <td class="deeds">${button(user, "change", t("change"))} ${button(user, "password", t("setPassword"))} ${button(user, "delete", t("delete"))}</td>
-      </tr>`,
-    )}</tbody>
-  </table></div>`;
-}
-
 export function Users() {
   const [making, setMaking] = useState(false);
-  const [asked, setAsked] = useState(/** @type {{user: User, deed: Deed} | null} */ (null));
+  const [asked, setAsked] = useState(/** @type {{user: User, deed: DeedName} | null} */ (null));
   const list = useList("/api/ota/users", {}, NO_EVENTS);
   const made = () => {
     closed();
     list.reload();
   };
   const actions = html`<button type="button" class="primary" onClick=${() => setMaking(true)}>${t("make")}</button>`;
-  return html`<${Section} title=${t("title")} actions=${actions}>
-    <p class="quiet">${t("what")}</p>
-    <${Shown} of=${list}>${(/** @type {User[]} */ users) =>
-      users.length > 0
-        ? html`<${Table} users=${users} onDeed=${(/** @type {User} */ user, /** @type {Deed} */ deed) => setAsked({ user, deed })} />`
-        : html`<${Empty}>${t("none")}<//>`}<//>
-    <${More} list=${list} />
+  const row = (/** @type {User} */ user) => {
+    const deed = (/** @type {DeedName} */ deed, /** @type {string} */ words) =>
+      html`<${Deed} words=${words} of=${user.name} danger=${deed === "delete"} onClick=${() => setAsked({ user, deed })} />`;
+    return {
+      key: user.userId,
+      name: user.name,
+      cells: [
+        roleName(user.role),
+        html`<${Status} of=${user.disabled ? "disabled" : "enabled"} />`,
+        user.hasPassword ? t("password") : t("provider"),
+        html`<${Time} at=${user.createdAt} />`,
+      ],
+      deeds: html`${deed("change", t("change"))} ${deed("password", t("setPassword"))} ${deed("delete", t("delete"))}`,
+    };
+  };
+  return html`<${Credentials} title=${t("title")} what=${t("what")} none=${t("none")} actions=${actions}
+    list=${list} head=${[t("name"), words().role, words().state, t("login"), t("since")]} row=${row}>
     ${making && html`<${NewUser} onMade=${made} onClose=${() => setMaking(false)} />`}
     ${asked && html`<${DeedDialog} ...${asked} onDone=${list.reload} onClose=${() => setAsked(null)} />`}
   <//>`;

@@ -75,8 +75,8 @@ async fn a_password_is_changed_and_libraries_show_their_licences() {
 
 /// As if all attempts but one had failed.
 async fn let_the_next_attempt_be_the_last(data_dir: &Path) {
-    let db = Db::open(&format!("sqlite:{}/airlift.db", data_dir.display()));
-    let db = db.await.unwrap();
+    let url = format!("sqlite:{}/airlift.db", data_dir.display());
+    let db = Db::open(&url).await.unwrap();
     let Db::Sqlite { writer, .. } = &db else {
         panic!("{}", data_dir.display());
     };

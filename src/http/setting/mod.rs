@@ -1,0 +1,3 @@
+//! `/api/ota/settings`
+
+pub mod list;

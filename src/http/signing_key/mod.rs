@@ -1,0 +1,3 @@
+//! `/api/ota/signing-keys`
+
+pub mod list;
