@@ -59,9 +59,9 @@ const t = translator({
     ru: "подписан: {signer}; проверит сервер",
   },
   signed_by_stranger: {
-    en: "signed by {signer}, which is the main key of nobody whom the server trusts; the server checks it",
-    zh: "由 {signer} 签名，它不是服务器信任的任何主密钥；服务器会验证",
-    ru: "подписан: {signer}, это не основной ключ никого из тех, кому сервер доверяет; проверит сервер",
+    en: "signed by {signer}, no trusted key unless a subkey of one; the server checks it",
+    zh: "由 {signer} 签名，它不是受信任的密钥，除非是其子密钥；服务器会验证",
+    ru: "подписан: {signer}, это не доверенный ключ, разве что подключ такого; проверит сервер",
   },
   unsigned_state: { en: "not signed", zh: "未签名", ru: "не подписан" },
   required: {
