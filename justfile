@@ -69,6 +69,11 @@ bench-fleet:
 bench-scale:
     ./benches/scale.sh
 
+# First paint of the page, and frames while 100,000 gateways are scrolled, printed beside their aims.
+bench-page gateways='100000':
+    cargo build --release --workspace --bins
+    AIRLIFT_GATEWAYS={{ gateways }} cargo nextest run --release --package airlift --test e2e -E 'test(scrolling_through)' --no-capture
+
 # The task poll with a token beside the same without access control.
 bench-access:
     ./benches/access.sh

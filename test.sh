@@ -22,6 +22,7 @@ Examples:
 
 Environment:
   AIRLIFT_TEST_POSTGRES_URL          use this PostgreSQL (URL of a superuser) instead of an own one
+  NEXTEST_TEST_THREADS               so many tests at once instead of two for each core
 TEXT
 }
 
@@ -35,6 +36,8 @@ readonly cluster_seconds_max=900
 policy_written=false
 cluster_pid=
 cluster_input=
+boards_pid=
+boards_log=
 
 section() { printf '\n=== %s ===\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
@@ -52,6 +55,9 @@ cleanup() {
         exec {cluster_input}>&- || true
         wait "$cluster_pid" 2>/dev/null || true
     fi
+    # Its own process group: the compilers below it end too.
+    if [ -n "$boards_pid" ]; then kill -- "-$boards_pid" 2>/dev/null || true; fi
+    if [ -n "$boards_log" ]; then rm -f "$boards_log"; fi
     if [ -n "${AIRLIFT_TEST_LOGS:-}" ]; then rm -rf "$AIRLIFT_TEST_LOGS"; fi
     exit "$status"
 }
@@ -134,6 +140,28 @@ start_cluster() {
     export AIRLIFT_TEST_POSTGRES_URL=$url
 }
 
+build_boards() {
+    CARGO_TARGET_DIR=$PWD/target/qemu-riscv32 firmware/qemu-riscv32/build.sh --quiet --locked
+    CARGO_TARGET_DIR=$PWD/target/esp32c3 firmware/esp32c3/build.sh -- --quiet --locked
+}
+
+# Beside the rest, with one compiler: crates that wait for each other leave a core idle.
+start_boards() {
+    boards_log=$(mktemp)
+    set -m
+    CARGO_BUILD_JOBS=1 build_boards >"$boards_log" 2>&1 &
+    boards_pid=$!
+    set +m
+}
+
+await_boards() {
+    local status=0
+    wait "$boards_pid" || status=$?
+    boards_pid=
+    cat "$boards_log"
+    [ "$status" = 0 ] || fail 'the boards could not be built; why is above'
+}
+
 for argument in "$@"; do
     case $argument in
         -h | --help) usage; exit 0 ;;
@@ -160,6 +188,10 @@ echo 'all there'
 section 'Formatting'
 cargo fmt --all --check
 
+ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool)
+export ESPTOOL
+start_boards
+
 section 'Warnings'
 cargo clippy --workspace --all-targets -- -D warnings
 
@@ -168,10 +200,7 @@ section 'Binaries'
 cargo build --workspace --bins --tests
 
 section 'Boards'
-root=$PWD
-CARGO_TARGET_DIR=$root/target/qemu-riscv32 firmware/qemu-riscv32/build.sh --quiet --locked
-ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool) \
-    CARGO_TARGET_DIR=$root/target/esp32c3 firmware/esp32c3/build.sh -- --quiet --locked
+await_boards
 
 section 'PostgreSQL'
 if [ -z "${AIRLIFT_TEST_POSTGRES_URL:-}" ]; then start_cluster; fi
@@ -181,6 +210,8 @@ section 'Tests'
 # What our programs log meanwhile.
 AIRLIFT_TEST_LOGS=$(mktemp -d)
 export AIRLIFT_TEST_LOGS
+# Most of them wait for a server or for a time to pass.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
 cargo nextest run --workspace "$@"
 
 section 'Secrets in logs'

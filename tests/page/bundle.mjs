@@ -33,4 +33,15 @@ export default async ({ page, url, say, ask, screenshot, input }) => {
   await page.getByRole("heading", { name: `gateway ${input.version}`, level: 1 }).waitFor();
   await page.getByText("signed by release-2026").waitFor();
   await page.getByRole("row").getByRole("link", { name: "firmware.bin" }).waitFor();
+
+  await page.getByRole("button", { name: "Delete the draft" }).click();
+  const dialog = page.getByRole("dialog", { name: `Delete the draft gateway ${input.version}?` });
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.notEqual(await ask("firmware"), null);
+  await page.getByRole("button", { name: "Delete the draft" }).click();
+  await dialog.getByRole("button", { name: "Delete the draft" }).click();
+  await page.getByRole("heading", { name: "Firmware", level: 1 }).waitFor();
+  await page.getByText("There is none.").waitFor();
+  assert.equal(await ask("firmware"), null);
 };

@@ -26,10 +26,19 @@ async function tabTo(page, wanted, { limit = 80, key = "Tab" } = {}) {
 
 const named = (tag, words) => (now) => now.tag === tag && (words instanceof RegExp ? words.test(now.words) : now.words === words);
 const heading = (page, name) => page.getByRole("heading", { name, level: 1 }).waitFor();
-const focusIsAt = async (page, tag, words) => {
-  const now = await page.evaluate(focused);
-  assert.ok(now.tag === tag && now.words === words, `the focus is at ${now.tag} ${now.words}`);
-};
+
+/** Effects move the focus, a moment after what they are of is drawn. */
+async function focusIsAt(page, tag, words) {
+  let now;
+  for (let looks = 0; looks < 100; looks += 1) {
+    now = await page.evaluate(focused);
+    if (now.tag === tag && now.words === words) {
+      return;
+    }
+    await page.waitForTimeout(50);
+  }
+  throw new Error(`the focus is at ${now.tag} ${now.words.slice(0, 80)}, not at ${tag} ${words}`);
+}
 
 export default async ({ page, url, say, input }) => {
   const { gatewayId, old, new: wanted } = input;
@@ -49,6 +58,7 @@ export default async ({ page, url, say, input }) => {
   await page.keyboard.press("Enter");
   await heading(page, gatewayId);
   await focusIsAt(page, "h1", gatewayId);
+  await page.getByRole("button", { name: "Upgrade…" }).waitFor();
 
   await tabTo(page, named("button", "Upgrade…"), { limit: 5 });
   await page.keyboard.press("Enter");
@@ -93,6 +103,7 @@ export default async ({ page, url, say, input }) => {
   await page.getByRole("dialog").waitFor({ state: "detached" });
   await focusIsAt(page, "button", "Edit the tags");
 
+  await page.getByText(`${old} → ${wanted}`, { exact: true }).waitFor();
   await tabTo(page, ({ tag, words }) => tag === "summary" && words.startsWith(`${old} → ${wanted}`));
   await page.keyboard.press("Enter");
   const tasks = page.getByRole("region", { name: "Tasks" });

@@ -105,31 +105,37 @@ async function firstPaints(page, url) {
   return { cold: paints[0], warm: paints.slice(1).sort((one, other) => one - other)[2] };
 }
 
-export default async ({ page, context, url, say, input }) => {
+/** Down through all of them, and then wherever the scrollbar is dropped. */
+async function journey(page, gateways) {
+  await scrollThrough(page, Math.ceil(gateways / ROWS_PER_FRAME));
+  await rightOnesShow(page);
+  for (let time = 0; time < JUMPS; time += 1) {
+    await jump(page, ((time * 7) % JUMPS) / JUMPS);
+  }
+  await jump(page, 1);
+}
+
+export default async ({ page, context, url, say, input: { gateways } }) => {
   const { cold, warm } = await firstPaints(page, url);
   say(`first paint: ${cold} ms without a cache, ${warm} ms with one (aim: under 300)`);
   await page.goto(`${url}/#/gateways`);
   const grid = page.getByRole("grid", { name: "Gateways" });
   await grid.waitFor();
   await rightOnesShow(page);
-  assert.equal(await grid.getAttribute("aria-rowcount"), String(input.gateways + 1));
+  assert.equal(await grid.getAttribute("aria-rowcount"), String(gateways + 1));
   const requests = await watch(page);
-  const task = await traced(context, page, async () => {
-    await scrollThrough(page, Math.ceil(input.gateways / ROWS_PER_FRAME));
-    await rightOnesShow(page);
-    for (let time = 0; time < JUMPS; time += 1) {
-      await jump(page, ((time * 7) % JUMPS) / JUMPS);
-    }
-  });
-  await jump(page, 1);
-  const seen = await page.evaluate(() => globalThis.seen);
-  const [longest, second, third] = [...seen.frames].sort((one, other) => other - one).map(Math.round);
-  say(`${input.gateways} gateways, ${seen.frames.length} frames drawn in software: the longest ${longest}, ${second}, ${third} ms (aim: under 50)`);
-  say(`frames over 50 ms by the browser's count: ${seen.long.length}; the longest task of the page took ${task.toFixed(1)} ms of processor time`);
-  say(`${requests.all} requests, ${requests.mostAtOnce} at once at most; ${seen.rowsMost} rows in the page at most`);
-  assert.ok(seen.rowsMost < ROWS_MAX, `${seen.rowsMost} rows`);
+  await journey(page, gateways);
+  const { frames, long } = await page.evaluate(() => ({ ...globalThis.seen }));
+  const [longest, second, third] = frames.sort((one, other) => other - one).map(Math.round);
+  say(`${gateways} gateways, ${frames.length} frames drawn in software: the longest ${longest}, ${second}, ${third} ms (aim: under 50)`);
+  // Tracing itself holds frames up.
+  const task = await traced(context, page, () => journey(page, gateways));
+  say(`frames over 50 ms by the browser's count: ${long.length}; the longest task of the page took ${task.toFixed(1)} ms of processor time`);
+  const { rowsMost } = await page.evaluate(() => globalThis.seen);
+  say(`${requests.all} requests, ${requests.mostAtOnce} at once at most; ${rowsMost} rows in the page at most`);
+  assert.ok(rowsMost < ROWS_MAX, `${rowsMost} rows`);
   assert.ok(requests.mostAtOnce <= LOADS_AT_ONCE, `${requests.mostAtOnce} at once`);
-  // Each page once on the way down, two where a jump lands on an edge.
-  const bound = Math.ceil(input.gateways / PAGE_ROWS) + 2 * (JUMPS + 2);
+  // Each page once on the way down, two where a jump lands on an edge; and all that twice.
+  const bound = 2 * (Math.ceil(gateways / PAGE_ROWS) + 2 * (JUMPS + 2));
   assert.ok(requests.all <= bound, `${requests.all} requests, ${bound} would do`);
 };

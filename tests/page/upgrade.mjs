@@ -53,7 +53,7 @@ export default async ({ page, url, say, screenshot, input }) => {
 
 /** While the bar moved by events, the page asked for no task. */
 async function assertNobodyAsked(page, moves) {
-  const loading = moves.filter(({ state }) => state.endsWith("downloading") );
+  const loading = moves.filter(({ state }) => state.endsWith("downloading"));
   const [from, to] = [loading.at(-5).at, loading.at(-1).at];
   const asked = await page.evaluate(
     ([from, to]) =>

@@ -79,4 +79,10 @@ export default async ({ page, context, url, say, ask, screenshot, input }) => {
   await released.getByText("released", { exact: true }).waitFor();
   assert.equal((await ask("firmware")).status, "released");
   say("released by closing the page");
+
+  await released.getByRole("link", { name: input.image.version, exact: true }).click();
+  await other.getByRole("button", { name: "Deprecate" }).click();
+  await other.getByRole("dialog").getByRole("button", { name: "Deprecate" }).click();
+  await other.getByText("deprecated", { exact: true }).waitFor();
+  assert.equal((await ask("firmware")).status, "deprecated");
 };

@@ -25,11 +25,11 @@ const t = translator({
   rssi: { en: "Signal", zh: "信号", ru: "Сигнал" },
 });
 
-/** @type {{name: "freeHeap" | "rssi" | "battery", unit?: string, color: string, format: (value: number) => string, range?: [number | null, number | null]}[]} */
+/** @type {{name: "freeHeap" | "rssi" | "battery", label: () => string, unit?: string, color: string, format: (value: number) => string, range?: [number | null, number | null]}[]} */
 const FIGURES = [
-  { name: "freeHeap", color: "--chart-1", format: bytes, range: [0, null] },
-  { name: "rssi", unit: "dBm", color: "--chart-2", format: number },
-  { name: "battery", unit: "%", color: "--chart-3", format: number, range: [0, 100] },
+  { name: "freeHeap", label: () => t("freeHeap"), color: "--chart-1", format: bytes, range: [0, null] },
+  { name: "rssi", label: () => t("rssi"), unit: "dBm", color: "--chart-2", format: number },
+  { name: "battery", label: () => t("battery"), unit: "%", color: "--chart-3", format: number, range: [0, 100] },
 ];
 
 /** Where heartbeats are missing the lines break. @param {History} history */
@@ -59,8 +59,8 @@ function Charts({ history }) {
     return html`<${Empty}>${t("none")}<//>`;
   }
   return html`<div class="charts">
-    ${shown.map(({ name, unit, color, format, range }) => {
-      const label = t(name);
+    ${shown.map(({ name, label: labelled, unit, color, format, range }) => {
+      const label = labelled();
       const series = [{ name: label, unit, color, values: points.map((point) => point?.[name] ?? null) }];
       return html`<${Chart} key=${name} label=${label} series=${series} times=${times} format=${format} range=${range} height=${140} />`;
     })}

@@ -97,7 +97,7 @@ const Help = ({ filter, onFilter }) => html`<details class="filter-help">
  */
 export function Filter({ filter, counts, error, onFilter }) {
   const problem = useId();
-  return html`<div class="filter" role="search">
+  return html`<div class="fleet-filter" role="search">
     <div class="row">
       <label class="filter-text">${t("filter")}
         <input type="search" class="mono" value=${filter} spellcheck=${false} autocomplete="off" autocapitalize="off" maxlength="1024"

@@ -18,7 +18,7 @@ const t = translator({
   lastSeen: { en: "Last seen", zh: "最后在线", ru: "Был в сети" },
   now: { en: "now", zh: "现在", ru: "сейчас" },
   unknown: { en: "unknown", zh: "未知", ru: "неизвестна" },
-  newer: { en: "newer than what it runs", zh: "比当前运行的版本新", ru: "новее установленной" },
+  newer: { en: "needs an upgrade", zh: "需要升级", ru: "ждёт обновления" },
 });
 
 const COLUMNS = /** @type {const} */ (["gatewayId", "status", "version", "latest", "deviceType", "tags", "lastSeen"]);
@@ -54,13 +54,13 @@ function Cells({ of: gateway }) {
   const said = tags.map(([key, value]) => `${key}=${value}`).join("\n");
   return html`<div role="gridcell" class="cell-gatewayId"><a href=${link(["gateways", gateway.gatewayId])} tabindex="-1">${gateway.gatewayId}</a></div>
     <div role="gridcell" class="cell-status"><${Status} of=${gateway.online ? "online" : "offline"} /></div>
-    <div role="gridcell" class="cell-version">${gateway.currentVersion ?? html`<span class="quiet">${t("unknown")}</span>`}</div>
-    <div role="gridcell" class="cell-latest">
-      ${gateway.latestVersion ?? "–"}
+    <div role="gridcell" class="cell-version">
+      ${gateway.currentVersion ?? html`<span class="quiet">${t("unknown")}</span>`}
       ${gateway.needUpgrade && html` <span class="newer" title=${t("newer")} role="img" aria-label=${t("newer")}>↑</span>`}
     </div>
+    <div role="gridcell" class="cell-latest">${gateway.latestVersion ?? "–"}</div>
     <div role="gridcell" class="cell-deviceType">${gateway.deviceType}</div>
-    <div role="gridcell" class="cell-tags" title=${said}>${tags.map(([key, value]) => html`<span key=${key} class="tag">${key}=${value}</span>`)}</div>
+    <div role="gridcell" class="cell-tags" title=${said}>${tags.map(([key, value]) => html`<span key=${key} class="fleet-tag">${key}=${value}</span>`)}</div>
     <div role="gridcell" class="cell-lastSeen">
       ${gateway.online ? t("now") : html`<time datetime=${gateway.lastSeenAt} title=${time(gateway.lastSeenAt)}>${ago(gateway.lastSeenAt)}</time>`}
     </div>`;

@@ -40,7 +40,7 @@ function Cause({ code, count, most }) {
   const load = (/** @type {AbortSignal} */ signal) =>
     get("/api/ota/tasks", { status: "failed", errorCode: code, limit: TASKS_SHOWN }, signal);
   const newest = useLoaded(load, [code, count]);
-  return html`<li class="cause">
+  return html`<li class="failure-cause">
     <h3 class="row"><code>${code}</code> <span class="quiet">${t("tasks", { count })}</span></h3>
     <${Bar} value=${count} max=${most} tone="wrong" label=${`${code}: ${number(count)}`} />
     <${Shown} of=${newest}>${(/** @type {{items: Task[]}} */ { items }) =>
@@ -56,7 +56,7 @@ export function Failures({ statistics }) {
       const rest = causes.length - CAUSES_SHOWN;
       return causes.length === 0
         ? html`<${Empty}>${t("none")}<//>`
-        : html`<ul class="causes">${causes
+        : html`<ul class="failure-causes">${causes
               .slice(0, CAUSES_SHOWN)
               .map(([code, count]) => html`<${Cause} key=${code} code=${code} count=${count} most=${causes[0][1]} />`)}</ul>
             ${rest > 0 && html`<p class="quiet">${t("more", { count: rest })}</p>`}`;

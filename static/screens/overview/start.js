@@ -63,7 +63,7 @@ export function FirstSteps({ firmwares, gateways }) {
   const key = open ? "" : ` --server ${origin} --provisioning-key $KEY`;
   const released = firmwares.some(({ status }) => status === "released");
   return html`<${Section} title=${t("title")}>
-    <ol class="steps">
+    <ol class="first-steps">
       <${Step} done=${firmwares.length > 0} title=${t("upload")} href=${link(["firmware"])}>
         <p>${t("uploadHow")}</p>
         <${Command} text=${`curl -X POST ${origin}/api/ota/firmware/upload${token} -F file=@firmware.bin -F version=1.0.2`} />

@@ -65,7 +65,7 @@ function Stack({ of: { versions, total } }) {
   if (others > 0) {
     parts.push({ name: t("others"), total: others, look: "others" });
   }
-  return html`<div class="stack" aria-hidden="true">
+  return html`<div class="version-bar" aria-hidden="true">
     ${parts.map(
       (part) => html`<span key=${part.look} data-look=${part.look} style=${{ flexGrow: part.total }} title=${`${part.name}: ${number(part.total)}`}>
         ${part.total / total >= NAMED_FROM && part.name}
@@ -93,7 +93,7 @@ function DeviceType({ of: type }) {
         <tbody>${shown.map(
           ({ version, total, online }, index) => html`<tr key=${version ?? ""}>
             <th scope="row">
-              <i class="swatch" data-look=${look[index]}></i>
+              <i class="version-swatch" data-look=${look[index]}></i>
               <a href=${listed(type.deviceType, version)}>${version ?? t("unknown")}</a>
               ${version !== null && version === type.latestVersion && html` <span class="status" data-status="released">${t("latest")}</span>`}
             </th>

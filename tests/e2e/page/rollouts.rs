@@ -90,7 +90,7 @@ impl Cloud {
             "package": name,
             "version": version,
             "branch": branch,
-            "sha256": format!("{:x}", Sha256::digest(&file)),
+            "sha256": hex::encode(Sha256::digest(&file)),
             "description": "The <b>application</b> of <script>",
             "AfterUpdate": "systemctl restart app",
             "dependencies": {"lib": ">=1.2, <2"},
