@@ -28,6 +28,10 @@ export type Delivery = Schemas["Delivery"];
 export type EventKind = Schemas["EventKind"];
 export type PingResult = Schemas["PingResult"];
 export type Role = Schemas["Role"];
+export type ServerSettings = Schemas["ServerSettings"];
+export type Setting = Schemas["Setting"];
+export type SigningKey = Schemas["SigningKey"];
+export type SigningKeys = Schemas["SigningKeys"];
 
 export type Page<Item> = { items: Item[]; nextCursor?: string | null };
 

@@ -28,6 +28,20 @@ async function theme(page) {
   assert.equal(await paper(), light);
 }
 
+async function server(page, url) {
+  await page.getByRole("link", { name: "Server" }).click();
+  await page.getByText("built-in").first().waitFor();
+  await page.getByLabel("Search").fill("devices told download");
+  await page.getByText("1 option", { exact: true }).waitFor();
+  assert.match(await page.getByRole("row", { name: "--public-url" }).innerText(), /http:.*command line.*What devices/s);
+  await page.getByLabel("Search").fill("no option says this");
+  await page.getByText("No option says that.").waitFor();
+  await page.goto(`${url}/#/access/signing`);
+  await page.getByText("Firmware without a signature is released and sent, too").waitFor();
+  await page.getByText("No key is trusted").waitFor();
+  await page.goto(`${url}/#/settings`);
+}
+
 async function about(page, url) {
   await page.getByRole("link", { name: "About" }).click();
   await page.getByText(/^\d+\.\d+\.\d+$/).waitFor();
@@ -49,6 +63,7 @@ export default async ({ page, url, input }) => {
   await page.getByText("the old password is not the one that this user has").waitFor();
   await change(page, input.password);
   await page.getByText("The password is changed; all other sessions have ended.").waitFor();
+  await server(page, url);
   await about(page, url);
   await page.getByRole("button", { name: "Log out" }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor();

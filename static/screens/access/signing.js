@@ -3,23 +3,23 @@
 import { html } from "../../vendor/preact.js";
 import { get } from "../../core/api.js";
 import { translator } from "../../core/words.js";
-import { Copy, Empty, Section, Shown, Time } from "../../parts/common.js";
+import { Copy, Empty, Section, Shown, Status, Time } from "../../parts/common.js";
 import { useLoaded } from "../../parts/load.js";
 
-/** @typedef {{name: string, fingerprint: string, userIds: string[], algorithm?: string | null, createdAt?: string | null, expiresAt?: string | null}} SigningKey */
-/** @typedef {{required: boolean, items: SigningKey[]}} SigningKeys */
+/** @typedef {import("../../core/types.js").SigningKey} SigningKey */
+/** @typedef {import("../../core/types.js").SigningKeys} SigningKeys */
 
 const t = translator({
   title: { en: "Signing keys", zh: "签名密钥", ru: "Ключи подписи" },
   required: {
-    en: "Firmware is taken only if one of these keys signed it.",
-    zh: "只接受由以下密钥之一签名的固件。",
-    ru: "Принимаются только прошивки, подписанные одним из этих ключей.",
+    en: "Firmware is released and sent only if one of these keys signed it.",
+    zh: "只有由以下密钥之一签名的固件才会发布和下发。",
+    ru: "Выпускаются и отправляются только прошивки, подписанные одним из этих ключей.",
   },
   free: {
-    en: "This server takes firmware without a signature, too (--require-signature changes that).",
-    zh: "此服务器也接受未签名的固件（可用 --require-signature 更改）。",
-    ru: "Этот сервер принимает и прошивки без подписи (--require-signature меняет это).",
+    en: "Firmware without a signature is released and sent, too (--require-signature changes that).",
+    zh: "未签名的固件也会发布和下发（可用 --require-signature 更改）。",
+    ru: "Выпускаются и отправляются и прошивки без подписи (--require-signature меняет это).",
   },
   none: {
     en: "No key is trusted: the server's operator puts public keys into a folder and names it with --trusted-keys.",
@@ -42,11 +42,11 @@ const Table = ({ keys }) => html`<div class="scroll"><table>
   </tr></thead>
   <tbody>${keys.map(
     (key) => html`<tr key=${key.fingerprint}>
-      <th scope="row">${key.name}</th>
+      <th scope="row">${key.name} ${key.revoked && html`<${Status} of="revoked" />`}</th>
       <td><code>${key.fingerprint}</code> <${Copy} text=${key.fingerprint} label=${`${t("fingerprint")} ${key.name}`} /></td>
       <td>${key.userIds.map((userId) => html`<div key=${userId}>${userId}</div>`)}</td>
-      <td>${key.algorithm ?? "–"}</td>
-      <td>${key.createdAt ? html`<${Time} at=${key.createdAt} />` : "–"}</td>
+      <td>${key.algorithm}</td>
+      <td><${Time} at=${key.createdAt} /></td>
       <td><${Time} at=${key.expiresAt} /></td>
     </tr>`,
   )}</tbody>

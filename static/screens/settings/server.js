@@ -6,8 +6,8 @@ import { translator } from "../../core/words.js";
 import { Empty, Section, Shown, Time } from "../../parts/common.js";
 import { useLoaded } from "../../parts/load.js";
 
-/** @typedef {{name: string, value: string | null, help: string, source?: string}} Setting */
-/** @typedef {{version: string, startedAt: string, database: string, blobs: string, broker: string, settings: Setting[]}} ServerSettings */
+/** @typedef {import("../../core/types.js").Setting} Setting */
+/** @typedef {import("../../core/types.js").ServerSettings} ServerSettings */
 
 const t = translator({
   title: { en: "What this server runs with", zh: "此服务器的运行配置", ru: "С чем работает сервер" },
@@ -45,8 +45,8 @@ const Table = ({ settings }) => html`<div class="scroll"><table class="options">
   <tbody>${settings.map(
     ({ name, value, help, source }) => html`<tr key=${name}>
       <th scope="row"><code>${name}</code></th>
-      <td>${value === null ? html`<span class="quiet">${t("unset")}</span>` : html`<code>${value}</code>`}</td>
-      <td>${source ?? "–"}</td>
+      <td>${value ? html`<code>${value}</code>` : html`<span class="quiet">${t("unset")}</span>`}</td>
+      <td>${source}</td>
       <td lang="en">${help}</td>
     </tr>`,
   )}</tbody>
