@@ -11,31 +11,7 @@ import { Languages } from "./parts/language.js";
 import { roleName } from "./parts/role.js";
 import { attempt, Toasts } from "./parts/toast.js";
 
-const t = translator({
-  skip: { en: "Skip to the content", zh: "跳到内容", ru: "Перейти к содержимому" },
-  navigation: { en: "Navigation", zh: "导航", ru: "Навигация" },
-  overview: { en: "Overview", zh: "概览", ru: "Обзор" },
-  firmware: { en: "Firmware", zh: "固件", ru: "Прошивки" },
-  gateways: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  rollouts: { en: "Rollouts", zh: "批量升级", ru: "Развёртывания" },
-  packages: { en: "Packages", zh: "软件包", ru: "Пакеты" },
-  audit: { en: "Audit log", zh: "审计日志", ru: "Журнал аудита" },
-  access: { en: "Tokens and keys", zh: "令牌与密钥", ru: "Токены и ключи" },
-  settings: { en: "Settings", zh: "设置", ru: "Настройки" },
-  reconnecting: {
-    en: "The server is away; reconnecting…",
-    zh: "服务器已断开，正在重连…",
-    ru: "Сервер недоступен, подключаемся…",
-  },
-  open: {
-    en: "This server is open: whoever reaches it may do everything.",
-    zh: "此服务器处于开放状态：任何能访问它的人都可以执行一切操作。",
-    ru: "Сервер открыт: всё может любой, кто до него доберётся.",
-  },
-  close: { en: "Close it", zh: "关闭开放访问", ru: "Закрыть" },
-  logOut: { en: "Log out", zh: "退出登录", ru: "Выйти" },
-  nowhere: { en: "There is no such page.", zh: "没有此页面。", ru: "Такой страницы нет." },
-});
+const t = translator("app");
 
 /** @type {Record<string, {icon: string, load: () => Promise<{default: any}>}>} */
 const SCREENS = {

@@ -8,24 +8,7 @@ import { Problem } from "./parts/common.js";
 import { Languages } from "./parts/language.js";
 import { NewPassword, newPassword } from "./parts/password.js";
 
-const t = translator({
-  logIn: { en: "Log in", zh: "登录", ru: "Войти" },
-  setUp: { en: "Set up", zh: "初始设置", ru: "Первая настройка" },
-  name: { en: "Name", zh: "用户名", ru: "Имя" },
-  password: { en: "Password", zh: "密码", ru: "Пароль" },
-  provider: { en: "Log in with OpenID Connect", zh: "使用 OpenID Connect 登录", ru: "Войти через OpenID Connect" },
-  first: {
-    en: "Make the first administrator. The link that brought you here is good once.",
-    zh: "创建第一个管理员。带你来到这里的链接只能使用一次。",
-    ru: "Создайте первого администратора. Ссылка, которая привела вас сюда, действует один раз.",
-  },
-  make: { en: "Make the administrator", zh: "创建管理员", ru: "Создать администратора" },
-  notWhole: {
-    en: "The link is not whole: it ends with # and a secret. The server's first start printed it.",
-    zh: "链接不完整：它应以 # 和一段密钥结尾。服务器首次启动时会打印该链接。",
-    ru: "Ссылка неполная: в конце должны быть # и секрет. Её напечатал первый запуск сервера.",
-  },
-});
+const t = translator("start");
 
 /** Where to go on to: a path of this server and of no other. */
 function next() {

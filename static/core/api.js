@@ -2,13 +2,7 @@
 
 import { translator } from "./words.js";
 
-const t = translator({
-  unreachable: {
-    en: "The server does not answer. Try again.",
-    zh: "服务器没有响应，请重试。",
-    ru: "Сервер не отвечает. Попробуйте ещё раз.",
-  },
-});
+const t = translator("api");
 
 /** @typedef {import("./types.js").Session} Session */
 

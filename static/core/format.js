@@ -2,9 +2,7 @@
 
 import { language, translator } from "./words.js";
 
-const t = translator({
-  never: { en: "never", zh: "从未", ru: "никогда" },
-});
+const t = translator("format");
 
 /** @type {Map<string, any>} */
 const formats = new Map();

@@ -1,7 +1,13 @@
-// What the page says, in three languages.
+// What the page says, in three languages: the texts lie in `words/`.
 
 /** @typedef {"en" | "zh" | "ru"} Language */
 /** @typedef {string | Partial<Record<Intl.LDMLPluralRule, string>>} Text */
+/** @typedef {typeof import("../words/en.js").default} English */
+/**
+ * What each language has: all that English has.
+ *
+ * @typedef {{[Part in keyof English]: {[Key in keyof English[Part]]: Text}}} Words
+ */
 
 /** @type {Record<Language, string>} */
 export const LANGUAGES = { en: "English", zh: "中文", ru: "Русский" };
@@ -22,13 +28,21 @@ function preferred() {
   return "en";
 }
 
+/**
+ * @param {Language} wanted
+ * @returns {Promise<Words>}
+ */
+const load = async (wanted) => (await import(`../words/${wanted}.js`)).default;
+
 let current = preferred();
+let words = await load(current);
 document.documentElement.lang = current;
 
 export const language = () => current;
 
 /** @param {Language} wanted */
-export function setLanguage(wanted) {
+export async function setLanguage(wanted) {
+  words = await load(wanted);
   current = wanted;
   localStorage.setItem(KEY, wanted);
   document.documentElement.lang = wanted;
@@ -52,16 +66,16 @@ function plural(count) {
 }
 
 /**
- * A function that says a text of `texts` in the reader's language. `{name}` in a text is a value's place; of
- * a text with plurals, `count` chooses the form.
+ * A function that says a text of one part of the page in the reader's language. `{name}` in a text is a value's
+ * place; of a text with plurals, `count` chooses the form.
  *
- * @template {Record<string, Record<Language, Text>>} Texts
- * @param {Texts} texts
- * @returns {(key: keyof Texts & string, values?: Record<string, string | number>) => string}
+ * @template {keyof Words} Part
+ * @param {Part} part
+ * @returns {(key: keyof Words[Part] & string, values?: Record<string, string | number>) => string}
  */
-export function translator(texts) {
+export function translator(part) {
   return (key, values = {}) => {
-    const text = texts[key][current];
+    const text = /** @type {Text} */ (words[part][key]);
     const count = Number(values.count ?? 0);
     const form = typeof text === "string" ? text : (text[plural(count)] ?? text.other ?? "");
     return form.replace(/\{(\w+)\}/g, (_, name) => {

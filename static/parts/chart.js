@@ -4,14 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { number, time } from "../core/format.js";
 import { language, translator } from "../core/words.js";
 
-const t = translator({
-  nothing: { en: "There are no figures yet.", zh: "暂无数据。", ru: "Данных пока нет." },
-  summary: {
-    en: "{name}: last {last}, lowest {lowest}, highest {highest}, from {begin} to {end}.",
-    zh: "{name}：最新 {last}，最低 {lowest}，最高 {highest}，{begin} 至 {end}。",
-    ru: "{name}: последнее {last}, наименьшее {lowest}, наибольшее {highest}, с {begin} по {end}.",
-  },
-});
+const t = translator("chart");
 
 /** @typedef {{name: string, values: (number | null)[], unit?: string, color: string}} Series */
 /**

@@ -4,41 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { ago, time } from "../core/format.js";
 import { translator } from "../core/words.js";
 
-const t = translator({
-  loading: { en: "Loading…", zh: "加载中…", ru: "Загрузка…" },
-  retry: { en: "Try again", zh: "重试", ru: "Повторить" },
-  copy: { en: "Copy", zh: "复制", ru: "Копировать" },
-  copied: { en: "Copied", zh: "已复制", ru: "Скопировано" },
-  draft: { en: "draft", zh: "草稿", ru: "черновик" },
-  testing: { en: "testing", zh: "测试中", ru: "тестирование" },
-  released: { en: "released", zh: "已发布", ru: "выпущена" },
-  deprecated: { en: "deprecated", zh: "已弃用", ru: "устарела" },
-  pending: { en: "pending", zh: "等待中", ru: "ожидает" },
-  downloading: { en: "downloading", zh: "下载中", ru: "загрузка" },
-  verifying: { en: "verifying", zh: "校验中", ru: "проверка" },
-  installing: { en: "installing", zh: "安装中", ru: "установка" },
-  completed: { en: "completed", zh: "已完成", ru: "завершено" },
-  confirmed: { en: "confirmed", zh: "已确认", ru: "подтверждено" },
-  failed: { en: "failed", zh: "失败", ru: "ошибка" },
-  cancelled: { en: "cancelled", zh: "已取消", ru: "отменено" },
-  skipped: { en: "skipped", zh: "已跳过", ru: "пропущено" },
-  waiting: { en: "waiting", zh: "等待中", ru: "ожидает" },
-  good: { en: "good", zh: "有效", ru: "действует" },
-  expired: { en: "expired", zh: "已过期", ru: "истёк" },
-  revoked: { en: "revoked", zh: "已吊销", ru: "отозван" },
-  used_up: { en: "used up", zh: "已用完", ru: "исчерпан" },
-  disabled: { en: "disabled", zh: "已禁用", ru: "отключён" },
-  enabled: { en: "active", zh: "启用", ru: "активен" },
-  delivered: { en: "delivered", zh: "已送达", ru: "доставлено" },
-  dead: { en: "given up", zh: "已放弃", ru: "не доставлено" },
-  active: { en: "updating", zh: "升级中", ru: "обновляется" },
-  scheduled: { en: "scheduled", zh: "已计划", ru: "запланирована" },
-  running: { en: "running", zh: "进行中", ru: "идёт" },
-  paused: { en: "paused", zh: "已暂停", ru: "приостановлена" },
-  halted: { en: "halted", zh: "已中止", ru: "остановлена" },
-  online: { en: "online", zh: "在线", ru: "в сети" },
-  offline: { en: "offline", zh: "离线", ru: "не в сети" },
-});
+const t = translator("common");
 
 /**
  * A screen: its heading takes the focus, so that the keyboard and a screen reader begin there.

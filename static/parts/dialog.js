@@ -4,9 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { translator } from "../core/words.js";
 import { Problem } from "./common.js";
 
-const t = translator({
-  cancel: { en: "Cancel", zh: "取消", ru: "Отмена" },
-});
+const t = translator("dialog");
 
 /**
  * @param {{title: string, onClose: () => void, children?: any}} props

@@ -5,9 +5,7 @@ import { get } from "../core/api.js";
 import { translator } from "../core/words.js";
 import { useLive } from "./load.js";
 
-const t = translator({
-  more: { en: "Show more", zh: "显示更多", ru: "Показать ещё" },
-});
+const t = translator("list");
 
 const STEP = 50;
 const LIMIT_MAX = 500;

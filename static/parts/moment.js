@@ -3,14 +3,7 @@
 import { html, useState } from "../vendor/preact.js";
 import { translator } from "../core/words.js";
 
-const t = translator({
-  never: { en: "never", zh: "永不", ru: "никогда" },
-  days: {
-    en: { one: "{count} day", other: "{count} days" },
-    zh: "{count} 天",
-    ru: { one: "{count} день", few: "{count} дня", other: "{count} дней" },
-  },
-});
+const t = translator("moment");
 
 /** As `datetime-local` has it. @param {string | null | undefined} at RFC 3339 */
 export function toLocal(at) {

@@ -3,16 +3,7 @@
 import { html } from "../vendor/preact.js";
 import { translator } from "../core/words.js";
 
-const t = translator({
-  password: { en: "Password", zh: "密码", ru: "Пароль" },
-  again: { en: "The same again", zh: "再次输入", ru: "Ещё раз" },
-  rule: {
-    en: "12 to 128 characters; several words are easy to keep in mind.",
-    zh: "12 到 128 个字符；几个词的组合容易记住。",
-    ru: "От 12 до 128 знаков; несколько слов легко запомнить.",
-  },
-  differ: { en: "The two passwords differ.", zh: "两次输入的密码不同。", ru: "Пароли различаются." },
-});
+const t = translator("password");
 
 /** @param {{label?: string}} props */
 export const NewPassword = ({ label }) => html`

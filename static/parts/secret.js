@@ -5,14 +5,7 @@ import { translator } from "../core/words.js";
 import { Copy } from "./common.js";
 import { Dialog } from "./dialog.js";
 
-const t = translator({
-  once: {
-    en: "Keep it now: it is shown this once, and the server knows its digest alone.",
-    zh: "请立即保存：它只显示这一次，服务器只保留其摘要。",
-    ru: "Сохраните сейчас: он показан один раз, сервер хранит только его хеш.",
-  },
-  kept: { en: "I have kept it", zh: "我已保存", ru: "Я сохранил его" },
-});
+const t = translator("secret");
 
 /**
  * @param {{title: string, name: string, secret: string, onClose: () => void, once?: string, children?: any}} props

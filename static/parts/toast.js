@@ -3,11 +3,7 @@
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { translator } from "../core/words.js";
 
-const t = translator({
-  undo: { en: "Undo", zh: "撤销", ru: "Отменить" },
-  close: { en: "Close", zh: "关闭", ru: "Закрыть" },
-  undone: { en: "Undone.", zh: "已撤销。", ru: "Отменено." },
-});
+const t = translator("toast");
 
 /** @typedef {{id: number, text: string, tone: "good" | "bad", undo?: () => void}} Toast */
 

@@ -13,14 +13,7 @@ import { SigningKeys } from "./access/signing.js";
 import { Tokens } from "./access/tokens.js";
 import { Users } from "./access/users.js";
 
-const t = translator({
-  title: { en: "Tokens and keys", zh: "令牌与密钥", ru: "Токены и ключи" },
-  tokens: { en: "Tokens", zh: "令牌", ru: "Токены" },
-  users: { en: "Users", zh: "用户", ru: "Пользователи" },
-  provisioning: { en: "Provisioning keys", zh: "配置密钥", ru: "Ключи подготовки" },
-  gateways: { en: "Gateway tokens", zh: "网关令牌", ru: "Токены шлюзов" },
-  signing: { en: "Signing keys", zh: "签名密钥", ru: "Ключи подписи" },
-});
+const t = translator("access");
 
 /** @type {Record<string, any>} */
 const PARTS = { tokens: Tokens, users: Users, provisioning: ProvisioningKeys, gateways: GatewayTokens, signing: SigningKeys };

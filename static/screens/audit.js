@@ -12,31 +12,7 @@ import { subjectLink } from "./audit/subject.js";
 
 /** @typedef {import("../core/types.js").AuditLine} AuditLine */
 
-const t = translator({
-  title: { en: "Audit log", zh: "审计日志", ru: "Журнал аудита" },
-  done: { en: "What was done", zh: "操作记录", ru: "Что было сделано" },
-  filter: { en: "Filter", zh: "筛选", ru: "Отбор" },
-  who: { en: "Who", zh: "操作者", ru: "Кто" },
-  what: { en: "What", zh: "操作", ru: "Что" },
-  which: { en: "To which thing", zh: "对象", ru: "С чем" },
-  since: { en: "Since", zh: "从", ru: "С" },
-  until: { en: "Until", zh: "到", ru: "До" },
-  show: { en: "Show", zh: "显示", ru: "Показать" },
-  all: { en: "Show all", zh: "显示全部", ru: "Показать всё" },
-  csv: { en: "Save as CSV", zh: "导出 CSV", ru: "Сохранить как CSV" },
-  when: { en: "When", zh: "时间", ru: "Когда" },
-  from: { en: "From", zh: "来源", ru: "Откуда" },
-  details: { en: "Details", zh: "详情", ru: "Подробности" },
-  detailsOf: { en: "Details of {what}", zh: "{what} 的详情", ru: "Подробности: {what}" },
-  none: { en: "No line fits the filter.", zh: "没有符合条件的记录。", ru: "Нет записей по этому отбору." },
-  anyone: { en: "anyone (open server)", zh: "任何人（开放服务器）", ru: "любой (открытый сервер)" },
-  nobody: { en: "nobody known", zh: "未登录者", ru: "неизвестно кто" },
-  token: { en: "token", zh: "令牌", ru: "токен" },
-  user: { en: "user", zh: "用户", ru: "пользователь" },
-  gateway: { en: "gateway", zh: "网关", ru: "шлюз" },
-  command_line: { en: "command line", zh: "命令行", ru: "командная строка" },
-  server: { en: "the server", zh: "服务器", ru: "сервер" },
-});
+const t = translator("audit");
 
 const ACTIONS = [
   ...["upload", "status", "release", "delete"].map((verb) => `firmware.${verb}`),

@@ -18,22 +18,7 @@ import { Why } from "./gateway/why.js";
 
 /** @typedef {import("../core/types.js").Gateway} GatewayState */
 
-const t = translator({
-  gateways: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  facts: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  upgrade: { en: "Upgrade…", zh: "升级…", ru: "Обновить…" },
-  editTags: { en: "Edit the tags", zh: "编辑标签", ru: "Изменить метки" },
-  current: { en: "Runs", zh: "当前版本", ru: "Работает" },
-  latest: { en: "Latest release", zh: "最新发布", ru: "Последний выпуск" },
-  behind: { en: "needs the upgrade", zh: "需要升级", ru: "нужно обновить" },
-  unknown: { en: "unknown", zh: "未知", ru: "неизвестно" },
-  noRelease: { en: "none", zh: "无", ru: "нет" },
-  type: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  seen: { en: "Last seen", zh: "最近在线", ru: "Был на связи" },
-  offlineAt: { en: "Counts as offline", zh: "视为离线", ru: "Считается не в сети" },
-  known: { en: "Known since", zh: "首次记录", ru: "Известен с" },
-  tags: { en: "Tags", zh: "标签", ru: "Метки" },
-});
+const t = translator("gateway");
 
 /** @param {{gateway: GatewayState}} props */
 function Brief({ gateway: { online, currentVersion, needUpgrade } }) {

@@ -12,22 +12,7 @@ import { Filter } from "./gateways/filter.js";
 import { Table } from "./gateways/table.js";
 import { ImportTags } from "./gateways/tags.js";
 
-const t = translator({
-  title: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  total: {
-    en: { one: "{all} gateway", other: "{all} gateways" },
-    zh: "{all} 个网关",
-    ru: { one: "{all} шлюз", few: "{all} шлюза", other: "{all} шлюзов" },
-  },
-  exportCsv: { en: "Export CSV", zh: "导出 CSV", ru: "Экспорт в CSV" },
-  importTags: { en: "Import tags…", zh: "导入标签…", ru: "Импорт меток…" },
-  none: { en: "No gateway passes the filter.", zh: "没有符合筛选条件的网关。", ru: "Нет шлюзов, подходящих под фильтр." },
-  nobody: {
-    en: "No gateway has been heard of yet. The overview says how to connect one.",
-    zh: "尚无网关连接。概览页说明了如何连接。",
-    ru: "Шлюзов пока нет. Как подключить первый, сказано в обзоре.",
-  },
-});
+const t = translator("gateways");
 
 const COUNTS_PAUSE_MS = 5000;
 

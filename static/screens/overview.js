@@ -13,17 +13,7 @@ import { FirstSteps } from "./overview/start.js";
 import { SuccessRate } from "./overview/success.js";
 import { Versions } from "./overview/versions.js";
 
-const t = translator({
-  title: { en: "Overview", zh: "概览", ru: "Обзор" },
-  online: { en: "Gateways online", zh: "在线网关", ru: "Шлюзы в сети" },
-  ofAll: { en: "of {all}", zh: "共 {all}", ru: "из {all}" },
-  needUpgrade: { en: "Need an upgrade", zh: "需要升级", ru: "Ждут обновления" },
-  upToDate: { en: "all up to date", zh: "全部为最新", ru: "все обновлены" },
-  running: { en: "Tasks running", zh: "进行中的任务", ru: "Идущие задачи" },
-  weekTasks: { en: "{all} in 7 days", zh: "近 7 天共 {all} 个", ru: "{all} за 7 дней" },
-  failed: { en: "Failed in 7 days", zh: "近 7 天失败", ru: "Ошибки за 7 дней" },
-  rate: { en: "{share} of all tasks", zh: "占全部任务的 {share}", ru: "{share} всех задач" },
-});
+const t = translator("overview");
 
 const PAUSE_MS = 2000;
 const WEEK_MS = 7 * 86_400_000;

@@ -12,13 +12,7 @@ import { ServerSettings } from "./settings/server.js";
 import { Webhook } from "./settings/webhook.js";
 import { Webhooks } from "./settings/webhooks.js";
 
-const t = translator({
-  title: { en: "Settings", zh: "设置", ru: "Настройки" },
-  own: { en: "Yours", zh: "个人", ru: "Ваши" },
-  server: { en: "Server", zh: "服务器", ru: "Сервер" },
-  webhooks: { en: "Webhooks", zh: "Webhook", ru: "Вебхуки" },
-  about: { en: "About", zh: "关于", ru: "О программе" },
-});
+const t = translator("settings");
 
 const Own = () => html`<${PageSettings} />
   ${currentSession().kind === "user" && html`<${Account} />`}`;

@@ -10,19 +10,7 @@ import { SecretDialog } from "../../parts/secret.js";
 import { say } from "../../parts/toast.js";
 import { closed } from "./closing.js";
 
-const t = translator({
-  name: { en: "Name", zh: "名称", ru: "Имя" },
-  role: { en: "Role", zh: "角色", ru: "Роль" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  used: { en: "Last used", zh: "上次使用", ru: "Использован" },
-  expires: { en: "Expires", zh: "到期", ru: "Истекает" },
-  made: { en: "Made", zh: "创建", ru: "Создан" },
-  by: { en: "by {name}", zh: "由 {name}", ru: "кем: {name}" },
-  deeds: { en: "Actions", zh: "操作", ru: "Действия" },
-  revoke: { en: "Revoke", zh: "吊销", ru: "Отозвать" },
-  revokeOne: { en: "Revoke {name}?", zh: "吊销 {name}？", ru: "Отозвать {name}?" },
-  revoked: { en: "{name} is revoked.", zh: "{name} 已吊销。", ru: "{name}: отозван." },
-});
+const t = translator("access/credentials");
 
 /** What columns and fields are called. */
 export const words = () => ({

@@ -14,65 +14,7 @@ import { Credentials, Deed, Made, Revoke, RevokeButton, State, stateOf, useMade,
 
 /** @typedef {import("../../core/types.js").GatewayToken} GatewayToken */
 
-const t = translator({
-  title: { en: "Gateway tokens", zh: "网关令牌", ru: "Токены шлюзов" },
-  what: {
-    en: "A gateway's token is its MQTT password and its bearer token over HTTP. It opens that gateway's own doors alone.",
-    zh: "网关令牌既是其 MQTT 密码，也是 HTTP 的 Bearer 令牌，只能用于该网关自身。",
-    ru: "Токен шлюза – его пароль MQTT и bearer-токен в HTTP. Он открывает только двери этого шлюза.",
-  },
-  none: { en: "There is no gateway token.", zh: "没有网关令牌。", ru: "Токенов шлюзов нет." },
-  only: { en: "Gateway id", zh: "网关 ID", ru: "Id шлюза" },
-  gateway: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  issue: { en: "New token", zh: "新建令牌", ru: "Новый токен" },
-  rotate: { en: "Exchange", zh: "更换", ru: "Заменить" },
-  token: { en: "Token", zh: "令牌", ru: "Токен" },
-  create: { en: "Make the token", zh: "创建令牌", ru: "Создать токен" },
-  first: { en: "its first", zh: "首个令牌", ru: "первый" },
-  rotation: { en: "in exchange for the present one", zh: "替换现有令牌", ru: "взамен нынешнего" },
-  which: { en: "Which", zh: "类型", ru: "Какой" },
-  grace: {
-    en: "Hours for which the old one stays good, unless the new one is used before",
-    zh: "旧令牌继续有效的小时数（新令牌首次使用后立即失效）",
-    ru: "Сколько часов действует старый, если новый не используют раньше",
-  },
-  oldUntil: {
-    en: "The old token is good until {at}, unless the new one is used before.",
-    zh: "旧令牌有效至 {at}，新令牌首次使用后立即失效。",
-    ru: "Старый токен действует до {at}, если новый не используют раньше.",
-  },
-  revokeOne: { en: "Shut {name} out?", zh: "禁止 {name} 访问？", ru: "Закрыть доступ для {name}?" },
-  shutOut: {
-    en: "All of its tokens end at once, its connection and its downloads too. It can't claim another until an administrator makes one.",
-    zh: "它的所有令牌、连接和下载会立即终止。在管理员为其新建令牌之前，它无法再次领取。",
-    ru: "Все его токены, соединение и загрузки сразу прекратятся. Получить новый он не сможет, пока его не создаст администратор.",
-  },
-  revoked: {
-    en: { one: "{name}: {count} token revoked.", other: "{name}: {count} tokens revoked." },
-    zh: "{name}：已吊销 {count} 个令牌。",
-    ru: { one: "{name}: отозван {count} токен.", few: "{name}: отозвано {count} токена.", other: "{name}: отозвано {count} токенов." },
-  },
-  bulk: { en: "Tokens for a list", zh: "批量创建", ru: "Токены по списку" },
-  file: { en: "CSV file", zh: "CSV 文件", ru: "Файл CSV" },
-  fileHelp: {
-    en: "Its first line names the columns, and the first column is gatewayId. All of them get tokens, or none does.",
-    zh: "第一行为列名，第一列为 gatewayId。要么全部创建成功，要么一个也不创建。",
-    ru: "В первой строке имена столбцов, первый столбец – gatewayId. Токены получат либо все, либо никто.",
-  },
-  createAll: { en: "Make the tokens", zh: "创建令牌", ru: "Создать токены" },
-  allMade: {
-    en: { one: "{count} token is made", other: "{count} tokens are made" },
-    zh: "已创建 {count} 个令牌",
-    ru: { one: "Создан {count} токен", few: "Создано {count} токена", other: "Создано {count} токенов" },
-  },
-  onceFile: {
-    en: "Save this file now: the tokens are shown this once, and the server knows their digests alone.",
-    zh: "请立即保存此文件：令牌只提供这一次，服务器只保留其摘要。",
-    ru: "Сохраните файл сейчас: токены показаны один раз, сервер хранит только их хеши.",
-  },
-  save: { en: "Save tokens.csv", zh: "保存 tokens.csv", ru: "Сохранить tokens.csv" },
-  kept: { en: "I have kept it", zh: "我已保存", ru: "Я сохранил его" },
-});
+const t = translator("access/gateway_tokens");
 
 /** @param {{gatewayId: string, rotates: boolean, onMade: (made: any) => void, onClose: () => void}} props */
 function NewToken({ gatewayId, rotates, onMade, onClose }) {

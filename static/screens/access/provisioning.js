@@ -14,29 +14,7 @@ import { Credentials, Made, Revoke, RevokeButton, State, useMade, words } from "
 
 /** @typedef {import("../../core/types.js").ProvisioningKey} Key */
 
-const t = translator({
-  title: { en: "Provisioning keys", zh: "配置密钥", ru: "Ключи подготовки" },
-  what: {
-    en: "For a whole batch of devices: each claims a token of its own with the key, and nothing else. Give a key a limit and an end.",
-    zh: "用于整批设备：每台设备凭此密钥领取自己的令牌，除此之外没有任何权限。请设置数量上限和到期时间。",
-    ru: "Для целой партии устройств: с ключом каждое получает свой токен, и больше ничего. Задайте ключу предел и срок.",
-  },
-  none: { en: "There is no provisioning key.", zh: "没有配置密钥。", ru: "Ключей подготовки нет." },
-  make: { en: "New key", zh: "新建密钥", ru: "Новый ключ" },
-  create: { en: "Make the key", zh: "创建密钥", ru: "Создать ключ" },
-  key: { en: "Provisioning key", zh: "配置密钥", ru: "Ключ подготовки" },
-  claims: { en: "Claims", zh: "已领取", ru: "Получено" },
-  ofMax: { en: "{claims} of {max}", zh: "{claims} / {max}", ru: "{claims} из {max}" },
-  claimsMax: { en: "So many gateways at most", zh: "网关数量上限", ru: "Не больше шлюзов, чем" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  onlyType: { en: "Only gateways of this device type", zh: "仅限此设备类型的网关", ru: "Только шлюзы этого типа" },
-  any: { en: "any", zh: "任意", ru: "любой" },
-  ends: {
-    en: "Nobody can claim with it any more. Gateways that have claimed keep their tokens.",
-    zh: "此后无法再用它领取令牌。已领取的网关保留各自的令牌。",
-    ru: "С ним больше нельзя получить токен. Шлюзы, получившие токены, сохранят их.",
-  },
-});
+const t = translator("access/provisioning");
 
 /** @param {{onMade: (made: any) => void, onClose: () => void}} props */
 function NewKey({ onMade, onClose }) {

@@ -14,24 +14,7 @@ import { Credentials, Made, Revoke, RevokeButton, useMade, words } from "./crede
 
 /** @typedef {import("../../core/types.js").Token} Token */
 
-const t = translator({
-  title: { en: "Tokens", zh: "令牌", ru: "Токены" },
-  what: {
-    en: "For programs, and for people on the command line: Authorization: Bearer alt_…",
-    zh: "供程序以及命令行用户使用：Authorization: Bearer alt_…",
-    ru: "Для программ и для людей в командной строке: Authorization: Bearer alt_…",
-  },
-  none: { en: "There is no token.", zh: "没有令牌。", ru: "Токенов нет." },
-  make: { en: "New token", zh: "新建令牌", ru: "Новый токен" },
-  create: { en: "Make the token", zh: "创建令牌", ru: "Создать токен" },
-  token: { en: "Token", zh: "令牌", ru: "Токен" },
-  revokedToo: { en: "revoked ones too", zh: "包括已吊销的", ru: "и отозванные" },
-  ends: {
-    en: "Whoever uses it is refused at once. It can't be made good again.",
-    zh: "使用它的一方将立即被拒绝。此操作无法恢复。",
-    ru: "Кто им пользуется, сразу получит отказ. Вернуть его нельзя.",
-  },
-});
+const t = translator("access/tokens");
 
 /** @param {{onMade: (made: any) => void, onClose: () => void}} props */
 function NewToken({ onMade, onClose }) {

@@ -16,37 +16,7 @@ import { Credentials, Deed, tell, words } from "./credentials.js";
 /** @typedef {import("../../core/types.js").User} User */
 /** @typedef {"change" | "password" | "delete"} DeedName */
 
-const t = translator({
-  title: { en: "Users", zh: "用户", ru: "Пользователи" },
-  what: { en: "For people with a browser.", zh: "供使用浏览器的人员使用。", ru: "Для людей с браузером." },
-  none: { en: "There is no user.", zh: "没有用户。", ru: "Пользователей нет." },
-  make: { en: "New user", zh: "新建用户", ru: "Новый пользователь" },
-  create: { en: "Make the user", zh: "创建用户", ru: "Создать пользователя" },
-  made: { en: "{name} may log in now.", zh: "{name} 现在可以登录。", ru: "{name} теперь может войти." },
-  name: { en: "Name", zh: "用户名", ru: "Имя" },
-  login: { en: "Logs in with", zh: "登录方式", ru: "Входит через" },
-  password: { en: "password", zh: "密码", ru: "пароль" },
-  provider: { en: "the provider", zh: "身份提供方", ru: "провайдера" },
-  since: { en: "Since", zh: "创建于", ru: "Создан" },
-  change: { en: "Change", zh: "修改", ru: "Изменить" },
-  setPassword: { en: "Set password", zh: "设置密码", ru: "Задать пароль" },
-  delete: { en: "Delete", zh: "删除", ru: "Удалить" },
-  newPassword: { en: "New password", zh: "新密码", ru: "Новый пароль" },
-  disabled: { en: "disabled: may not log in", zh: "已禁用：不能登录", ru: "отключён: не может войти" },
-  ends: {
-    en: "All sessions of this user end.",
-    zh: "该用户的所有会话都将结束。",
-    ru: "Все сеансы этого пользователя завершатся.",
-  },
-  changed: { en: "{name} is changed.", zh: "{name} 已修改。", ru: "{name}: изменено." },
-  deleteOne: { en: "Delete {name}?", zh: "删除 {name}？", ru: "Удалить {name}?" },
-  gone: {
-    en: "What {name} did stays in the audit log.",
-    zh: "{name} 的操作仍保留在审计日志中。",
-    ru: "Сделанное пользователем {name} останется в журнале аудита.",
-  },
-  deleted: { en: "{name} is deleted.", zh: "{name} 已删除。", ru: "{name}: удалён." },
-});
+const t = translator("access/users");
 
 /** @param {{onMade: () => void, onClose: () => void}} props */
 function NewUser({ onMade, onClose }) {

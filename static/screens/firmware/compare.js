@@ -18,24 +18,7 @@ import { apiOf, nameOf, newest, pathOf, useSteps } from "./steps.js";
 /** @typedef {import("./image.js").Image | null | undefined} Image */
 /** @typedef {{firmware: Firmware, image: Image}} Side */
 
-const t = translator({
-  title: { en: "Two versions compared", zh: "比较两个版本", ru: "Сравнение двух версий" },
-  choose: {
-    en: "Choose two versions in the list.",
-    zh: "请在列表中选择两个版本。",
-    ru: "Выберите две версии в списке.",
-  },
-  list: { en: "All versions", zh: "所有版本", ru: "Все версии" },
-  differences: { en: "Differences", zh: "差异", ru: "Различия" },
-  difference: { en: "Difference", zh: "差异", ru: "Различие" },
-  what: { en: "What", zh: "项目", ru: "Что" },
-  differs: { en: "differs", zh: "不同", ru: "отличается" },
-  same: { en: "same", zh: "相同", ru: "одинаково" },
-  larger: { en: "{size} more ({share})", zh: "增加 {size}（{share}）", ru: "на {size} больше ({share})" },
-  smaller: { en: "{size} less ({share})", zh: "减少 {size}（{share}）", ru: "на {size} меньше ({share})" },
-  no: { en: "no", zh: "否", ru: "нет" },
-  changelog: { en: "Changelog of {name}", zh: "{name} 的更新日志", ru: "Список изменений {name}" },
-});
+const t = translator("firmware/compare");
 
 /** @param {string | undefined} text `<deviceType>/<version>` */
 function parse(text) {

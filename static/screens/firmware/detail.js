@@ -15,27 +15,7 @@ import { apiOf, nameOf, newest, useSteps } from "./steps.js";
 
 /** @typedef {import("../../core/types.js").Firmware} Firmware */
 
-const t = translator({
-  facts: { en: "Facts", zh: "基本信息", ru: "Сведения" },
-  file: { en: "File", zh: "文件", ru: "Файл" },
-  fingerprint: { en: "Key's fingerprint", zh: "密钥指纹", ru: "Отпечаток ключа" },
-  signed_files: { en: "What was signed", zh: "签名内容", ru: "Что подписано" },
-  manifest: { en: "manifest", zh: "清单", ru: "манифест" },
-  detached: { en: "signature", zh: "签名文件", ru: "файл подписи" },
-  package: { en: "Made from the package", zh: "来源软件包", ru: "Из пакета" },
-  branch: { en: "{name}, branch {branch}", zh: "{name}，分支 {branch}", ru: "{name}, ветка {branch}" },
-  withdrawn: { en: "Withdrawn", zh: "已撤回", ru: "Отозван" },
-  updated: { en: "Last change", zh: "最近更改", ru: "Последнее изменение" },
-  changelog: { en: "Changelog", zh: "更新日志", ru: "Список изменений" },
-  digests: { en: "Digests", zh: "摘要", ru: "Дайджесты" },
-  image: { en: "What the image says", zh: "映像自述", ru: "Что сказано в образе" },
-  no_image: { en: "This is no image of ESP-IDF.", zh: "这不是 ESP-IDF 映像。", ru: "Это не образ ESP-IDF." },
-  parts: { en: "Parts", zh: "组成部分", ru: "Части" },
-  part: { en: "Part", zh: "部分", ru: "Часть" },
-  partition: { en: "Partition", zh: "分区", ru: "Раздел" },
-  compare: { en: "Compare with", zh: "与之比较", ru: "Сравнить с" },
-  choose: { en: "choose a version…", zh: "选择版本…", ru: "выберите версию…" },
-});
+const t = translator("firmware/detail");
 
 /** Downloads come from this server, whatever name devices know it by. @param {string} url */
 const local = (url) => new URL(url, location.href).pathname;

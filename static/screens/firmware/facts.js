@@ -10,53 +10,7 @@ import { useLoaded } from "../../parts/load.js";
 /** @typedef {{name: string, fingerprint: string}} Key */
 /** @typedef {{required: boolean, items: Key[]}} SigningKeys */
 
-const t = translator({
-  status: { en: "Status", zh: "状态", ru: "Состояние" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
-  signature: { en: "Signature", zh: "签名", ru: "Подпись" },
-  description: { en: "Description", zh: "描述", ru: "Описание" },
-  minVersion: { en: "Lowest version to come from", zh: "可升级的最低版本", ru: "Наименьшая исходная версия" },
-  created: { en: "Uploaded", zh: "上传时间", ru: "Загружена" },
-  released: { en: "Released", zh: "发布时间", ru: "Выпущена" },
-  gateways: { en: "Gateways that run it", zh: "正在运行的网关", ru: "Шлюзы, где она работает" },
-  forced: { en: "Forced", zh: "强制", ru: "Принудительно" },
-  yes: { en: "yes", zh: "是", ru: "да" },
-  no_changelog: { en: "None was written.", zh: "未填写。", ru: "Не написан." },
-  chip: { en: "Chip", zh: "芯片", ru: "Чип" },
-  chip_id: { en: "unknown chip (id {id})", zh: "未知芯片（编号 {id}）", ru: "неизвестный чип (номер {id})" },
-  revision: { en: "Chip revision", zh: "芯片修订版", ru: "Ревизия чипа" },
-  at_least: { en: "{revision} or later", zh: "{revision} 或更高", ru: "{revision} или новее" },
-  project: { en: "Project", zh: "项目", ru: "Проект" },
-  image_version: { en: "Version in the image", zh: "映像中的版本", ru: "Версия в образе" },
-  idf: { en: "ESP-IDF", zh: "ESP-IDF", ru: "ESP-IDF" },
-  compiled: { en: "Compiled", zh: "编译时间", ru: "Собран" },
-  secure: { en: "Secure version", zh: "安全版本", ru: "Версия безопасности" },
-  signed: { en: "signed by {name}", zh: "由 {name} 签名", ru: "подписана ключом {name}" },
-  unchecked: {
-    en: "signed, but no key was trusted when it came",
-    zh: "已签名，但上传时没有受信任的密钥",
-    ru: "подписана, но при загрузке не было доверенных ключей",
-  },
-  unsigned: { en: "not signed", zh: "未签名", ru: "не подписана" },
-  sha256: { en: "SHA-256", zh: "SHA-256", ru: "SHA-256" },
-  md5: { en: "MD5", zh: "MD5", ru: "MD5" },
-  target: { en: "Target", zh: "目标板", ru: "Плата" },
-  kind: { en: "Kind", zh: "类型", ru: "Вид" },
-  counter: { en: "Release counter", zh: "发布计数", ru: "Счётчик выпусков" },
-  back: {
-    en: "{counter}; devices that run a later one take it, too",
-    zh: "{counter}；运行更新版本的设备也会接受",
-    ru: "{counter}; её примут и устройства с более поздним выпуском",
-  },
-  built: { en: "Built", zh: "构建时间", ru: "Собран" },
-  expires: { en: "Expires", zh: "到期", ru: "Действует до" },
-  package: { en: "package", zh: "软件包", ru: "пакет" },
-  firmware: { en: "firmware", zh: "固件", ru: "прошивка" },
-  web: { en: "web pages", zh: "网页", ru: "веб-страницы" },
-  both: { en: "firmware and web pages", zh: "固件和网页", ru: "прошивка и веб-страницы" },
-});
+const t = translator("firmware/facts");
 
 /** What the facts are called, for all screens of firmware. @param {Parameters<typeof t>[0]} key */
 export const word = (key) => t(/** @type {any} */ (key));

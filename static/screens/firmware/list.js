@@ -15,16 +15,7 @@ import { Upload } from "./upload.js";
 
 /** @typedef {import("../../core/types.js").Firmware} Firmware */
 
-const t = translator({
-  title: { en: "Firmware", zh: "固件", ru: "Прошивки" },
-  versions: { en: "Versions", zh: "版本", ru: "Версии" },
-  step: { en: "Next step", zh: "下一步", ru: "Следующий шаг" },
-  all: { en: "all", zh: "全部", ru: "все" },
-  select: { en: "Compare {name}", zh: "比较 {name}", ru: "Сравнить {name}" },
-  compare: { en: "Compare", zh: "比较", ru: "Сравнить" },
-  compare_help: { en: "Choose two to compare them.", zh: "选择两个版本进行比较。", ru: "Выберите две, чтобы сравнить." },
-  none: { en: "There is none.", zh: "没有固件。", ru: "Ни одной нет." },
-});
+const t = translator("firmware/list");
 
 const STATUSES = /** @type {const} */ (["draft", "testing", "released", "deprecated"]);
 

@@ -8,10 +8,7 @@ import { doUnlessUndone } from "../../parts/toast.js";
 /** @typedef {import("../../core/types.js").Firmware} Firmware */
 /** @typedef {import("../../core/types.js").FirmwareStatus} FirmwareStatus */
 
-const t = translator({
-  testing: { en: "{name} goes into testing.", zh: "{name} 即将进入测试。", ru: "{name} передаётся в тестирование." },
-  released: { en: "{name} is being released.", zh: "{name} 即将发布。", ru: "{name} выпускается." },
-});
+const t = translator("firmware/steps");
 
 /** @param {{deviceType: string, version: string}} firmware */
 export const nameOf = ({ deviceType, version }) => `${deviceType} ${version}`;

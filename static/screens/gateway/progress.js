@@ -12,21 +12,7 @@ import { STEPS, isActive } from "./follow.js";
 
 /** @typedef {import("../../core/types.js").Task} Task */
 
-const t = translator({
-  title: { en: "Upgrade", zh: "升级", ru: "Обновление" },
-  none: { en: "It has never been upgraded.", zh: "尚未升级过。", ru: "Его ещё не обновляли." },
-  to: { en: "Upgrade to {version}", zh: "升级到 {version}", ru: "Обновление до {version}" },
-  state: { en: "{from} → {to}: {state}", zh: "{from} → {to}：{state}", ru: "{from} → {to}: {state}" },
-  steps: { en: "Steps of the upgrade", zh: "升级步骤", ru: "Шаги обновления" },
-  done: { en: "done", zh: "已完成", ru: "пройдено" },
-  cancel: { en: "Cancel the upgrade", zh: "取消升级", ru: "Отменить обновление" },
-  retry: { en: "Try the upgrade again", zh: "重试升级", ru: "Повторить обновление" },
-  begun: { en: "Begun", zh: "开始", ru: "Начато" },
-  scheduled: { en: "Not before", zh: "不早于", ru: "Не раньше" },
-  took: { en: "Took", zh: "用时", ru: "Заняло" },
-  goal: { en: "On the way to", zh: "最终版本", ru: "На пути к" },
-  rollout: { en: "Rollout", zh: "批量升级", ru: "Развёртывание" },
-});
+const t = translator("gateway/progress");
 
 /** @param {Task} task */
 const isStopped = (task) => task.status === "failed" || task.status === "cancelled";

@@ -4,12 +4,7 @@ import { html } from "../../vendor/preact.js";
 import { translator } from "../../core/words.js";
 import { Section } from "../../parts/common.js";
 
-const t = translator({
-  title: { en: "Slots", zh: "分区", ru: "Слоты" },
-  running: { en: "running", zh: "运行中", ru: "работает" },
-  other: { en: "not running", zh: "未运行", ru: "не работает" },
-  unknown: { en: "The gateway does not know what lies there.", zh: "网关不知道其中的内容。", ru: "Шлюз не знает, что там лежит." },
-});
+const t = translator("gateway/slots");
 
 /**
  * @param {Record<string, unknown>} attributes of a heartbeat

@@ -8,16 +8,7 @@ import { FormDialog } from "../../parts/dialog.js";
 /** @typedef {Record<string, string>} TagValues */
 /** @typedef {{id: number, key: string, value: string}} Row */
 
-const t = translator({
-  none: { en: "no tags", zh: "没有标签", ru: "меток нет" },
-  title: { en: "Tags of {id}", zh: "{id} 的标签", ru: "Метки {id}" },
-  save: { en: "Save", zh: "保存", ru: "Сохранить" },
-  key: { en: "Key", zh: "键", ru: "Ключ" },
-  value: { en: "Value", zh: "值", ru: "Значение" },
-  add: { en: "Add a tag", zh: "添加标签", ru: "Добавить метку" },
-  remove: { en: "Remove the tag {key}", zh: "删除标签 {key}", ru: "Удалить метку {key}" },
-  twice: { en: "The key {key} is there twice.", zh: "键 {key} 重复。", ru: "Ключ {key} указан дважды." },
-});
+const t = translator("gateway/tags");
 
 /** @param {{tags: TagValues}} props */
 export function Tags({ tags }) {

@@ -11,15 +11,7 @@ import { useLive } from "../../parts/load.js";
 /** @typedef {import("../../core/types.js").Task} Task */
 /** @typedef {import("../../core/types.js").TaskEvent} TaskEvent */
 
-const t = translator({
-  title: { en: "Tasks", zh: "任务", ru: "Задачи" },
-  none: { en: "There are no tasks.", zh: "没有任务。", ru: "Задач нет." },
-  noEvents: {
-    en: "Its events are older than the server keeps them.",
-    zh: "其事件已超过服务器的保留期。",
-    ru: "Её события старше, чем хранит сервер.",
-  },
-});
+const t = translator("gateway/timeline");
 
 /** @param {{taskId: string, gatewayId: string}} props */
 function Events({ taskId, gatewayId }) {

@@ -9,42 +9,7 @@ import { useLoaded } from "../../parts/load.js";
 
 /** @typedef {import("../../core/types.js").GatewayToken} GatewayToken */
 
-const t = translator({
-  title: { en: "Tokens", zh: "令牌", ru: "Токены" },
-  none: { en: "It has no token.", zh: "没有令牌。", ru: "Токена нет." },
-  issue: { en: "Make a token", zh: "创建令牌", ru: "Создать токен" },
-  rotate: { en: "Rotate the token", zh: "轮换令牌", ru: "Сменить токен" },
-  revoke: { en: "Revoke all", zh: "全部吊销", ru: "Отозвать все" },
-  rotateHelp: {
-    en: "The old one stays good until the new one is first used, at latest for a week.",
-    zh: "旧令牌在新令牌首次使用前仍然有效，最长一周。",
-    ru: "Старый действует до первого использования нового, но не дольше недели.",
-  },
-  closes: {
-    en: "This server is open, and its first token closes it for everybody, this page included. Make an administrator first.",
-    zh: "此服务器处于开放状态，第一个令牌会对所有人（包括本页面）关闭它。请先创建管理员。",
-    ru: "Сервер открыт; первый же токен закроет его для всех, и для этой страницы. Сначала создайте администратора.",
-  },
-  revokeHelp: {
-    en: "{id} is cut off at once and can't come back until a token is made for it.",
-    zh: "{id} 会立即断开，在为其创建新令牌之前无法重新连接。",
-    ru: "{id} сразу отключится и не вернётся, пока ему не создадут токен.",
-  },
-  shown: {
-    en: "The token of {id}. It is shown this once: copy it now.",
-    zh: "{id} 的令牌。仅显示这一次，请立即复制。",
-    ru: "Токен {id}. Он показан один раз: скопируйте его сейчас.",
-  },
-  close: { en: "Close", zh: "关闭", ru: "Закрыть" },
-  made: { en: "Made", zh: "创建时间", ru: "Создан" },
-  by: { en: "By", zh: "创建者", ru: "Кем" },
-  used: { en: "Last used", zh: "最近使用", ru: "Использован" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  good: { en: "good", zh: "有效", ru: "действует" },
-  ending: { en: "good until", zh: "有效期至", ru: "действует до" },
-  ended: { en: "ended", zh: "已失效", ru: "истёк" },
-  revoked: { en: "revoked", zh: "已吊销", ru: "отозван" },
-});
+const t = translator("gateway/tokens");
 
 /** @param {GatewayToken} token */
 const isGood = ({ revokedAt, expiresAt }) => !revokedAt && (!expiresAt || Date.parse(expiresAt) > Date.now());

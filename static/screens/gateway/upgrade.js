@@ -13,28 +13,7 @@ import { useLoaded } from "../../parts/load.js";
 /** @typedef {import("../../core/types.js").Gateway} GatewayState */
 /** @typedef {import("../../core/types.js").Task} Task */
 
-const t = translator({
-  title: { en: "Upgrade {id}", zh: "升级 {id}", ru: "Обновить {id}" },
-  action: { en: "Upgrade", zh: "升级", ru: "Обновить" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  latest: { en: "latest", zh: "最新", ru: "последняя" },
-  current: { en: "runs now", zh: "当前运行", ru: "работает сейчас" },
-  none: {
-    en: "There is no released or testing firmware for the device type {type}.",
-    zh: "设备类型 {type} 没有已发布或测试中的固件。",
-    ru: "Для типа устройств {type} нет выпущенных или тестируемых прошивок.",
-  },
-  firmware: { en: "Firmware", zh: "固件", ru: "Прошивки" },
-  force: { en: "Force", zh: "强制", ru: "Принудительно" },
-  forceHelp: {
-    en: "Goes back to a lower version, and replaces an upgrade that is under way.",
-    zh: "允许降级，并替换正在进行的升级。",
-    ru: "Возвращает и на более низкую версию, заменяет идущее обновление.",
-  },
-  scheduled: { en: "Not before (optional)", zh: "不早于（可选）", ru: "Не раньше (необязательно)" },
-  scheduledHelp: { en: "In your time zone, {zone}.", zh: "按您的时区 {zone}。", ru: "В вашем часовом поясе, {zone}." },
-  changelog: { en: "Changelog", zh: "更新日志", ru: "Список изменений" },
-});
+const t = translator("gateway/upgrade");
 
 /** @param {Firmware} firmware @param {GatewayState} gateway */
 function named({ version, status }, gateway) {

@@ -9,21 +9,7 @@ import { Empty, Section, Shown } from "../../parts/common.js";
 /** @typedef {{at: string, firmwareVersion: string | null, battery: number | null, freeHeap: number | null, rssi: number | null}} Heartbeat */
 /** @typedef {{intervalSeconds: number, items: Heartbeat[]}} History */
 
-const t = translator({
-  charts: { en: "Heartbeats", zh: "心跳", ru: "Сигналы жизни" },
-  none: {
-    en: "No heartbeat with figures has been kept yet.",
-    zh: "尚未保存包含数值的心跳。",
-    ru: "Сигналов жизни с показателями пока не сохранено.",
-  },
-  attributes: { en: "Last heartbeat", zh: "最近一次心跳", ru: "Последний сигнал жизни" },
-  noAttributes: { en: "It has sent none.", zh: "尚未发送。", ru: "Он ещё не присылал." },
-  name: { en: "Name", zh: "名称", ru: "Имя" },
-  value: { en: "Value", zh: "值", ru: "Значение" },
-  battery: { en: "Battery", zh: "电池", ru: "Батарея" },
-  freeHeap: { en: "Free heap", zh: "空闲堆内存", ru: "Свободная куча" },
-  rssi: { en: "Signal", zh: "信号", ru: "Сигнал" },
-});
+const t = translator("gateway/vitals");
 
 /** @type {{name: "freeHeap" | "rssi" | "battery", label: () => string, unit?: string, color: string, format: (value: number) => string, range?: [number | null, number | null]}[]} */
 const FIGURES = [

@@ -8,20 +8,7 @@ import { Section, Shown, Time } from "../../parts/common.js";
 
 /** @typedef {import("../../core/types.js").Why} WhyAnswer */
 
-const t = translator({
-  title: { en: "Why", zh: "原因", ru: "Почему" },
-  up_to_date: { en: "up to date", zh: "已是最新", ru: "актуальна" },
-  updating: { en: "updating", zh: "升级中", ru: "обновляется" },
-  waiting: { en: "waiting", zh: "等待中", ru: "ждёт" },
-  blocked: { en: "blocked", zh: "受阻", ru: "заблокировано" },
-  failed: { en: "failed", zh: "失败", ru: "ошибка" },
-  not_targeted: { en: "not targeted", zh: "未列入升级", ru: "никто не запросил" },
-  nothing_released: { en: "nothing released", zh: "没有已发布的固件", ru: "ничего не выпущено" },
-  findings: { en: "What speaks for or against the update", zh: "支持或阻止升级的因素", ru: "Что говорит за обновление или против" },
-  rollout: { en: "Rollout", zh: "批量升级", ru: "Развёртывание" },
-  task: { en: "Task", zh: "任务", ru: "Задача" },
-  until: { en: "until", zh: "直到", ru: "до" },
-});
+const t = translator("gateway/why");
 
 /** @type {Record<WhyAnswer["verdict"], string>} */
 const TONES = {

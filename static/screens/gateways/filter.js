@@ -5,35 +5,7 @@ import { number } from "../../core/format.js";
 import { translator } from "../../core/words.js";
 import { has, put, valueOf } from "./terms.js";
 
-const t = translator({
-  filter: { en: "Filter", zh: "筛选", ru: "Фильтр" },
-  quick: { en: "Quick filters", zh: "快捷筛选", ru: "Быстрые фильтры" },
-  online: { en: "Online", zh: "在线", ru: "В сети" },
-  offline: { en: "Offline", zh: "离线", ru: "Не в сети" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  anyType: { en: "all device types", zh: "所有设备类型", ru: "все типы устройств" },
-  older: { en: "Needs upgrade: below {version}", zh: "需要升级：低于 {version}", ru: "Пора обновить: ниже {version}" },
-  unknown: { en: "Version unknown", zh: "版本未知", ru: "Версия неизвестна" },
-  clear: { en: "Clear", zh: "清除", ru: "Очистить" },
-  how: { en: "How to filter", zh: "如何筛选", ru: "Как фильтровать" },
-  rule: {
-    en: "Terms are separated by blanks; all of them must hold.",
-    zh: "条件以空格分隔，必须全部满足。",
-    ru: "Условия разделяются пробелами; выполняться должны все.",
-  },
-  tag: { en: "with this tag of this value", zh: "带有此值的标签", ru: "с меткой и этим её значением" },
-  tagQuoted: { en: "a value with blanks", zh: "带空格的值", ru: "значение с пробелами" },
-  tagAny: { en: "with this tag, whatever its value", zh: "带有此标签，值不限", ru: "с меткой, каким бы ни было значение" },
-  version: { en: "by version; also <= = != >= >", zh: "按版本；还有 <= = != >= >", ru: "по версии; также <= = != >= >" },
-  versionUnknown: {
-    en: "never said their version, or one that is not SemVer",
-    zh: "从未报告版本，或版本不符合 SemVer",
-    ru: "версия не сообщена или не по SemVer",
-  },
-  onlineTerm: { en: "connected or not", zh: "是否已连接", ru: "на связи или нет" },
-  typeTerm: { en: "of this device type", zh: "属于此设备类型", ru: "этого типа устройств" },
-  idTerm: { en: "of this id, or whose id begins so", zh: "此 ID，或以此开头的 ID", ru: "с этим ID или с таким его началом" },
-});
+const t = translator("gateways/filter");
 
 /** @typedef {{total: number, online: number, needUpgrade: number, deviceTypes: {deviceType: string, total: number, latestVersion: string | null}[]}} Counts */
 

@@ -8,18 +8,7 @@ import { Status } from "../../parts/common.js";
 import { useEvents, useThrottled } from "../../parts/load.js";
 import { Pages } from "./pages.js";
 
-const t = translator({
-  gatewayId: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  status: { en: "Status", zh: "状态", ru: "Состояние" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  latest: { en: "Latest", zh: "最新", ru: "Новейшая" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройства" },
-  tags: { en: "Tags", zh: "标签", ru: "Метки" },
-  lastSeen: { en: "Last seen", zh: "最后在线", ru: "Был в сети" },
-  now: { en: "now", zh: "现在", ru: "сейчас" },
-  unknown: { en: "unknown", zh: "未知", ru: "неизвестна" },
-  newer: { en: "needs an upgrade", zh: "需要升级", ru: "ждёт обновления" },
-});
+const t = translator("gateways/table");
 
 const COLUMNS = /** @type {const} */ (["gatewayId", "status", "version", "latest", "deviceType", "tags", "lastSeen"]);
 

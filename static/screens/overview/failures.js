@@ -8,20 +8,7 @@ import { translator } from "../../core/words.js";
 import { Bar, Empty, Section, Shown, Time } from "../../parts/common.js";
 import { useLoaded } from "../../parts/load.js";
 
-const t = translator({
-  title: { en: "Failures in 7 days, by cause", zh: "近 7 天的失败（按原因）", ru: "Ошибки за 7 дней по причинам" },
-  none: { en: "No task has failed.", zh: "没有失败的任务。", ru: "Ни одна задача не завершилась ошибкой." },
-  tasks: {
-    en: { one: "{count} task", other: "{count} tasks" },
-    zh: "{count} 个任务",
-    ru: { one: "{count} задача", few: "{count} задачи", other: "{count} задач" },
-  },
-  more: {
-    en: { one: "and {count} more cause", other: "and {count} more causes" },
-    zh: "另有 {count} 种原因",
-    ru: { one: "и ещё {count} причина", few: "и ещё {count} причины", other: "и ещё {count} причин" },
-  },
-});
+const t = translator("overview/failures");
 
 const CAUSES_SHOWN = 5;
 const TASKS_SHOWN = 3;

@@ -8,17 +8,7 @@ import { translator } from "../../core/words.js";
 import { Bar, Empty, Section, Shown, Status } from "../../parts/common.js";
 import { useEvents, useLive } from "../../parts/load.js";
 
-const t = translator({
-  title: { en: "Tasks running", zh: "进行中的任务", ru: "Идущие задачи" },
-  none: { en: "Nothing is being upgraded now.", zh: "当前没有升级任务。", ru: "Сейчас ничего не обновляется." },
-  progress: { en: "Progress of {gatewayId}", zh: "{gatewayId} 的进度", ru: "Ход обновления {gatewayId}" },
-  more: {
-    en: { one: "and {count} more", other: "and {count} more" },
-    zh: "另有 {count} 个",
-    ru: { one: "и ещё {count}", other: "и ещё {count}" },
-  },
-  unknown: { en: "unknown", zh: "未知", ru: "неизвестна" },
-});
+const t = translator("overview/running");
 
 /** @typedef {import("../../core/types.js").Task} Task */
 

@@ -6,39 +6,7 @@ import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Copy, Section } from "../../parts/common.js";
 
-const t = translator({
-  title: { en: "First steps", zh: "入门步骤", ru: "Первые шаги" },
-  done: { en: "done", zh: "已完成", ru: "сделано" },
-  upload: { en: "Upload a firmware", zh: "上传固件", ru: "Загрузите прошивку" },
-  uploadHow: {
-    en: "Drop its file on the firmware page, or type:",
-    zh: "将文件拖到固件页，或输入：",
-    ru: "Перетащите файл на страницу прошивок или наберите:",
-  },
-  release: { en: "Release it", zh: "发布固件", ru: "Выпустите её" },
-  releaseHow: {
-    en: "With one click on the firmware page, or:",
-    zh: "在固件页点击一下，或：",
-    ru: "Одним нажатием на странице прошивок или так:",
-  },
-  connect: { en: "Connect a gateway", zh: "连接网关", ru: "Подключите шлюз" },
-  connectHow: {
-    en: "A simulated one on a PC; its port is the one of the server's --mqtt-listen:",
-    zh: "在电脑上模拟一个；端口即服务器的 --mqtt-listen 端口：",
-    ru: "Имитация на ПК; порт – тот, что у сервера в --mqtt-listen:",
-  },
-  key: {
-    en: "Keys with which gateways fetch their tokens are made here",
-    zh: "在此创建网关用于领取令牌的密钥",
-    ru: "Ключи, по которым шлюзы получают токены, создаются здесь",
-  },
-  upgrade: { en: "Upgrade it", zh: "升级网关", ru: "Обновите его" },
-  upgradeHow: {
-    en: "Open the gateway in the list and press Upgrade: this page shows it happen.",
-    zh: "在列表中打开该网关并点击升级：本页会显示全过程。",
-    ru: "Откройте шлюз в списке и нажмите «Обновить»: всё будет видно на этой странице.",
-  },
-});
+const t = translator("overview/start");
 
 /** @param {{text: string}} props */
 const Command = ({ text }) => html`<div class="command">

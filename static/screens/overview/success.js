@@ -8,20 +8,7 @@ import { Empty, Section, Shown } from "../../parts/common.js";
 import { Chart } from "../../parts/chart.js";
 import { useLive } from "../../parts/load.js";
 
-const t = translator({
-  title: { en: "Success rate", zh: "成功率", ru: "Доля успешных" },
-  by: { en: "By", zh: "按", ru: "По" },
-  hour: { en: "Hours", zh: "小时", ru: "часам" },
-  day: { en: "Days", zh: "天", ru: "дням" },
-  completed: { en: "completed", zh: "已完成", ru: "завершено" },
-  failed: { en: "failed", zh: "失败", ru: "с ошибкой" },
-  ofAll: {
-    en: "Of all tasks made in that time; those that still run count as neither.",
-    zh: "占该时段创建的全部任务的比例；仍在进行的不计入两者。",
-    ru: "От всех задач, созданных за это время; идущие ещё не относятся ни к тем, ни к другим.",
-  },
-  none: { en: "No tasks were made in this time.", zh: "此时段内没有任务。", ru: "За это время задач не было." },
-});
+const t = translator("overview/success");
 
 const PAUSE_MS = 5000;
 const HOURS = 48;

@@ -6,28 +6,7 @@ import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Section } from "../../parts/common.js";
 
-const t = translator({
-  title: { en: "Versions", zh: "版本分布", ru: "Версии" },
-  latest: { en: "latest", zh: "最新", ru: "новейшая" },
-  latestIs: { en: "latest release {version}", zh: "最新发布 {version}", ru: "последний выпуск {version}" },
-  nothingReleased: { en: "nothing released", zh: "尚无发布版本", ru: "ничего не выпущено" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  gateways: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  share: { en: "Share", zh: "占比", ru: "Доля" },
-  online: { en: "Online", zh: "在线", ru: "В сети" },
-  unknown: { en: "unknown", zh: "未知", ru: "неизвестна" },
-  others: { en: "others", zh: "其他", ru: "прочие" },
-  more: {
-    en: { one: "{count} more version", other: "{count} more versions" },
-    zh: "另有 {count} 个版本",
-    ru: { one: "ещё {count} версия", few: "ещё {count} версии", other: "ещё {count} версий" },
-  },
-  moreTypes: {
-    en: { one: "{count} more device type", other: "{count} more device types" },
-    zh: "另有 {count} 个设备类型",
-    ru: { one: "ещё {count} тип устройств", few: "ещё {count} типа устройств", other: "ещё {count} типов устройств" },
-  },
-});
+const t = translator("overview/versions");
 
 /** @typedef {{version: string | null, total: number, online: number}} VersionCount */
 /** @typedef {{deviceType: string, total: number, online: number, needUpgrade: number, latestVersion: string | null, versions: VersionCount[]}} TypeCounts */

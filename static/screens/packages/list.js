@@ -11,22 +11,7 @@ import { useSettled } from "../../parts/load.js";
 import { Marks, Signer } from "./marks.js";
 import { Push } from "./push.js";
 
-const t = translator({
-  title: { en: "Packages", zh: "软件包", ru: "Пакеты" },
-  push: { en: "Push a version", zh: "推送版本", ru: "Загрузить версию" },
-  name: { en: "Package", zh: "软件包", ru: "Пакет" },
-  branch: { en: "Branch", zh: "分支", ru: "Ветка" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  mark: { en: "On its branch", zh: "分支状态", ru: "На ветке" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
-  signer: { en: "Signed by", zh: "签名者", ru: "Подписано" },
-  updated: { en: "Pushed", zh: "推送时间", ru: "Загружено" },
-  none: {
-    en: "No packages here. One is what a Linux device runs: an application, a library, a configuration.",
-    zh: "这里没有软件包。软件包是 Linux 设备上运行的内容：应用、库或配置。",
-    ru: "Здесь нет пакетов. Пакет – то, что работает на устройстве с Linux: приложение, библиотека, конфигурация.",
-  },
-});
+const t = translator("packages/list");
 
 /** @param {{packages: import("../../core/types.js").Package[]}} props */
 const Table = ({ packages }) =>

@@ -3,11 +3,7 @@
 import { html } from "../../vendor/preact.js";
 import { translator } from "../../core/words.js";
 
-const t = translator({
-  head: { en: "head", zh: "最新", ru: "головная" },
-  withdrawn: { en: "withdrawn", zh: "已撤回", ru: "отозвана" },
-  unsigned: { en: "not signed", zh: "未签名", ru: "без подписи" },
-});
+const t = translator("packages/marks");
 
 /** @typedef {import("../../core/types.js").Package} Package */
 

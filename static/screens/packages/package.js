@@ -13,32 +13,7 @@ import { say } from "../../parts/toast.js";
 import { Marks, Signer } from "./marks.js";
 import { Version } from "./version.js";
 
-const t = translator({
-  all: { en: "All packages", zh: "全部软件包", ru: "Все пакеты" },
-  branches: { en: "Branches", zh: "分支", ru: "Ветки" },
-  branch: { en: "Branch", zh: "分支", ru: "Ветка" },
-  head: { en: "Head", zh: "最新版本", ru: "Головная" },
-  count: { en: "Versions", zh: "版本数", ru: "Версий" },
-  withdrawn: { en: "Withdrawn", zh: "已撤回", ru: "Отозвано" },
-  none: { en: "none", zh: "无", ru: "нет" },
-  versions: { en: "Versions of {branch}", zh: "{branch} 的版本", ru: "Версии ветки {branch}" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  mark: { en: "On its branch", zh: "分支状态", ru: "На ветке" },
-  size: { en: "Size", zh: "大小", ru: "Размер" },
-  signer: { en: "Signed by", zh: "签名者", ru: "Подписано" },
-  updated: { en: "Pushed", zh: "推送时间", ru: "Загружено" },
-  rollback: { en: "Roll back", zh: "回滚", ru: "Откатить" },
-  rollbackTitle: { en: "Roll back {branch} of {name}", zh: "回滚 {name} 的 {branch}", ru: "Откатить {branch} пакета {name}" },
-  to: { en: "To version", zh: "回到版本", ru: "К версии" },
-  oneBack: { en: "the one before {head}", zh: "{head} 的前一版本", ru: "предыдущей перед {head}" },
-  meaning: {
-    en: "All versions above it are withdrawn: devices that follow the branch go back. Pushed again, a version is restored.",
-    zh: "其上的所有版本都会被撤回，跟随该分支的设备会退回。再次推送即可恢复。",
-    ru: "Все версии выше отзываются: устройства, следящие за веткой, вернутся назад. Повторная загрузка восстановит версию.",
-  },
-  rolledBack: { en: "{name} on {branch} is back at {version}.", zh: "{name} 的 {branch} 已回到 {version}。", ru: "{name} на {branch} снова {version}." },
-  gone: { en: "This branch has no versions.", zh: "此分支没有版本。", ru: "На этой ветке нет версий." },
-});
+const t = translator("packages/package");
 
 /** @typedef {import("../../core/types.js").Package} Package */
 /** @typedef {{branch: string, head: string | null, versions: number, withdrawn: number}} Branch */

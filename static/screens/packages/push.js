@@ -10,28 +10,7 @@ import { Dialog } from "../../parts/dialog.js";
 import { say } from "../../parts/toast.js";
 import { sha256 } from "../../vendor/hashes.js";
 
-const t = translator({
-  title: { en: "Push a version of a package", zh: "推送软件包版本", ru: "Загрузить версию пакета" },
-  file: { en: "File: an archive, or any other", zh: "文件：归档或任意文件", ru: "Файл: архив или любой другой" },
-  drop: { en: "Drop the file, its content.json and its signature (.asc) here, or choose them.", zh: "将文件、content.json 和签名（.asc）拖到此处，或逐个选择。", ru: "Перетащите сюда файл, его content.json и подпись (.asc) или выберите их." },
-  chosen: { en: "{name}, {size}", zh: "{name}，{size}", ru: "{name}, {size}" },
-  content: { en: "content.json", zh: "content.json", ru: "content.json" },
-  contentHelp: {
-    en: "Kept byte for byte. Its sha256 is filled in from the file, unless it says one.",
-    zh: "按字节原样保存。未填写 sha256 时由文件计算填入。",
-    ru: "Хранится байт в байт. Если sha256 не указан, он вычисляется по файлу.",
-  },
-  signature: { en: "Signature of content.json (.asc), if it is signed", zh: "content.json 的签名（.asc），如有", ru: "Подпись content.json (.asc), если есть" },
-  differs: {
-    en: "content.json names another sha256 than the file's, {sha256}.",
-    zh: "content.json 中的 sha256 与文件的不同：{sha256}。",
-    ru: "В content.json указан другой sha256, у файла {sha256}.",
-  },
-  sending: { en: "Sending", zh: "正在发送", ru: "Отправка" },
-  push: { en: "Push", zh: "推送", ru: "Загрузить" },
-  cancel: { en: "Cancel", zh: "取消", ru: "Отмена" },
-  pushed: { en: "{name} {version} is pushed.", zh: "{name} {version} 已推送。", ru: "{name} {version} загружена." },
-});
+const t = translator("packages/push");
 
 const EXAMPLE = `{
   "package": "app",

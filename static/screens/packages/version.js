@@ -11,43 +11,7 @@ import { useLive } from "../../parts/load.js";
 import { say } from "../../parts/toast.js";
 import { Marks } from "./marks.js";
 
-const t = translator({
-  description: { en: "Description", zh: "说明", ru: "Описание" },
-  dependencies: { en: "Needs", zh: "依赖", ru: "Требует" },
-  before: { en: "Before the update", zh: "升级前", ru: "До обновления" },
-  after: { en: "After the update", zh: "升级后", ru: "После обновления" },
-  health: { en: "Health check", zh: "健康检查", ru: "Проверка работы" },
-  restore: { en: "Restore script", zh: "恢复脚本", ru: "Скрипт восстановления" },
-  local: { en: "On the device", zh: "设备上的位置", ru: "На устройстве" },
-  remote: { en: "Server", zh: "服务器", ru: "Сервер" },
-  nothing: { en: "nothing", zh: "无", ru: "ничего" },
-  file: { en: "File", zh: "文件", ru: "Файл" },
-  download: { en: "Download", zh: "下载", ru: "Скачать" },
-  signer: { en: "Signed by", zh: "签名者", ru: "Подписано" },
-  unsigned: { en: "nobody that is trusted", zh: "无受信任的签名", ru: "никем из доверенных" },
-  withdrawnAt: { en: "Withdrawn", zh: "撤回时间", ru: "Отозвана" },
-  created: { en: "First pushed", zh: "首次推送", ru: "Впервые загружена" },
-  updated: { en: "Pushed", zh: "推送时间", ru: "Загружена" },
-  firmware: { en: "Released as", zh: "已发布为", ru: "Выпущена как" },
-  whole: { en: "All of content.json", zh: "content.json 全文", ru: "Весь content.json" },
-  release: { en: "Release as firmware", zh: "发布为固件", ru: "Выпустить как прошивку" },
-  releaseTitle: { en: "Release {name} {version} as firmware", zh: "将 {name} {version} 发布为固件", ru: "Выпустить {name} {version} как прошивку" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройств" },
-  releaseMeaning: {
-    en: "Triggers and rollouts send it to devices of this type from then on.",
-    zh: "此后可通过触发升级和批量升级发送给该类型的设备。",
-    ru: "С этого момента её отправляют устройствам этого типа обновления и развёртывания.",
-  },
-  released: { en: "It is released as {deviceType} {version}.", zh: "已发布为 {deviceType} {version}。", ru: "Выпущено как {deviceType} {version}." },
-  delete: { en: "Delete", zh: "删除", ru: "Удалить" },
-  deleteTitle: { en: "Delete {name} {version} of {branch}?", zh: "删除 {branch} 的 {name} {version}？", ru: "Удалить {name} {version} ветки {branch}?" },
-  deleteMeaning: {
-    en: "The file goes too, unless something else uses it. This cannot be undone.",
-    zh: "文件也会删除，除非另有用处。此操作无法撤销。",
-    ru: "Файл тоже удаляется, если не нужен чему-то ещё. Это нельзя отменить.",
-  },
-  deleted: { en: "{name} {version} is deleted.", zh: "{name} {version} 已删除。", ru: "{name} {version} удалена." },
-});
+const t = translator("packages/version");
 
 /** @typedef {import("../../core/types.js").Package} Package */
 /** @typedef {import("../../core/types.js").Firmware} Firmware */

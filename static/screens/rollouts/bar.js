@@ -6,26 +6,7 @@ import { translator } from "../../core/words.js";
 import { Empty, statusWord } from "../../parts/common.js";
 import { inWords, Legend, Segments, STATES } from "./segments.js";
 
-const t = translator({
-  wave: { en: "Wave {wave}", zh: "第 {wave} 批", ru: "Волна {wave}" },
-  number: { en: "Wave", zh: "批次", ru: "Волна" },
-  upTo: { en: "{percent} %", zh: "{percent}%", ru: "{percent} %" },
-  says: {
-    en: "Wave {wave}, up to {percent} % of the target: {what}",
-    zh: "第 {wave} 批，至目标的 {percent}%：{what}",
-    ru: "Волна {wave}, до {percent} % цели: {what}",
-  },
-  table: { en: "Waves in numbers", zh: "各批次数据", ru: "Волны в числах" },
-  gateways: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  begun: { en: "Begun", zh: "开始", ru: "Начало" },
-  ended: { en: "Ended", zh: "结束", ru: "Конец" },
-  enrolling: {
-    en: { one: "Its gateways are being taken in: {count} so far.", other: "Its gateways are being taken in: {count} so far." },
-    zh: "正在纳入网关：目前 {count} 台。",
-    ru: { one: "Шлюзы ещё добавляются: пока {count}.", few: "Шлюзы ещё добавляются: пока {count}.", other: "Шлюзы ещё добавляются: пока {count}." },
-  },
-  empty: { en: "No gateway is in it.", zh: "没有网关。", ru: "В нём нет ни одного шлюза." },
-});
+const t = translator("rollouts/bar");
 
 /** @typedef {import("../../core/types.js").Rollout} Rollout */
 

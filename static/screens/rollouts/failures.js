@@ -8,17 +8,7 @@ import { Section, Shown, Time } from "../../parts/common.js";
 import { More, useList } from "../../parts/list.js";
 import { useLive } from "../../parts/load.js";
 
-const t = translator({
-  title: { en: "Failures by cause", zh: "按原因分组的失败", ru: "Сбои по причинам" },
-  count: {
-    en: { one: "{count} upgrade", other: "{count} upgrades" },
-    zh: "{count} 次升级",
-    ru: { one: "{count} обновление", few: "{count} обновления", other: "{count} обновлений" },
-  },
-  gateway: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  message: { en: "What it said", zh: "说明", ru: "Что сообщил" },
-  at: { en: "When", zh: "时间", ru: "Когда" },
-});
+const t = translator("rollouts/failures");
 
 const OPEN_AT_FIRST = 3;
 

@@ -9,23 +9,7 @@ import { Empty, Screen, Shown, Status, statusWord, Time } from "../../parts/comm
 import { More, useList } from "../../parts/list.js";
 import { AFTERMATH_MS, inWords, Segments } from "./segments.js";
 
-const t = translator({
-  title: { en: "Rollouts", zh: "批量升级", ru: "Развёртывания" },
-  new: { en: "New rollout", zh: "新建批量升级", ru: "Новое развёртывание" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  any: { en: "any", zh: "全部", ru: "любое" },
-  name: { en: "Rollout", zh: "批量升级", ru: "Развёртывание" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройств" },
-  progress: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  created: { en: "Made", zh: "创建时间", ru: "Создано" },
-  of: { en: "{done} of {total} confirmed", zh: "已确认 {done} / {total}", ru: "подтверждено {done} из {total}" },
-  none: {
-    en: "No rollouts here. One brings a version to many gateways, wave by wave, and stops by itself when it goes wrong.",
-    zh: "这里没有批量升级。批量升级分批把一个版本推送到多台网关，出错时自动中止。",
-    ru: "Здесь нет развёртываний. Развёртывание доставляет версию на множество шлюзов волнами и само останавливается, если что-то идёт не так.",
-  },
-});
+const t = translator("rollouts/list");
 
 const ROLLOUT_STATES = ["scheduled", "running", "paused", "halted", "completed", "cancelled"];
 

@@ -8,16 +8,7 @@ import { Empty, Section, Shown, Status, statusWord } from "../../parts/common.js
 import { More, useList } from "../../parts/list.js";
 import { AFTERMATH_MS, STATES } from "./segments.js";
 
-const t = translator({
-  title: { en: "Gateways", zh: "网关", ru: "Шлюзы" },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  wave: { en: "Wave", zh: "批次", ru: "Волна" },
-  any: { en: "any", zh: "全部", ru: "любая" },
-  anyState: { en: "any", zh: "全部", ru: "любое" },
-  gateway: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  reason: { en: "Reason", zh: "原因", ru: "Причина" },
-  none: { en: "None.", zh: "没有。", ru: "Нет." },
-});
+const t = translator("rollouts/members");
 
 /** @typedef {import("../../core/types.js").RolloutGateway} Member */
 

@@ -14,22 +14,7 @@ import { Field, Input } from "./field.js";
 import { Target } from "./target.js";
 import { Waves } from "./waves.js";
 
-const t = translator({
-  title: { en: "New rollout", zh: "新建批量升级", ru: "Новое развёртывание" },
-  all: { en: "All rollouts", zh: "全部批量升级", ru: "Все развёртывания" },
-  what: { en: "What", zh: "内容", ru: "Что" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройств" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  none: {
-    en: "No firmware can be installed yet: upload one and release it, or put it in testing.",
-    zh: "还没有可安装的固件：请先上传并发布，或转为测试。",
-    ru: "Пока нет прошивки, которую можно установить: загрузите её и выпустите или переведите в тестирование.",
-  },
-  name: { en: "Name", zh: "名称", ru: "Название" },
-  nameHelp: { en: "For people; may stay empty.", zh: "便于识别，可以留空。", ru: "Для людей; можно не заполнять." },
-  create: { en: "Start the rollout", zh: "开始批量升级", ru: "Начать развёртывание" },
-  created: { en: "The rollout is made.", zh: "批量升级已创建。", ru: "Развёртывание создано." },
-});
+const t = translator("rollouts/new");
 
 /** @typedef {import("../../core/types.js").Firmware} Firmware */
 /** @typedef {import("./request.js").Fields} Fields */

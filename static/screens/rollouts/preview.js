@@ -6,37 +6,7 @@ import { link } from "../../core/router.js";
 import { translator } from "../../core/words.js";
 import { Empty, Problem } from "../../parts/common.js";
 
-const t = translator({
-  title: { en: "Who gets it", zh: "升级对象", ru: "Кто получит" },
-  updating: { en: "Asking the server…", zh: "正在询问服务器…", ru: "Спрашиваем сервер…" },
-  choose: { en: "Choose a version to see who gets it.", zh: "选择版本后即可看到哪些网关会升级。", ru: "Выберите версию, чтобы увидеть, кто её получит." },
-  included: {
-    en: { one: "{count} gateway gets {version}", other: "{count} gateways get {version}" },
-    zh: "{count} 台网关将升级到 {version}",
-    ru: { one: "{count} шлюз получит {version}", few: "{count} шлюза получат {version}", other: "{count} шлюзов получат {version}" },
-  },
-  excluded: {
-    en: { one: "{count} of the target does not:", other: "{count} of the target do not:" },
-    zh: "目标中有 {count} 台不会升级：",
-    ru: { one: "{count} из цели не получит:", few: "{count} из цели не получат:", other: "{count} из цели не получат:" },
-  },
-  rest: {
-    en: { one: "{count} is left alone: the last wave ends below 100 %.", other: "{count} are left alone: the last wave ends below 100 %." },
-    zh: "{count} 台不受影响：最后一批未到 100%。",
-    ru: { one: "{count} не затронут: последняя волна меньше 100 %.", few: "{count} не затронуты: последняя волна меньше 100 %.", other: "{count} не затронуты: последняя волна меньше 100 %." },
-  },
-  nobody: { en: "The target has no gateways.", zh: "目标中没有网关。", ru: "В цели нет шлюзов." },
-  bar: { en: "Waves: {what}", zh: "批次：{what}", ru: "Волны: {what}" },
-  wave: { en: "Wave {wave}", zh: "第 {wave} 批", ru: "Волна {wave}" },
-  percent: { en: "up to {percent} %", zh: "至 {percent}%", ru: "до {percent} %" },
-  gateways: { en: "First gateways", zh: "前几台网关", ru: "Первые шлюзы" },
-  gateway: { en: "Gateway", zh: "网关", ru: "Шлюз" },
-  runs: { en: "Runs", zh: "当前版本", ru: "Сейчас" },
-  path: { en: "Goes to", zh: "升级路径", ru: "Путь" },
-  turn: { en: "Wave", zh: "批次", ru: "Волна" },
-  none: { en: "none", zh: "无", ru: "никакой" },
-  more: { en: "Show more", zh: "显示更多", ru: "Показать ещё" },
-});
+const t = translator("rollouts/preview");
 
 /** @typedef {import("../../core/types.js").RolloutDryRun} DryRun */
 

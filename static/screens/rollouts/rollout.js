@@ -14,56 +14,7 @@ import { Failures } from "./failures.js";
 import { Members } from "./members.js";
 import { AFTERMATH_MS } from "./segments.js";
 
-const t = translator({
-  rollout: { en: "Rollout", zh: "批量升级", ru: "Развёртывание" },
-  all: { en: "All rollouts", zh: "全部批量升级", ru: "Все развёртывания" },
-  progress: { en: "Progress", zh: "进度", ru: "Ход" },
-  halted: { en: "Halted: nothing more is sent.", zh: "已中止：不再发送命令。", ru: "Остановлено: больше ничего не отправляется." },
-  accepts: {
-    en: "Resume accepts these failures: only further ones count.",
-    zh: "继续即接受这些失败：只计算之后的失败。",
-    ru: "«Продолжить» принимает эти сбои: считаются только новые.",
-  },
-  waitsFor: { en: "Waits: {what}", zh: "等待：{what}", ru: "Ждёт: {what}" },
-  done: { en: "{done} of {total} confirmed ({share})", zh: "已确认 {done} / {total}（{share}）", ru: "подтверждено {done} из {total} ({share})" },
-  pause: { en: "Pause", zh: "暂停", ru: "Приостановить" },
-  resume: { en: "Resume", zh: "继续", ru: "Продолжить" },
-  retry: { en: "Retry the failed", zh: "重试失败的", ru: "Повторить для сбойных" },
-  cancel: { en: "Cancel the rollout", zh: "取消批量升级", ru: "Отменить развёртывание" },
-  sure: { en: "Cancel this rollout for good?", zh: "永久取消此批量升级？", ru: "Отменить это развёртывание навсегда?" },
-  meaning: {
-    en: "Commands that nobody has answered are taken back; updates that have begun go on. It cannot be resumed.",
-    zh: "尚无应答的命令会被撤回，已开始的升级会继续进行。取消后无法恢复。",
-    ru: "Команды без ответа отзываются, начатые обновления продолжаются. Возобновить его нельзя.",
-  },
-  keep: { en: "Keep it", zh: "保留", ru: "Оставить" },
-  asked: { en: "As it was asked for", zh: "请求内容", ru: "Как было задано" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  deviceType: { en: "Device type", zh: "设备类型", ru: "Тип устройств" },
-  target: { en: "Target", zh: "目标", ru: "Цель" },
-  everyGateway: { en: "all of the device type", zh: "该设备类型的全部网关", ru: "все шлюзы этого типа" },
-  ids: {
-    en: { one: "{count} id", other: "{count} ids" },
-    zh: "{count} 个 ID",
-    ru: { one: "{count} ID", other: "{count} ID" },
-  },
-  waves: { en: "Waves", zh: "批次", ru: "Волны" },
-  haltAt: { en: "Halts above", zh: "中止阈值", ru: "Остановка свыше" },
-  soak: { en: "Soak", zh: "观察时间", ru: "Выдержка" },
-  inFlight: { en: "At the same time", zh: "同时进行", ru: "Одновременно" },
-  perMinute: { en: "Commands per minute", zh: "每分钟命令数", ru: "Команд в минуту" },
-  noLimit: { en: "no limit", zh: "不限", ru: "без ограничения" },
-  timeout: { en: "Silence that fails", zh: "无响应超时", ru: "Молчание до сбоя" },
-  window: { en: "Window", zh: "升级时段", ru: "Окно" },
-  always: { en: "always", zh: "始终", ru: "всегда" },
-  starts: { en: "Starts", zh: "开始时间", ru: "Начало" },
-  joins: { en: "Gateways may join until", zh: "允许加入至", ru: "Присоединение до" },
-  forced: { en: "Also to lower versions", zh: "允许降级", ru: "И на более низкие версии" },
-  yes: { en: "yes", zh: "是", ru: "да" },
-  seed: { en: "Seed", zh: "种子", ru: "Зерно" },
-  made: { en: "Made", zh: "创建时间", ru: "Создано" },
-  ended: { en: "Ended", zh: "结束时间", ru: "Завершено" },
-});
+const t = translator("rollouts/rollout");
 
 /** @typedef {import("../../core/types.js").Rollout} Rollout */
 /** @typedef {"pause" | "resume" | "retry" | "cancel"} Action */

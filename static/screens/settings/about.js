@@ -5,15 +5,7 @@ import { translator } from "../../core/words.js";
 import { Section, Shown } from "../../parts/common.js";
 import { useLoaded } from "../../parts/load.js";
 
-const t = translator({
-  about: { en: "About airlift", zh: "关于 airlift", ru: "Об airlift" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  licence: { en: "Licence", zh: "许可证", ru: "Лицензия" },
-  api: { en: "API", zh: "API", ru: "API" },
-  docs: { en: "All routes, to read and to try", zh: "所有接口，可阅读和试用", ru: "Все маршруты: прочитать и попробовать" },
-  description: { en: "OpenAPI description", zh: "OpenAPI 描述", ru: "Описание OpenAPI" },
-  libraries: { en: "Libraries of this page", zh: "本页面使用的库", ru: "Библиотеки этой страницы" },
-});
+const t = translator("settings/about");
 
 /** Name, licence, file of `vendor/licences`. */
 const LIBRARIES = [

@@ -8,23 +8,7 @@ import { Section } from "../../parts/common.js";
 import { NewPassword, newPassword } from "../../parts/password.js";
 import { attempt, say } from "../../parts/toast.js";
 
-const t = translator({
-  page: { en: "This page", zh: "本页面", ru: "Эта страница" },
-  language: { en: "Language", zh: "语言", ru: "Язык" },
-  theme: { en: "Colours", zh: "配色", ru: "Цвета" },
-  system: { en: "as the system has them", zh: "跟随系统", ru: "как в системе" },
-  light: { en: "light", zh: "浅色", ru: "светлые" },
-  dark: { en: "dark", zh: "深色", ru: "тёмные" },
-  account: { en: "Your account", zh: "你的账户", ru: "Ваша учётная запись" },
-  old: { en: "Old password", zh: "旧密码", ru: "Старый пароль" },
-  new: { en: "New password", zh: "新密码", ru: "Новый пароль" },
-  change: { en: "Change the password", zh: "修改密码", ru: "Сменить пароль" },
-  changed: {
-    en: "The password is changed; all other sessions have ended.",
-    zh: "密码已修改；所有其他会话已结束。",
-    ru: "Пароль изменён; все другие сеансы завершены.",
-  },
-});
+const t = translator("settings/own");
 
 const THEMES = /** @type {const} */ (["system", "light", "dark"]);
 

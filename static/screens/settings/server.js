@@ -9,32 +9,7 @@ import { useLoaded } from "../../parts/load.js";
 /** @typedef {import("../../core/types.js").Setting} Setting */
 /** @typedef {import("../../core/types.js").ServerSettings} ServerSettings */
 
-const t = translator({
-  title: { en: "What this server runs with", zh: "此服务器的运行配置", ru: "С чем работает сервер" },
-  version: { en: "Version", zh: "版本", ru: "Версия" },
-  started: { en: "Started", zh: "启动于", ru: "Запущен" },
-  database: { en: "Database", zh: "数据库", ru: "База данных" },
-  blobs: { en: "Files in", zh: "文件存储", ru: "Файлы в" },
-  broker: { en: "MQTT broker", zh: "MQTT 服务器", ru: "Брокер MQTT" },
-  options: { en: "Options", zh: "选项", ru: "Параметры" },
-  how: {
-    en: "Changed on the command line, in the environment or in the file, with a restart.",
-    zh: "通过命令行、环境变量或配置文件修改，重启后生效。",
-    ru: "Меняются в командной строке, окружении или файле, с перезапуском.",
-  },
-  search: { en: "Search", zh: "搜索", ru: "Поиск" },
-  found: {
-    en: { one: "{count} option", other: "{count} options" },
-    zh: "{count} 个选项",
-    ru: { one: "{count} параметр", few: "{count} параметра", other: "{count} параметров" },
-  },
-  none: { en: "No option says that.", zh: "没有匹配的选项。", ru: "Таких параметров нет." },
-  option: { en: "Option", zh: "选项", ru: "Параметр" },
-  value: { en: "Value", zh: "值", ru: "Значение" },
-  source: { en: "From", zh: "来源", ru: "Откуда" },
-  help: { en: "What it does", zh: "说明", ru: "Что делает" },
-  unset: { en: "not set", zh: "未设置", ru: "не задан" },
-});
+const t = translator("settings/server");
 
 /** @param {{settings: Setting[]}} props */
 const Table = ({ settings }) => html`<div class="scroll"><table class="options">

@@ -13,38 +13,7 @@ import { attempt, say } from "../../parts/toast.js";
 /** @typedef {import("../../core/types.js").Delivery} Delivery */
 /** @typedef {import("../../core/types.js").PingResult} PingResult */
 
-const t = translator({
-  title: { en: "Webhook", zh: "Webhook", ru: "Вебхук" },
-  all: { en: "All webhooks", zh: "所有 Webhook", ru: "Все вебхуки" },
-  url: { en: "Address", zh: "地址", ru: "Адрес" },
-  kinds: { en: "Events", zh: "事件", ru: "События" },
-  gateway: { en: "Only of gateway", zh: "仅限网关", ru: "Только шлюза" },
-  rollout: { en: "Only of rollout", zh: "仅限批量升级", ru: "Только развёртывания" },
-  made: { en: "Made", zh: "创建", ru: "Создан" },
-  ping: { en: "Ping", zh: "测试", ru: "Проверить" },
-  taken: { en: "The receiver has taken it ({status}).", zh: "接收方已接受（{status}）。", ru: "Получатель принял ({status})." },
-  delete: { en: "Delete", zh: "删除", ru: "Удалить" },
-  deleteOne: { en: "Delete this webhook?", zh: "删除此 Webhook？", ru: "Удалить этот вебхук?" },
-  gone: {
-    en: "Its deliveries go with it, also those that wait.",
-    zh: "其投递记录也会一并删除，包括等待中的。",
-    ru: "Вместе с ним удалятся и доставки, в том числе ожидающие.",
-  },
-  deleted: { en: "The webhook is deleted.", zh: "Webhook 已删除。", ru: "Вебхук удалён." },
-  deliveries: { en: "Deliveries", zh: "投递记录", ru: "Доставки" },
-  none: { en: "There is no delivery.", zh: "没有投递记录。", ru: "Доставок нет." },
-  state: { en: "State", zh: "状态", ru: "Состояние" },
-  every: { en: "every", zh: "全部", ru: "любое" },
-  event: { en: "Event", zh: "事件", ru: "Событие" },
-  when: { en: "When", zh: "时间", ru: "Когда" },
-  attempts: { en: "Attempts", zh: "尝试次数", ru: "Попытки" },
-  last: { en: "Last answer", zh: "最近的响应", ru: "Последний ответ" },
-  next: { en: "Next attempt", zh: "下次尝试", ru: "Следующая попытка" },
-  sent: { en: "What is sent", zh: "发送内容", ru: "Что отправляется" },
-  deeds: { en: "Actions", zh: "操作", ru: "Действия" },
-  retry: { en: "Retry", zh: "重试", ru: "Повторить" },
-  retried: { en: "It is sent again.", zh: "正在重新发送。", ru: "Отправляется снова." },
-});
+const t = translator("settings/webhook");
 
 /** Every kind of event may have brought a delivery. */
 const EVENTS = { kinds: ["task", "task_progress", "rollout", "gateway", "firmware", "package"] };

@@ -13,33 +13,7 @@ import { SecretDialog } from "../../parts/secret.js";
 /** @typedef {import("../../core/types.js").Webhook} Webhook */
 /** @typedef {import("../../core/types.js").EventKind} EventKind */
 
-const t = translator({
-  title: { en: "Webhooks", zh: "Webhook", ru: "Вебхуки" },
-  what: {
-    en: "A receiver gets each event as a signed POST; what it does not take is tried again.",
-    zh: "接收方会以带签名的 POST 收到每个事件；未被接受的会重试。",
-    ru: "Получатель получает каждое событие подписанным POST; непринятое отправляется снова.",
-  },
-  none: { en: "There is no webhook.", zh: "没有 Webhook。", ru: "Вебхуков нет." },
-  make: { en: "New webhook", zh: "新建 Webhook", ru: "Новый вебхук" },
-  create: { en: "Make the webhook", zh: "创建 Webhook", ru: "Создать вебхук" },
-  url: { en: "Address", zh: "地址", ru: "Адрес" },
-  kinds: { en: "Events", zh: "事件", ru: "События" },
-  made: { en: "Made", zh: "创建", ru: "Создан" },
-  gatewayId: { en: "Only of this gateway", zh: "仅限此网关", ru: "Только этого шлюза" },
-  rolloutId: { en: "Only of this rollout (id)", zh: "仅限此批量升级（ID）", ru: "Только этого развёртывания (id)" },
-  secret: { en: "Secret", zh: "密钥", ru: "Секрет" },
-  ownSecret: {
-    en: "Secret of 16 to 256 characters; empty: one is made up",
-    zh: "16 到 256 个字符的密钥；留空则自动生成",
-    ru: "Секрет от 16 до 256 знаков; пусто – придумает сервер",
-  },
-  once: {
-    en: "Keep it now: the receiver checks signatures with it, and it is shown this once.",
-    zh: "请立即保存：接收方用它校验签名，它只显示这一次。",
-    ru: "Сохраните сейчас: по нему получатель проверяет подписи; показан один раз.",
-  },
-});
+const t = translator("settings/webhooks");
 
 /** @type {EventKind[]} */
 const KINDS = ["task", "task_progress", "rollout", "gateway", "firmware", "package"];

@@ -1,16 +1,14 @@
 //! The page's scripts and libraries, without a browser.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
+use super::{super::server::Server, scripts_folder, source};
 use airlift_testkit::program;
-use flate2::{Compression, write::GzEncoder};
-
-use super::{scripts_folder, source};
 
 fn node(script: &str, arguments: &[&Path]) {
     let output = Command::new(program("node", "nodejs").unwrap())
@@ -75,22 +73,65 @@ fn the_libraries_are_those_that_npm_has() {
     }
 }
 
-#[test]
-fn all_scripts_take_less_than_150_kb_compressed() {
-    let scripts = files(&source("static")).into_iter();
-    let scripts = scripts.filter(|(path, _)| path.extension().is_some_and(|it| it == "js"));
-    let (mut total, mut count) = (0, 0);
-    for (_, content) in scripts {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        std::io::Write::write_all(&mut encoder, &content).unwrap();
-        total += encoder.finish().unwrap().len();
+/// A scripts' path below `static`, as a browser gets it.
+async fn sent(server: &Server, path: &Path, encoding: &str) -> Vec<u8> {
+    let url = format!("{}/static/{}", server.url, path.display());
+    let request = reqwest::Client::new().get(url);
+    let answer = request
+        .header("accept-encoding", encoding)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{}", path.display());
+    answer.bytes().await.unwrap().to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_scripts_in_one_language_take_less_than_150_kb() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[], &[]);
+    let all = files(&source("static")).into_keys();
+    let scripts = all.filter(|path| path.extension().is_some_and(|it| it == "js"));
+    let (mut brotli, mut gzip, mut count, mut languages) = (0, 0, 0, 0);
+    for path in scripts {
+        if path.starts_with("words") {
+            languages += 1;
+            // The longest.
+            if !path.ends_with("ru.js") {
+                continue;
+            }
+        }
+        brotli += sent(&server, &path, "gzip, br").await.len();
+        gzip += sent(&server, &path, "gzip").await.len();
         count += 1;
     }
-    println!("{count} scripts take {total} bytes compressed");
+    println!("{count} scripts take {brotli} bytes by brotli, {gzip} by gzip");
     assert!(
-        count > 10 && total < 150_000,
-        "{count} scripts, {total} bytes"
+        count > 10 && languages == 3,
+        "{count} scripts, {languages} languages"
     );
+    assert!(brotli < 150_000, "{brotli} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_is_sent_without_its_comments_and_is_the_same_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[], &[]);
+    let sent_folder = folder.path().join("sent");
+    for (path, text) in scripts() {
+        let body = String::from_utf8(sent(&server, &path, "identity").await).unwrap();
+        assert!(!body.contains("/**"), "{}", path.display());
+        assert_eq!(
+            body.lines().count(),
+            text.lines().count(),
+            "{}",
+            path.display()
+        );
+        let copy = sent_folder.join(&path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::write(copy, body).unwrap();
+    }
+    node("same_program.mjs", &[&source("static"), &sent_folder]);
 }
 
 #[test]
@@ -111,28 +152,31 @@ fn no_script_writes_html_by_itself() {
 /// That each text is there in each language is for the types.
 #[test]
 fn every_text_is_said_somewhere() {
-    let mut looked_at = 0;
-    for (path, text) in scripts() {
-        let Some(begin) = text.find("translator({") else {
-            continue;
-        };
-        let end = begin + text[begin..].find("\n});").unwrap();
-        let (texts, code) = (&text[begin..end], [&text[..begin], &text[end..]].concat());
-        let keys = texts.lines().filter_map(|line| {
-            let (key, _) = line.strip_prefix("  ")?.split_once(": {")?;
-            let plain = key
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-            plain.then_some(key.to_owned())
-        });
-        let keys: BTreeSet<String> = keys.collect();
-        // A key that is put together at run time can't be looked for.
-        let computed = code.contains("/** @type {any} */ (");
-        for key in keys {
-            looked_at += 1;
-            let said = code.contains(&format!("t(\"{key}\"")) || computed;
-            assert!(said, "{}: nobody says {key}", path.display());
+    let english = fs::read_to_string(source("static/words/en.js")).unwrap();
+    let mut code = BTreeMap::new();
+    for (_, text) in scripts() {
+        if let Some((_, after)) = text.split_once("translator(\"") {
+            let (part, _) = after.split_once('"').unwrap();
+            code.insert(part.to_owned(), text);
         }
     }
-    assert!(looked_at > 20, "{looked_at}");
+    let (mut part, mut looked_at) = (String::new(), 0);
+    for line in english.lines() {
+        let Some((key, _)) = line.split_once(": ") else {
+            continue;
+        };
+        let key = key.trim_start().trim_matches('"');
+        if line.ends_with(": {") && !line.starts_with("    ") {
+            part = key.to_owned();
+            assert!(code.contains_key(&part), "nobody says anything of {part}");
+        } else if line.starts_with("    ") {
+            looked_at += 1;
+            let code = &code[&part];
+            // A key that is put together at run time can't be looked for.
+            let computed = code.contains("/** @type {any} */ (");
+            let said = computed || code.contains(&format!("t(\"{key}\""));
+            assert!(said, "{part}: nobody says {key}");
+        }
+    }
+    assert!(looked_at > 300, "{looked_at}");
 }
