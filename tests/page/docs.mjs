@@ -5,6 +5,8 @@ export default async ({ page, url, say }) => {
     globalThis.stopped = [];
     addEventListener("securitypolicyviolation", (event) => globalThis.stopped.push(event.violatedDirective));
   });
+  // The description of the whole API is a large page.
+  page.setDefaultTimeout(120_000);
   const answer = await page.goto(`${url}/docs/`);
   assert.match(answer.headers()["content-security-policy"], /style-src 'self';/);
   const operation = page.locator(".opblock").filter({ hasText: "List firmwares" });
