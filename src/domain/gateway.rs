@@ -161,6 +161,7 @@ mod tests {
             firmware_version: version.into(),
             timestamp,
             late: false,
+            shared: false,
             attributes: serde_json::json!({ "firmwareVersion": version }),
         }
     }
