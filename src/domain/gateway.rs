@@ -168,6 +168,7 @@ mod tests {
             vitals: Vitals::default(),
             timestamp,
             late: false,
+            shared: false,
             attributes: serde_json::json!({ "firmwareVersion": version }),
         }
     }

@@ -111,6 +111,8 @@ pub struct Heartbeat {
     pub timestamp: Option<i64>,
     /// It may have waited in a queue while later messages of the gateway overtook it.
     pub late: bool,
+    /// Several servers take in what the gateway says, each at its own pace.
+    pub shared: bool,
     /// The whole `data` object.
     pub attributes: Value,
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use airlift_proto::error_code;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -9,6 +9,10 @@ use super::{
     report::{Heartbeat, Progress, Sent, sent},
     task_status::TaskStatus,
 };
+
+/// So far one server may be behind another that shares its broker: what a gateway said before
+/// `completed` may be taken in so long after it.
+const DISORDER: TimeDelta = TimeDelta::seconds(30);
 
 /// One upgrade of one gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,11 +216,8 @@ impl Task {
         let runs_target = heartbeat.firmware_version == self.to_version;
         match self.status {
             TaskStatus::Completed if self.confirmed_at.is_none() => {
-                let proven = match sent(
-                    heartbeat.timestamp,
-                    self.completed_timestamp,
-                    heartbeat.late,
-                ) {
+                let late = heartbeat.late || (heartbeat.shared && self.ended_since(now) < DISORDER);
+                let proven = match sent(heartbeat.timestamp, self.completed_timestamp, late) {
                     Sent::Before => return Outcome::Unchanged,
                     Sent::After => runs_target,
                     // It can't have run the target before the upgrade; the old version it can.
@@ -258,6 +259,10 @@ impl Task {
             }
             _ => Outcome::Unchanged,
         }
+    }
+
+    fn ended_since(&self, now: DateTime<Utc>) -> TimeDelta {
+        self.complete_time.map_or(TimeDelta::MAX, |at| now - at)
     }
 
     fn leaves_another_version(&self) -> bool {

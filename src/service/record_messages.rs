@@ -129,7 +129,7 @@ impl Service {
         // By gateway, so that concurrent servers lock gateways in the same order.
         let mut by_gateway: BTreeMap<&str, Vec<Said>> = BTreeMap::new();
         for message in messages {
-            match self.parse(message) {
+            match self.parse(message, door) {
                 Ok((gateway_id, said)) => by_gateway.entry(gateway_id).or_default().push(said),
                 Err(refusal) => tally.refused.push((message.topic.clone(), refusal)),
             }
@@ -178,6 +178,7 @@ impl Service {
     fn parse<'m>(
         &self,
         message: &'m InboundMessage,
+        door: Door,
     ) -> std::result::Result<(&'m str, Said), ReportRefusal> {
         let (gateway_id, kind) = self
             .settings
@@ -218,6 +219,7 @@ impl Service {
                         vitals: Vitals::check(&data),
                         timestamp,
                         late: message.late,
+                        shared: door == Door::Broker && !self.settings.built_in_broker,
                         attributes: attributes(&message.payload),
                     }),
                 }

@@ -64,6 +64,7 @@ fn heartbeat(version: &str, second: i64) -> Heartbeat {
         vitals: Vitals::default(),
         timestamp: Some(at(second).timestamp()),
         late: false,
+        shared: false,
         attributes: serde_json::Value::Null,
     }
 }
@@ -410,6 +411,24 @@ fn a_late_heartbeat_of_a_gateway_without_a_clock_proves_but_does_not_refute() {
 }
 
 #[test]
+fn a_heartbeat_that_another_server_takes_in_after_completed_is_no_rollback_though_no_clock_tells() {
+    let shared = |version: &str| Heartbeat {
+        timestamp: None,
+        shared: true,
+        ..heartbeat(version, 0)
+    };
+    let mut task = completed_at(10);
+    let outcome = task.take_heartbeat(&shared("1.0.1"), at(39));
+    assert_eq!(outcome, Outcome::Unchanged);
+    let mut proven = task.clone();
+    proven.take_heartbeat(&shared("1.0.2"), at(11));
+    assert_eq!(proven.confirmed_at, Some(at(11)));
+    // No server is so far behind.
+    task.take_heartbeat(&shared("1.0.1"), at(40));
+    assert_eq!(task.error_code.as_deref(), Some(error_code::ROLLED_BACK));
+}
+
+#[test]
 fn an_update_that_a_device_began_is_active_fails_by_silence_and_is_proven_by_a_later_heartbeat() {
     let change = PackageChange {
         name: "lib".into(),
@@ -434,6 +453,7 @@ fn an_update_that_a_device_began_is_active_fails_by_silence_and_is_proven_by_a_l
         vitals: Vitals::default(),
         timestamp: Some(1_770_000_000 + second),
         late: false,
+        shared: false,
         attributes: serde_json::Value::Null,
     };
     let mut done = own();
