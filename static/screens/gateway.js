@@ -45,6 +45,7 @@ function Facts({ gateway, onTags }) {
 }
 
 const INTERVAL_SECONDS_DEFAULT = 600;
+const INTERVAL_SECONDS_MIN = 10;
 
 /**
  * Most heartbeats cause no event: looks again when the next one must have been kept, and when the reader comes back.
@@ -74,7 +75,8 @@ function useGateway(gatewayId) {
   const gateway = useLive(loader(""), [gatewayId], about("gateway", "task"));
   const why = useLive(loader("/why"), [gatewayId], about("gateway", "task", "task_progress"));
   const history = useLive(loader("/heartbeats"), [gatewayId], about("gateway"));
-  useDue(history.data?.intervalSeconds || INTERVAL_SECONDS_DEFAULT, () => {
+  const interval = history.data?.intervalSeconds || INTERVAL_SECONDS_DEFAULT;
+  useDue(Math.max(interval, INTERVAL_SECONDS_MIN), () => {
     [gateway, why, history].forEach(({ reload }) => reload());
   });
   return { gateway, why, history };
