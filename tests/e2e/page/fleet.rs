@@ -49,7 +49,13 @@ async fn scrolling_through_the_whole_fleet_keeps_few_rows_and_asks_for_few_pages
     let begun = Instant::now();
     announce(&server, gateways).await;
     println!("{gateways} gateways registered in {:.1?}", begun.elapsed());
-    run("scroll", &server.url, json!({ "gateways": gateways }), nothing).await;
+    run(
+        "scroll",
+        &server.url,
+        json!({ "gateways": gateways }),
+        nothing,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
