@@ -92,17 +92,25 @@ async function jump(page, share) {
   await rightOnesShow(page);
 }
 
-/** A browser that has none of the page's files, and one that has them all. */
-async function firstPaints(page, url) {
-  const paints = [];
-  for (let time = 0; time < 6; time += 1) {
+const median = (values) => values.sort((one, other) => one - other)[values.length >> 1];
+
+/** By a browser that has none of the page's files, and by one that has them all; the server has compressed them. */
+async function firstPaints(context, page, url) {
+  const session = await context.newCDPSession(page);
+  const load = async () => {
     await page.goto("about:blank");
     await page.goto(url);
     await page.getByRole("heading", { level: 1 }).waitFor();
-    const [entry] = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint").map(({ startTime }) => startTime));
-    paints.push(Math.round(entry));
+    return page.evaluate(() => Math.round(performance.getEntriesByName("first-contentful-paint")[0].startTime));
+  };
+  const [first, cold, warm] = [await load(), [], []];
+  for (let time = 0; time < 5; time += 1) {
+    await session.send("Network.clearBrowserCache");
+    cold.push(await load());
+    warm.push(await load());
   }
-  return { cold: paints[0], warm: paints.slice(1).sort((one, other) => one - other)[2] };
+  await session.detach();
+  return { first, cold: median(cold), warm: median(warm) };
 }
 
 /** Down through all of them, and then wherever the scrollbar is dropped. */
@@ -116,8 +124,8 @@ async function journey(page, gateways) {
 }
 
 export default async ({ page, context, url, say, input: { gateways } }) => {
-  const { cold, warm } = await firstPaints(page, url);
-  say(`first paint: ${cold} ms without a cache, ${warm} ms with one (aim: under 300)`);
+  const { first, cold, warm } = await firstPaints(context, page, url);
+  say(`first paint: ${cold} ms without a cache, ${warm} ms with one (aim: under 300), ${first} ms when nobody had come before`);
   await page.goto(`${url}/#/gateways`);
   const grid = page.getByRole("grid", { name: "Gateways" });
   await grid.waitFor();
