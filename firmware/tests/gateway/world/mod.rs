@@ -72,12 +72,14 @@ pub struct Fetching {
 }
 
 /// A message under way to the broker.
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub enum Sent {
     Status(Status),
     Report(Report),
 }
 
 /// What the gateway said it wants, with a copy of what it lent.
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 enum Wish {
     Subscribe,
     Publish(PublishId, bool, Sent),
