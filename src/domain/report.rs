@@ -220,6 +220,7 @@ mod tests {
             vitals: Vitals::default(),
             timestamp: None,
             late: false,
+            shared: false,
             attributes: Value::Null,
         };
         let kept = |now: &str, minutes| {
