@@ -228,7 +228,7 @@ export function Table({ filter, label, version, onState }) {
       style=${{ "--row": `${sizes.row}px`, "--head": `${sizes.head}px` }}
       onScroll=${(/** @type {any} */ event) => setTop(event.currentTarget.scrollTop)} onKeyDown=${onKeyDown}>
     <div class="fleet-head fleet-row" role="row" aria-rowindex="1">
-      ${COLUMNS.map((name) => html`<div key=${name} role="columnheader" class=${`cell-${name}`}>${t(name)}</div>`)}
+      ${COLUMNS.map((name) => html`<div key=${name} role="columnheader" class=${`cell-${name}`}>${t(/** @type {any} */ (name))}</div>`)}
     </div>
     <div class="fleet-rows" role="presentation" style=${{ height: `${height}px` }}>
       <div role="rowgroup" style=${{ transform: `translateY(${shift}px)` }}>

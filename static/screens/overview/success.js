@@ -43,7 +43,7 @@ export function SuccessRate() {
   const timeline = useLive(load, [interval], { kinds: ["task"] }, { pause: PAUSE_MS });
   const choice = html`<div class="row" role="group" aria-label=${t("by")}>
     ${INTERVALS.map(
-      (each) => html`<button key=${each} type="button" class="chip" aria-pressed=${each === interval} onClick=${() => setInterval(each)}>${t(each)}</button>`,
+      (each) => html`<button key=${each} type="button" class="chip" aria-pressed=${each === interval} onClick=${() => setInterval(each)}>${t(/** @type {any} */ (each))}</button>`,
     )}
   </div>`;
   return html`<${Section} title=${t("title")} actions=${choice}>
