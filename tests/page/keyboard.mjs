@@ -92,6 +92,7 @@ export default async ({ page, url, say, input }) => {
   await page.keyboard.press("Enter");
   await page.getByRole("dialog", { name: `Tags of ${gatewayId}` }).waitFor();
   await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
   await focusIsAt(page, "button", "Edit the tags");
   await page.keyboard.press("Enter");
   await focusIsAt(page, "input", "Key");

@@ -21,7 +21,15 @@ async function faults(page) {
 const overflow = (page) =>
   page.evaluate(() => {
     const width = document.documentElement.clientWidth;
-    const within = (element) => element.closest(".scroll, nav, [hidden], dialog:not([open])");
+    const scrolls = (element) => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
+    const within = (element) => {
+      for (let box = element.parentElement; box && box.id !== "app"; box = box.parentElement) {
+        if (scrolls(box)) {
+          return true;
+        }
+      }
+      return false;
+    };
     return [...document.querySelectorAll("main *")]
       .filter((element) => !within(element) && element.getClientRects().length > 0)
       .filter((element) => element.getBoundingClientRect().right > width + 1)
@@ -40,7 +48,7 @@ const settled = (page) =>
           timer = setTimeout(resolve, 400);
         });
         observer.observe(document.body, { subtree: true, childList: true, characterData: true });
-        setTimeout(resolve, 4000);
+        setTimeout(resolve, 1500);
       }),
   );
 
