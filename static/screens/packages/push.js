@@ -104,7 +104,7 @@ export function Push({ onClose }) {
   const differs = hex && named && String(named).toLowerCase() !== hex;
   return html`<${Dialog} title=${t("title")} onClose=${onClose}>
     <form class="fields push" onSubmit=${submit} onDragOver=${(/** @type {Event} */ event) => event.preventDefault()} onDrop=${onDrop}>
-      <p class="drop">${t("drop")}</p>
+      <p class="push-drop">${t("drop")}</p>
       <label>${t("file")}
         <input type="file" onChange=${(/** @type {any} */ event) => take(event.target.files)} required=${!file} />
         ${file && html`<span class="help">${t("chosen", { name: file.name, size: bytes(file.size) })}${hex && html` · SHA-256 <code>${hex}</code>`}</span>`}</label>
