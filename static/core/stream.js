@@ -1,5 +1,7 @@
 // One event stream for the page, narrowed to what is shown.
 
+import { logIn } from "./api.js";
+
 /** @typedef {import("./types.js").FleetEvent} FleetEvent */
 /** @typedef {{kinds: string[], gatewayId?: string, taskId?: string, rolloutId?: string}} Filter */
 /**
@@ -76,6 +78,9 @@ function open() {
     // Not left to the browser, which gives up after an answer that is no stream.
     close();
     tell(false);
+    if (failures > 0) {
+      void leaveIfLoggedOut();
+    }
     const delay = REOPEN_DELAYS_MS[Math.min(failures, REOPEN_DELAYS_MS.length - 1)];
     failures += 1;
     timer = setTimeout(open, delay);
@@ -84,6 +89,14 @@ function open() {
     opened.addEventListener(kind, (message) => received(JSON.parse(message.data)));
   }
   opened.addEventListener("gap", () => missed());
+}
+
+/** A session that has ended looks like a server that is away. */
+async function leaveIfLoggedOut() {
+  const answer = await fetch("/api/ota/session").catch(() => null);
+  if (answer?.status === 401) {
+    logIn();
+  }
 }
 
 function missed() {

@@ -66,6 +66,20 @@ async fn the_audit_log_is_filtered_saved_and_grows_as_one_looks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_while_the_page_is_open_leads_to_the_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = closed_server(folder.path()).await;
+    let url = server.url.clone();
+    let input = json!({ "password": PASSWORD });
+    run("session_end", &url, input, async |what| {
+        assert_eq!(what, "restart");
+        server.kill9_and_start_again();
+        Value::Null
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_changed_and_libraries_show_their_licences() {
     let folder = tempfile::tempdir().unwrap();
     let server = closed_server(folder.path()).await;
