@@ -167,8 +167,26 @@ export function upload(path, form, { onProgress, signal, method = "POST" } = {})
   });
 }
 
+let stays = 0;
+let leaves = false;
+
+/** Puts the way to the login off until the returned function is called: what is shown would be lost. */
+export function stayHere() {
+  stays += 1;
+  return () => {
+    stays -= 1;
+    if (leaves) {
+      logIn();
+    }
+  };
+}
+
 /** Leaves for the login, and comes back. */
 export function logIn() {
+  leaves = stays > 0;
+  if (leaves) {
+    return;
+  }
   const here = location.pathname + location.search + location.hash;
   location.replace(address("/login", { next: here }));
 }

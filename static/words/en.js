@@ -445,8 +445,6 @@ export default {
     rotateHelp: "The old one stays good until the new one is first used, at latest for a week.",
     closes: "This server is open, and its first token closes it for everybody, this page included. Make an administrator first.",
     revokeHelp: "{id} is cut off at once and can't come back until a token is made for it.",
-    shown: "The token of {id}. It is shown this once: copy it now.",
-    close: "Close",
     made: "Made",
     by: "By",
     used: "Last used",

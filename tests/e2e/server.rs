@@ -28,6 +28,11 @@ impl Server {
         if !args.iter().any(|arg| arg.starts_with("--public-url")) {
             all.push(format!("--public-url={url}"));
         }
+        // The built-in broker's own port is one for the whole machine.
+        if !args.iter().any(|arg| arg.starts_with("--mqtt-")) {
+            let mqtt_port = free_port().unwrap();
+            all.push(format!("--mqtt-listen=127.0.0.1:{mqtt_port}"));
+        }
         all.extend_from_slice(args);
         let process = Process::spawn(binary("airlift").unwrap(), &all, env, "airlift").unwrap();
         let mut server = Server { process, url };

@@ -7,18 +7,18 @@ use std::{
 use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY},
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY},
     },
     response::{IntoResponse, Response},
 };
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use headers::{HeaderMapExt, IfNoneMatch};
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
 
-use crate::http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiPath, file::digest_etag};
+use crate::http::{envelope::ErrorEnvelope, error::ApiError, extract::ApiPath};
 
 /// `static/`: within the program, or read from the folder by a debug build, so that a change shows at once.
 #[derive(RustEmbed)]
@@ -89,29 +89,26 @@ fn answer(
     cache: &'static str,
     request: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let etag = digest_etag(&hex::encode(file.metadata.sha256_hash()))?;
+    // Weak, as the encodings of a file are not the same bytes.
+    let etag = format!("W/\"{}\"", hex::encode(file.metadata.sha256_hash())).parse::<ETag>();
+    let etag = etag.map_err(|_| ApiError::internal(&"a digest is no ETag"))?;
+    let headers = [(CACHE_CONTROL, cache), (VARY, "accept-encoding")];
     let unchanged = request
         .typed_get::<IfNoneMatch>()
         .is_some_and(|condition| !condition.precondition_passes(&etag));
-    let headers = [(CACHE_CONTROL, cache), (VARY, "accept-encoding")];
     let mut response = if unchanged {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         let encoding = Encoding::of(request);
         let body = encoded(name, file, encoding).map_err(|error| ApiError::internal(&error))?;
-        (headers, body).into_response()
-    };
-    let headers = response.headers_mut();
-    if !unchanged {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
-        if let Some(encoding) = Encoding::of(request).name() {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        let mut response = (headers, [(CONTENT_TYPE, content_type(name))], body).into_response();
+        if let Some(encoding) = encoding.name() {
+            let encoding = HeaderValue::from_static(encoding);
+            response.headers_mut().insert(CONTENT_ENCODING, encoding);
         }
-    }
-    // Weak, as the encodings of a file are not the same bytes.
-    let weak = format!("W/\"{}\"", hex::encode(file.metadata.sha256_hash()));
-    let weak = HeaderValue::try_from(weak).map_err(|error| ApiError::internal(&error))?;
-    headers.insert(ETAG, weak);
+        response
+    };
+    response.headers_mut().typed_insert(etag);
     Ok(response)
 }
 
@@ -194,7 +191,7 @@ fn encoded(name: &str, file: &EmbeddedFile, encoding: Encoding) -> std::io::Resu
     Ok(body)
 }
 
-/// A script of ours without its comments, a quarter of what it would be: the types in them are for who edits it.
+/// A script of ours without its comments, which are a quarter of it: the types in them are for who edits it.
 /// Lines keep their numbers.
 fn without_comments(script: &str) -> String {
     let mut rest = script;

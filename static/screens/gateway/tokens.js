@@ -3,9 +3,10 @@
 import { html, useState } from "../../vendor/preact.js";
 import { change, currentSession, get, segment } from "../../core/api.js";
 import { translator } from "../../core/words.js";
-import { Copy, Empty, Section, Shown, Time } from "../../parts/common.js";
-import { Dialog, FormDialog } from "../../parts/dialog.js";
+import { Empty, Section, Shown, Time } from "../../parts/common.js";
+import { FormDialog } from "../../parts/dialog.js";
 import { useLoaded } from "../../parts/load.js";
+import { SecretDialog } from "../../parts/secret.js";
 
 /** @typedef {import("../../core/types.js").GatewayToken} GatewayToken */
 
@@ -43,17 +44,6 @@ function Table({ tokens }) {
   </table></div>`;
 }
 
-/** @param {{gatewayId: string, token: string, onClose: () => void}} props */
-function Secret({ gatewayId, token, onClose }) {
-  return html`<${Dialog} title=${t("title")} onClose=${onClose}>
-    <div class="fields">
-      <p>${t("shown", { id: gatewayId })}</p>
-      <p class="row"><code>${token}</code> <${Copy} text=${token} label=${t("title")} /></p>
-      <div class="actions"><button type="button" class="primary" onClick=${onClose}>${t("close")}</button></div>
-    </div>
-  <//>`;
-}
-
 /** @param {{gatewayId: string}} props */
 export function Tokens({ gatewayId }) {
   const path = `/api/ota/gateways/${segment(gatewayId)}/token`;
@@ -88,6 +78,6 @@ export function Tokens({ gatewayId }) {
     html`<${FormDialog} title=${t("revoke")} action=${t("revoke")} danger submit=${revoke} onClose=${close}>
       <p>${t("revokeHelp", { id: gatewayId })}</p>
     <//>`}
-    ${asked !== null && typeof asked === "object" && html`<${Secret} gatewayId=${gatewayId} token=${asked.secret} onClose=${close} />`}
+    ${asked !== null && typeof asked === "object" && html`<${SecretDialog} title=${t("title")} name=${gatewayId} secret=${asked.secret} onClose=${close} />`}
   <//>`;
 }

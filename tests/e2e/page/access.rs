@@ -80,6 +80,17 @@ async fn a_session_that_ends_while_the_page_is_open_leads_to_the_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_token_is_not_lost_as_it_closes_the_server_to_the_page_that_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open_server(folder.path());
+    let api = Api::new(&[&server.url]);
+    api.release("1.0.0", b"a firmware").await;
+    api.trigger("HQ2026TEST001", "1.0.0").await;
+    let input = json!({ "gatewayId": "HQ2026TEST001" });
+    run("first_token", &server.url, input, nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_is_changed_and_libraries_show_their_licences() {
     let folder = tempfile::tempdir().unwrap();
     let server = closed_server(folder.path()).await;
