@@ -1,0 +1,35 @@
+//! What is measured. To add one: a file here, and its line in [`FIGURES`].
+
+mod poll;
+
+use anyhow::Result;
+
+use crate::{Plan, figure::Figure};
+
+/// A figure that can be asked for.
+pub struct Named {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub measure: fn(&Plan) -> Result<Vec<Figure>>,
+}
+
+pub const FIGURES: &[Named] = &[
+    Named {
+        name: "poll.sqlite",
+        about: "GET /api/ota/task/{id} over 64 connections, on SQLite, beside an axum handler of constant JSON",
+        measure: poll::on_sqlite,
+    },
+    Named {
+        name: "poll.postgres",
+        about: "the same on PostgreSQL",
+        measure: poll::on_postgres,
+    },
+];
+
+/// Runs a measurement on a runtime of its own.
+pub fn run<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(measurement)
+}
