@@ -39,6 +39,8 @@ pub struct App {
     pub service: Arc<Service>,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
+    workers_shutdown: CancellationToken,
+    workers: JoinSet<()>,
     broker: Option<EmbeddedBroker>,
     db: Db,
     /// Kept open: its lock says that a server has this folder to itself.
@@ -58,7 +60,7 @@ impl Database {
         let db = Db::open(&config.database_url)
             .await
             .with_context(|| format!("can't open {}", without_password(&config.database_url)))?;
-        let (service, _inbox) = Service::new(
+        let (service, _workers) = Service::new(
             db.clone(),
             BlobStore::open(&BlobUrl::parse("memory:")?)?,
             Publisher::default(),
@@ -98,7 +100,7 @@ impl App {
         let blobs = BlobStore::open(&BlobUrl::parse(&config.blob_url)?)?;
         let publisher = Publisher::default();
         let topics = Topics::new(&config.topic_prefix);
-        let (service, inbox_writer) = Service::new(
+        let (service, workers) = Service::new(
             db.clone(),
             blobs,
             publisher.clone(),
@@ -126,10 +128,9 @@ impl App {
         let shutdown = CancellationToken::new();
         let (incoming, received) = mpsc::channel(INCOMING_QUEUE_MAX);
         let mut tasks = JoinSet::new();
-        tasks.spawn(run_until(
-            inbox_writer.run(service.clone()),
-            shutdown.clone(),
-        ));
+        let mut workers_running = JoinSet::new();
+        let workers_shutdown = CancellationToken::new();
+        workers_running.spawn(workers.run(service.clone(), workers_shutdown.clone()));
         tasks.spawn(run_session(
             SessionOptions {
                 broker: broker_url,
@@ -162,6 +163,8 @@ impl App {
             service,
             shutdown,
             tasks,
+            workers_shutdown,
+            workers: workers_running,
             broker,
             db,
             _data_dir_lock: data_dir_lock,
@@ -179,6 +182,9 @@ impl App {
         if let Some(broker) = self.broker {
             broker.shutdown().await;
         }
+        // Last: what still ran has asked them.
+        self.workers_shutdown.cancel();
+        while self.workers.join_next().await.is_some() {}
         self.db.close().await;
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use airlift_bundle::Refusal;
 
 use crate::{blob, domain::OverBudget, store};
@@ -39,6 +41,12 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Blob(#[from] blob::Error),
+    /// What a batch failed with, told to all who asked.
+    #[error(transparent)]
+    Batch(Arc<Error>),
+    /// The batch was cut before there was an answer.
+    #[error("the server stopped working on this before it was done")]
+    Unanswered,
 }
 
 /// What a door has to know of an [`Error`] to answer it, without knowing the rooms below.
@@ -100,6 +108,8 @@ impl Error {
             Error::Blob(blob::Error::Full) => Trouble::Full,
             Error::Blob(blob::Error::Unavailable(_)) => Trouble::Unavailable("blob store"),
             Error::Blob(_) => Trouble::Internal,
+            Error::Batch(error) => error.trouble(),
+            Error::Unanswered => Trouble::Unavailable("server"),
         }
     }
 

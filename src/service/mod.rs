@@ -11,6 +11,7 @@ mod announce;
 mod announce_releases;
 mod audit;
 mod authenticate;
+mod batches;
 mod begin_update;
 mod cancel_upgrade;
 mod change_firmware_status;
@@ -62,6 +63,7 @@ mod upload_firmware;
 mod users;
 mod webhooks;
 mod why;
+mod workers;
 
 use std::{
     num::NonZeroU64,
@@ -73,7 +75,7 @@ use std::{
 use airlift_proto::Topics;
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
-use tokio::sync::{Notify, OnceCell, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 
 pub use admit_download::SignedDownload;
 pub use authenticate::{CREDENTIAL_KEPT, Presented};
@@ -88,7 +90,6 @@ pub use gateway_statistics::{DeviceTypeStatistics, GatewayStatistics, GatewayTot
 pub use gateway_tokens::{GatewayIdLine, NewGatewayToken, TokenIssue};
 pub use health::Health;
 pub use heartbeats::HeartbeatHistory;
-pub use inbox::InboxWriter;
 pub use list::{GatewayView, Page};
 pub use log_in::{CredentialEnd, LogIn};
 pub use oidc_log_in::{OIDC_LOG_IN_LIFETIME, OidcDeparture, OidcLogIns, OidcReturn};
@@ -111,6 +112,7 @@ pub use upload_firmware::{FirmwareDetails, Upload};
 pub use users::{NewUser, UserChanges, UserRef};
 pub use webhooks::{Ping, WebhookDetails};
 pub use why::GatewayWhy;
+pub use workers::Workers;
 
 /// What lists and statistics are asked for; the doors fill them in.
 pub use crate::store::{
@@ -126,7 +128,7 @@ use crate::{
     },
     metrics::Metrics,
     mqtt::Publisher,
-    store::Db,
+    store::{Db, InboxMessage},
     webhook::WebhookClient,
 };
 
@@ -197,7 +199,7 @@ pub struct Service {
     counted_at: watch::Sender<Option<Instant>>,
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
-    inbox: inbox::KeepQueue,
+    inbox: batches::Batches<InboxMessage, ()>,
     oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
@@ -210,7 +212,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// The use cases, and the inbox's writer, which is to be run beside them.
+    /// The use cases, and the workers that are to be run beside them.
     pub fn new(
         db: Db,
         blobs: BlobStore,
@@ -219,8 +221,8 @@ impl Service {
         clock: Clock,
         metrics: Arc<Metrics>,
         settings: Settings,
-    ) -> (Service, InboxWriter) {
-        let (inbox, queue) = mpsc::unbounded_channel();
+    ) -> (Service, Workers) {
+        let (inbox, inbox_worker) = batches::batches(inbox::WRITE_BATCH_MAX);
         let download_budget = settings
             .download_bytes_per_second
             .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
@@ -249,7 +251,10 @@ impl Service {
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };
-        (service, InboxWriter { queue })
+        let workers = Workers {
+            inbox: inbox_worker,
+        };
+        (service, workers)
     }
 
     pub fn metrics(&self) -> &Metrics {
