@@ -74,6 +74,7 @@ mod embedded_broker;
 mod files;
 mod gateway;
 mod grants;
+mod lingering;
 mod listener;
 mod malformed;
 mod malformed_heads;

@@ -158,13 +158,16 @@ async fn half_heads_and_slow_bodies_are_cut_and_hold_nobody_up() {
     }
     for mut stream in silent {
         let mut answer = Vec::new();
-        let _ = timeout(SOON, stream.read_to_end(&mut answer))
-            .await
-            .expect("an end");
+        let read = timeout(SOON, stream.read_to_end(&mut answer)).await;
+        // Who has asked for nothing could take an answer for that of a request on its way.
+        assert_eq!(read.expect("an end").unwrap(), 0);
     }
     println!("400 slow heads cut after {:?}", began.elapsed());
-    let cut = "airlift_http_connections_cut_total{reason=\"head\"}";
-    assert_eq!(app.metric(cut).await, 400.0);
+    let cut = |reason: &str| format!("airlift_http_connections_cut_total{{reason=\"{reason}\"}}");
+    app.metric_reaches(&cut("head"), 300.0).await;
+    // The test's own client may have opened one that it did not need.
+    let silent = app.metric(&cut("silent")).await;
+    assert!((100.0..110.0).contains(&silent), "{silent}");
     app.stop().await;
 }
 
