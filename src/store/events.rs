@@ -6,8 +6,6 @@ use uuid::Uuid;
 use super::{Error, Result, Tx, db::TxInner};
 use crate::domain::{Event, EventKind};
 
-/// Rows per INSERT; SQLite takes 32,766 parameters.
-const ROWS_PER_INSERT: usize = 1000;
 /// Held from the first event of a transaction to its commit, so that numbers are committed in
 /// their order and nobody who reads on from a number misses one.
 const ORDER_LOCK: i64 = 0x6169_726c_6966_7401;
@@ -73,25 +71,6 @@ impl TryFrom<EventRow> for StoredEvent {
     }
 }
 
-macro_rules! insert {
-    ($conn:expr, $events:expr) => {
-        for events in $events.chunks(ROWS_PER_INSERT) {
-            let mut query = QueryBuilder::new(
-                "INSERT INTO events (kind, gateway_id, task_id, rollout_id, data, created_at) ",
-            );
-            query.push_values(events, |mut row, event| {
-                row.push_bind(event.kind.as_str())
-                    .push_bind(event.gateway_id.as_deref())
-                    .push_bind(event.task_id)
-                    .push_bind(event.rollout_id)
-                    .push_bind(Json(&event.data))
-                    .push_bind(event.created_at);
-            });
-            query.build().execute(&mut **$conn).await?;
-        }
-    };
-}
-
 impl Tx {
     /// Keeps an event; it is written last, when the transaction commits.
     pub fn record(&mut self, event: Event) {
@@ -106,16 +85,26 @@ impl Tx {
         if events.is_empty() {
             return Ok(());
         }
-        match &mut self.inner {
-            TxInner::Postgres(tx) => {
-                sqlx::query("SELECT pg_advisory_xact_lock($1)")
-                    .bind(ORDER_LOCK)
-                    .execute(&mut **tx)
-                    .await?;
-                insert!(tx, events);
-            }
-            TxInner::Sqlite(tx) => insert!(tx, events),
+        if let TxInner::Postgres(tx) = &mut self.inner {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(ORDER_LOCK)
+                .execute(&mut **tx)
+                .await?;
         }
+        execute_rows!(
+            self,
+            &events,
+            |event| {
+                kind: event.kind.as_str(),
+                gateway_id: event.gateway_id.as_deref(),
+                task_id: event.task_id,
+                rollout_id: event.rollout_id,
+                data: Json(&event.data),
+                created_at: event.created_at,
+            },
+            "INSERT INTO events (kind, gateway_id, task_id, rollout_id, data, created_at)
+             SELECT kind, gateway_id, task_id, rollout_id, data, created_at FROM v",
+        );
         Ok(())
     }
 

@@ -8,9 +8,7 @@ use crate::domain::{Comparison, GatewayQuery, GatewayTerm, version_key};
 pub(super) trait Dialect: Database {
     /// Appends ` column IN (…)`.
     fn push_one_of(builder: &mut QueryBuilder<Self>, column: &str, values: &BTreeSet<String>);
-    /// Appends what locks the rows that are read.
-    fn push_for_update(builder: &mut QueryBuilder<Self>);
-    /// The same, and passes over rows that another transaction has locked.
+    /// Appends what locks the rows that are read and passes over those that another transaction has locked.
     fn push_for_update_skip_locked(builder: &mut QueryBuilder<Self>);
 }
 
@@ -19,10 +17,6 @@ impl Dialect for Postgres {
         builder.push(column).push(" = ANY(");
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         builder.push_bind(values).push(")");
-    }
-
-    fn push_for_update(builder: &mut QueryBuilder<Self>) {
-        builder.push(" FOR UPDATE");
     }
 
     fn push_for_update_skip_locked(builder: &mut QueryBuilder<Self>) {
@@ -39,8 +33,6 @@ impl Dialect for Sqlite {
     }
 
     /// One writer at a time: its transaction is the lock.
-    fn push_for_update(_: &mut QueryBuilder<Self>) {}
-
     fn push_for_update_skip_locked(_: &mut QueryBuilder<Self>) {}
 }
 

@@ -10,9 +10,6 @@ use super::{
 };
 use crate::domain::{Event, Gateway, GatewayQuery, REGISTERED, Tags, shuffle, version_key};
 
-/// Rows per INSERT; SQLite takes 32,766 parameters.
-const ROWS_PER_INSERT: usize = 1000;
-
 macro_rules! columns {
     () => {
         "gateway_id, device_type, current_version, online, last_seen_at, attributes, tags, \
@@ -90,41 +87,29 @@ impl Tx {
     /// The gateway with its row locked until the transaction ends; registered from `unknown` if
     /// nobody has heard of it, of which an event tells. Whoever changes a gateway's tasks locks the gateway first.
     pub async fn lock_gateway(&mut self, unknown: &Gateway) -> Result<Gateway> {
-        if self.insert_gateway_if_absent(unknown).await? {
+        let (mut gateways, registered) = self.lock_gateways(std::slice::from_ref(unknown)).await?;
+        if !registered.is_empty() {
             let registered = Event::gateway(unknown, &[REGISTERED], unknown.created_at);
             self.record(registered);
         }
-        let row = on_locked!(
+        Ok(gateways.pop().ok_or(sqlx::Error::RowNotFound)?)
+    }
+
+    /// The gateways with these ids, which must be registered and rise, locked until the transaction
+    /// ends.
+    pub async fn lock_known_gateways(&mut self, ids: &[&str]) -> Result<Vec<Gateway>> {
+        let rows = fetch_rows!(
+            GatewayRow,
             self,
+            ids,
+            |id| { gateway_id: *id },
             [
                 "SELECT ",
                 columns!(),
-                " FROM gateways WHERE gateway_id = $1"
+                " FROM gateways WHERE gateway_id IN (SELECT gateway_id FROM v) ORDER BY gateway_id"
             ],
             "FOR UPDATE",
-            |sql, conn| sqlx::query_as::<_, GatewayRow>(sql)
-                .bind(&unknown.gateway_id)
-                .fetch_one(conn)
-                .await
-        )?;
-        Ok(row.into())
-    }
-
-    /// The gateways with these ids, which must be registered, by id, locked until the transaction
-    /// ends.
-    pub async fn lock_known_gateways(&mut self, ids: &BTreeSet<String>) -> Result<Vec<Gateway>> {
-        let rows = on!(self, |conn| {
-            let mut query =
-                QueryBuilder::new(concat!("SELECT ", columns!(), " FROM gateways WHERE "));
-            Dialect::push_one_of(&mut query, "gateway_id", ids);
-            query.push(" ORDER BY gateway_id");
-            Dialect::push_for_update(&mut query);
-            query
-                .build_query_as::<GatewayRow>()
-                .persistent(false)
-                .fetch_all(conn)
-                .await
-        })?;
+        );
         Ok(rows.into_iter().map(Gateway::from).collect())
     }
 
@@ -145,72 +130,37 @@ impl Tx {
         &mut self,
         unknown: &[Gateway],
     ) -> Result<(Vec<Gateway>, BTreeSet<String>)> {
-        let mut gateways = Vec::with_capacity(unknown.len());
-        let mut registered = BTreeSet::new();
-        for unknown in unknown.chunks(ROWS_PER_INSERT) {
-            registered.extend(self.insert_gateways_if_absent(unknown).await?);
-            let ids: BTreeSet<String> = unknown.iter().map(|g| g.gateway_id.clone()).collect();
-            gateways.extend(self.lock_known_gateways(&ids).await?);
-        }
-        Ok((gateways, registered))
-    }
-
-    async fn insert_gateways_if_absent(&mut self, gateways: &[Gateway]) -> Result<Vec<String>> {
-        Ok(on!(self, |conn| {
-            let mut insert = QueryBuilder::new(concat!(
+        let registered: Vec<(String,)> = fetch_rows!(
+            (String,),
+            self,
+            unknown,
+            |gateway| {
+                gateway_id: gateway.gateway_id.as_str(),
+                device_type: gateway.device_type.as_str(),
+                current_version: gateway.current_version.as_deref(),
+                online: gateway.online,
+                last_seen_at: gateway.last_seen_at,
+                attributes: Json(&gateway.attributes),
+                tags: Json(Tags::new()),
+                heartbeat_timestamp: gateway.heartbeat_timestamp,
+                offline_at: gateway.offline_at,
+                created_at: gateway.created_at,
+                updated_at: gateway.updated_at,
+                version_key: gateway.version_key(),
+                shuffle: shuffle(&gateway.gateway_id),
+            },
+            [
                 "INSERT INTO gateways (",
                 columns!(),
-                ", version_key, shuffle) "
-            ));
-            insert.push_values(gateways, |mut row, gateway| {
-                row.push_bind(&gateway.gateway_id)
-                    .push_bind(&gateway.device_type)
-                    .push_bind(&gateway.current_version)
-                    .push_bind(gateway.online)
-                    .push_bind(gateway.last_seen_at)
-                    .push_bind(Json(&gateway.attributes))
-                    .push_bind(Json(Tags::new()))
-                    .push_bind(gateway.heartbeat_timestamp)
-                    .push_bind(gateway.offline_at)
-                    .push_bind(gateway.created_at)
-                    .push_bind(gateway.updated_at)
-                    .push_bind(gateway.version_key())
-                    .push_bind(shuffle(&gateway.gateway_id));
-            });
-            insert.push(" ON CONFLICT (gateway_id) DO NOTHING RETURNING gateway_id");
-            insert
-                .build_query_scalar::<String>()
-                .persistent(false)
-                .fetch_all(conn)
-                .await
-        })?)
-    }
-
-    async fn insert_gateway_if_absent(&mut self, gateway: &Gateway) -> Result<bool> {
-        let inserted = on!(self, |conn| {
-            sqlx::query(concat!(
-            "INSERT INTO gateways (",
-            columns!(),
-            ", version_key, shuffle) VALUES ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12)
-             ON CONFLICT (gateway_id) DO NOTHING"
-        ))
-        .bind(&gateway.gateway_id)
-        .bind(&gateway.device_type)
-        .bind(&gateway.current_version)
-        .bind(gateway.online)
-        .bind(gateway.last_seen_at)
-        .bind(Json(&gateway.attributes))
-        .bind(gateway.heartbeat_timestamp)
-        .bind(gateway.offline_at)
-        .bind(gateway.created_at)
-        .bind(gateway.updated_at)
-        .bind(gateway.version_key())
-        .bind(shuffle(&gateway.gateway_id))
-        .execute(conn)
-        .await
-        .map(|done| done.rows_affected())
-        })?;
-        Ok(inserted > 0)
+                ", version_key, shuffle) SELECT ",
+                columns!(),
+                ", version_key, shuffle FROM v WHERE TRUE
+                 ON CONFLICT (gateway_id) DO NOTHING RETURNING gateway_id"
+            ],
+        );
+        let ids: Vec<&str> = unknown.iter().map(|it| it.gateway_id.as_str()).collect();
+        let gateways = self.lock_known_gateways(&ids).await?;
+        Ok((gateways, registered.into_iter().map(|(id,)| id).collect()))
     }
 
     /// Stores what a gateway says of itself; its tags stay.

@@ -4,9 +4,6 @@ use sqlx::QueryBuilder;
 use super::{Result, Tx, gateway_query::Dialect};
 use crate::domain::{KeptHeartbeat, Vitals};
 
-/// Rows per INSERT; SQLite takes 32,766 parameters.
-const ROWS_PER_INSERT: usize = 1000;
-
 /// Which heartbeats of a gateway.
 #[derive(Clone, Debug)]
 pub struct HeartbeatFilter {
@@ -46,29 +43,21 @@ impl From<HeartbeatRow> for KeptHeartbeat {
 impl Tx {
     /// Keeps heartbeats of registered gateways; of each gateway and time the first stays.
     pub async fn put_heartbeats(&mut self, heartbeats: &[KeptHeartbeat]) -> Result<()> {
-        for heartbeats in heartbeats.chunks(ROWS_PER_INSERT) {
-            on!(self, |conn| {
-                let mut insert = QueryBuilder::new(
-                    "INSERT INTO heartbeats
-                     (gateway_id, at, firmware_version, battery, free_heap, rssi) ",
-                );
-                insert.push_values(heartbeats, |mut row, heartbeat| {
-                    row.push_bind(&heartbeat.gateway_id)
-                        .push_bind(heartbeat.at.timestamp())
-                        .push_bind(&heartbeat.firmware_version)
-                        .push_bind(heartbeat.vitals.battery)
-                        .push_bind(heartbeat.vitals.free_heap)
-                        .push_bind(heartbeat.vitals.rssi);
-                });
-                insert.push(" ON CONFLICT (gateway_id, at) DO NOTHING");
-                insert
-                    .build()
-                    .persistent(false)
-                    .execute(conn)
-                    .await
-                    .map(drop)
-            })?;
-        }
+        execute_rows!(
+            self,
+            heartbeats,
+            |heartbeat| {
+                gateway_id: heartbeat.gateway_id.as_str(),
+                at: heartbeat.at.timestamp(),
+                firmware_version: heartbeat.firmware_version.as_str(),
+                battery: heartbeat.vitals.battery,
+                free_heap: heartbeat.vitals.free_heap,
+                rssi: heartbeat.vitals.rssi,
+            },
+            "INSERT INTO heartbeats (gateway_id, at, firmware_version, battery, free_heap, rssi)
+             SELECT gateway_id, at, firmware_version, battery, free_heap, rssi FROM v WHERE TRUE
+             ON CONFLICT (gateway_id, at) DO NOTHING",
+        );
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! All SQL. [`Db`] is PostgreSQL or SQLite, chosen by URL; a [`Tx`] is a unit of work: dropped, it
 //! rolls back. A statement is written once for both databases (`$1`, `RETURNING`, `ON CONFLICT`);
-//! the macros in `db.rs` run it on whichever is there.
+//! the macros in `db.rs` run it on whichever is there, those in `rows.rs` over many rows at once.
 //!
 //! To add a table: a migration of the same number and name in `migrations/postgres` and
 //! `migrations/sqlite`, one file here with its row type and its `impl Tx`, and its behaviour in
@@ -8,6 +8,8 @@
 
 #[macro_use]
 mod db;
+#[macro_use]
+mod rows;
 mod access;
 mod announcements;
 mod audit;

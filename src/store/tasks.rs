@@ -1,10 +1,8 @@
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
-use super::{Error, Result, Tx, gateway_query::Dialect};
+use super::{Error, Result, Tx};
 use crate::domain::{LastReport, PackageChange, Progress, Task, TaskStatus};
 
 /// Rows per INSERT; SQLite takes 32,766 parameters.
@@ -292,19 +290,22 @@ impl Tx {
     }
 
     /// The newest task of each of these gateways that has one, locked until the transaction ends.
-    pub async fn lock_newest_tasks(&mut self, gateway_ids: &BTreeSet<String>) -> Result<Vec<Task>> {
-        on!(self, |conn| {
-            let mut query = QueryBuilder::new(concat!(
+    pub async fn lock_newest_tasks(&mut self, gateway_ids: &[&str]) -> Result<Vec<Task>> {
+        fetch_rows!(
+            TaskRow,
+            self,
+            gateway_ids,
+            |gateway_id| { gateway_id: *gateway_id },
+            [
                 "SELECT ",
                 columns!(),
-                " FROM upgrade_tasks AS t
-                 WHERE NOT EXISTS (SELECT 1 FROM upgrade_tasks AS newer
-                   WHERE newer.gateway_id = t.gateway_id AND newer.task_id > t.task_id) AND "
-            ));
-            Dialect::push_one_of(&mut query, "t.gateway_id", gateway_ids);
-            Dialect::push_for_update(&mut query);
-            query.build_query_as::<TaskRow>().fetch_all(conn).await
-        })?
+                " FROM upgrade_tasks WHERE task_id IN
+                 (SELECT (SELECT t.task_id FROM upgrade_tasks AS t WHERE t.gateway_id = v.gateway_id
+                          ORDER BY t.task_id DESC LIMIT 1)
+                  FROM v)"
+            ],
+            "FOR UPDATE",
+        )
         .into_iter()
         .map(Task::try_from)
         .collect()
@@ -396,21 +397,19 @@ impl Tx {
         reports: &[(Uuid, Progress)],
         now: DateTime<Utc>,
     ) -> Result<()> {
-        for reports in reports.chunks(ROWS_PER_INSERT) {
-            on!(self, |conn| {
-                let mut query = QueryBuilder::new(
-                    "INSERT INTO task_reports (task_id, state, progress, received_at) ",
-                );
-                query.push_values(reports, |mut row, (task_id, report)| {
-                    row.push_bind(task_id)
-                        .push_bind(report.status.as_str())
-                        .push_bind(report.progress)
-                        .push_bind(now);
-                });
-                query.push(" ON CONFLICT (task_id, state, progress) DO NOTHING");
-                query.build().execute(conn).await.map(drop)
-            })?;
-        }
+        execute_rows!(
+            self,
+            reports,
+            |(task_id, report)| {
+                task_id: *task_id,
+                state: report.status.as_str(),
+                progress: report.progress,
+                received_at: now,
+            },
+            "INSERT INTO task_reports (task_id, state, progress, received_at)
+             SELECT task_id, state, progress, received_at FROM v WHERE TRUE
+             ON CONFLICT (task_id, state, progress) DO NOTHING",
+        );
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use chrono::TimeDelta;
 
@@ -55,7 +55,7 @@ impl Engine<'_> {
         };
         // Whoever locks several gateways does so by their ids.
         members.sort_by(|a, b| a.gateway_id.cmp(&b.gateway_id));
-        let ids: BTreeSet<String> = members.iter().map(|it| it.gateway_id.clone()).collect();
+        let ids: Vec<&str> = members.iter().map(|it| it.gateway_id.as_str()).collect();
         let gateways = self.tx.lock_known_gateways(&ids).await?;
         let gateways: BTreeMap<&str, &Gateway> = gateways
             .iter()
@@ -205,7 +205,8 @@ impl Engine<'_> {
     pub(super) async fn withdraw(&mut self) -> Result<()> {
         let id = self.rollout.rollout_id;
         let pending = self.tx.pending_members(id, BATCH_MAX.into()).await?;
-        let ids: BTreeSet<String> = pending.iter().map(|it| it.gateway_id.clone()).collect();
+        let mut ids: Vec<&str> = pending.iter().map(|it| it.gateway_id.as_str()).collect();
+        ids.sort_unstable();
         self.tx.lock_known_gateways(&ids).await?;
         let mut changed = Vec::with_capacity(pending.len());
         for active in pending {
