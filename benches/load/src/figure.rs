@@ -44,6 +44,16 @@ impl Figure {
         median(self.rounds.iter().map(|round| round.value))
     }
 
+    /// What it takes, whatever the unit: what a limit of the same run takes is 1, as machines have
+    /// their moods.
+    pub fn cost(&self) -> f64 {
+        match self.ratios() {
+            ratios if !ratios.is_empty() => 1.0 / median(ratios),
+            _ if self.unit.ends_with("/s") => 1.0 / self.value(),
+            _ => self.value(),
+        }
+    }
+
     /// Of each round, lowest first.
     fn ratios(&self) -> Vec<f64> {
         let mut ratios: Vec<f64> = self

@@ -5,6 +5,8 @@
 
 mod figure;
 mod figures;
+mod fill;
+mod growth;
 mod http;
 mod memory;
 mod server;
@@ -14,7 +16,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
+use figure::Figure;
 use figures::{FIGURES, Named};
+use growth::growth;
+
+/// What one step of `--data` is.
+const GATEWAYS_PER_STEP: usize = 1000;
 
 /// Measures airlift beside the limits of this machine, and prints one JSON line per figure.
 ///
@@ -24,6 +31,7 @@ use figures::{FIGURES, Named};
 #[command(after_help = "Examples:\n  \
     airlift-load --list            what there is to measure\n  \
     airlift-load poll ingest       the figures whose names begin so\n  \
+    airlift-load --data 1,10,100   does more data make it slower?\n  \
     airlift-load --scale 0.01      all, with a hundredth of the work: does it run at all?\n\n\
     Build it with the server: cargo build --release --bin airlift --bin airlift-load")]
 struct Options {
@@ -38,9 +46,14 @@ struct Options {
     /// How much of the full work to do; aims are for 1
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
-    /// How full the database is before: 1, 10 or 100 times 1,000 gateways with a task each
-    #[arg(long, default_value_t = 1)]
-    data: usize,
+    /// How full the database is before, in steps
+    ///
+    /// A step is 1,000 gateways, each with a tag, 4 heartbeats and an ended task, its 13 reports and
+    /// 5 events, and 10 released firmwares. Of several, like 1,10,100, each figure is measured at
+    /// each, and a line "growth.FIGURE" tells the exponent of its cost over the data: 0 is flat, 1
+    /// is ten times the cost at ten times the data.
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', default_value = "1")]
+    data: Vec<usize>,
 }
 
 /// How to measure.
@@ -54,6 +67,11 @@ impl Plan {
     /// So much of the full work, at least 1.
     pub fn scaled(&self, full: usize) -> usize {
         ((full as f64 * self.scale) as usize).max(1)
+    }
+
+    /// For [`server::Server::fill`].
+    pub fn gateways(&self) -> usize {
+        self.scaled(GATEWAYS_PER_STEP * self.data)
     }
 }
 
@@ -81,24 +99,40 @@ fn main() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let plan = Plan {
-        rounds: options.rounds,
-        scale: options.scale,
-        data: options.data,
-    };
     let mut failed = false;
     for named in wanted {
-        eprintln!("measuring {}: {}", named.name, named.about);
-        match (named.measure)(&plan) {
-            Ok(figures) => figures.iter().for_each(|figure| println!("{figure}")),
-            Err(error) => {
-                eprintln!("airlift-load: {} can't be measured: {error:#}", named.name);
-                failed = true;
-            }
-        }
+        failed |= !measure(named, &options);
     }
     Ok(match failed {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
+}
+
+/// At each amount of data; whether all of it could be measured.
+fn measure(named: &Named, options: &Options) -> bool {
+    let mut measured: Vec<(usize, Figure)> = Vec::new();
+    for &data in &options.data {
+        eprintln!("measuring {}, data {data}: {}", named.name, named.about);
+        let plan = Plan {
+            rounds: options.rounds,
+            scale: options.scale,
+            data,
+        };
+        match (named.measure)(&plan) {
+            Ok(figures) => measured.extend(figures.into_iter().map(|figure| {
+                let figure = figure.detail("data", data);
+                println!("{figure}");
+                (data, figure)
+            })),
+            Err(error) => {
+                eprintln!("airlift-load: {} can't be measured: {error:#}", named.name);
+                return false;
+            }
+        }
+    }
+    growth(&measured)
+        .iter()
+        .for_each(|figure| println!("{figure}"));
+    true
 }

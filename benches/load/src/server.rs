@@ -1,6 +1,9 @@
 //! An airlift process with what it stands on.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use airlift_testkit::{
     Durability, Mosquitto, MosquittoOptions, Postgres, Process, Scratch, binary, free_port,
@@ -35,6 +38,7 @@ pub struct Server {
     pub mqtt_port: u16,
     pub postgres: Option<Postgres>,
     pub broker: Option<Mosquitto>,
+    pub data: PathBuf,
     client: Client,
     /// Outlives the process.
     _folder: Scratch,
@@ -57,10 +61,11 @@ impl Server {
             Some(broker) => broker.port(),
             None => free_port()?,
         };
+        let data = folder.path().join("data");
         let mut all = vec![
             "serve".to_owned(),
             format!("--listen=127.0.0.1:{http_port}"),
-            format!("--data-dir={}", folder.path().join("data").display()),
+            format!("--data-dir={}", data.display()),
             "--log=warn".to_owned(),
         ];
         all.extend(
@@ -106,6 +111,7 @@ impl Server {
             mqtt_port,
             postgres,
             broker,
+            data,
             client,
             _folder: folder,
         })

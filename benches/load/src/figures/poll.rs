@@ -11,6 +11,7 @@ use super::run;
 use crate::{
     Plan,
     figure::{Aim, Figure, Round},
+    fill::gateway_id,
     http,
     server::{Broker, Database, Server},
 };
@@ -42,10 +43,9 @@ async fn measure(
     database: Database,
     broker: Broker,
 ) -> Result<Vec<Figure>> {
-    let gateways = 1000 * plan.data;
+    let gateways = plan.gateways();
     let server = Server::start(database, broker, &[]).await?;
-    server.release("1.0.1", vec![0x5a; 100_000]).await?;
-    fill(&server, gateways).await?;
+    server.fill(gateways).await?;
     let requests: Vec<_> = (0..gateways)
         .map(|number| http::get(&format!("/api/ota/task/{}", gateway_id(number))))
         .collect();
@@ -79,18 +79,4 @@ async fn measure(
         }
         .detail("gateways", gateways),
     ])
-}
-
-fn gateway_id(number: usize) -> String {
-    format!("GW{number:07}")
-}
-
-/// So many gateways, with a task each.
-async fn fill(server: &Server, gateways: usize) -> Result<()> {
-    let body = json!({"version": "1.0.1"});
-    for number in 0..gateways {
-        let path = format!("/api/ota/upgrade/{}", gateway_id(number));
-        server.post(&path, &body).await?;
-    }
-    Ok(())
 }
