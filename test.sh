@@ -22,7 +22,7 @@ Examples:
 
 Environment:
   AIRLIFT_TEST_POSTGRES_URL          use this PostgreSQL (URL of a superuser) instead of an own one
-  NEXTEST_TEST_THREADS               so many tests at once instead of two for each core
+  NEXTEST_TEST_THREADS               so many tests at once instead of two for each core and one
 TEXT
 }
 
@@ -30,8 +30,8 @@ TEXT
 readonly service_packages=(postgresql mosquitto caddy prometheus)
 readonly policy=/usr/sbin/policy-rc.d
 readonly policy_mark='# written by airlift test.sh; safe to remove'
-# Making the cluster, with the compilation of the testkit, seconds.
-readonly cluster_seconds_max=900
+# Making the cluster, seconds.
+readonly cluster_seconds_max=120
 
 policy_written=false
 cluster_pid=
@@ -131,8 +131,16 @@ install_packages() {
     done
 }
 
+# Built with everything else: alone, cargo would build the same libraries with other features.
+example() {
+    local name=$1 target
+    shift
+    target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    "$target/debug/examples/$name" "$@"
+}
+
 start_cluster() {
-    coproc cluster { exec cargo run --quiet -p airlift-testkit --example postgres_for_tests; }
+    coproc cluster { example postgres_for_tests; }
     cluster_pid=$cluster_PID
     local url='' output=${cluster[0]}
     cluster_input=${cluster[1]}
@@ -141,6 +149,8 @@ start_cluster() {
 }
 
 build_boards() {
+    ESPTOOL=$(example esptool)
+    export ESPTOOL
     CARGO_TARGET_DIR=$PWD/target/qemu-riscv32 firmware/qemu-riscv32/build.sh --quiet --locked
     CARGO_TARGET_DIR=$PWD/target/esp32c3 firmware/esp32c3/build.sh -- --quiet --locked
 }
@@ -188,16 +198,12 @@ echo 'all there'
 section 'Formatting'
 cargo fmt --all --check
 
-ESPTOOL=$(cargo run --quiet -p airlift-testkit --example esptool)
-export ESPTOOL
+section 'Binaries'
+cargo build --workspace --all-targets
 start_boards
 
 section 'Warnings'
 cargo clippy --workspace --all-targets -- -D warnings
-
-section 'Binaries'
-# With the tests: alone, they would be built with other features of the same libraries.
-cargo build --workspace --bins --tests
 
 section 'Boards'
 await_boards
@@ -210,9 +216,9 @@ section 'Tests'
 # What our programs log meanwhile.
 AIRLIFT_TEST_LOGS=$(mktemp -d)
 export AIRLIFT_TEST_LOGS
-# Most of them wait for a server or for a time to pass.
-export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
+# Most of them wait for a server or for a time to pass; one is a fleet that waits for minutes.
+export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc) + 1))}
 cargo nextest run --workspace "$@"
 
 section 'Secrets in logs'
-cargo run --quiet -p airlift-testkit --example secrets_in_logs "$AIRLIFT_TEST_LOGS"
+example secrets_in_logs "$AIRLIFT_TEST_LOGS"
