@@ -49,6 +49,15 @@ pub struct OutboundCommand {
     pub next_send_at: DateTime<Utc>,
 }
 
+impl OutboundCommand {
+    /// Counts a send at `now`, and says when the next is due if nobody answers; `jitter` as for
+    /// [`resend_delay`].
+    pub fn claim(&mut self, now: DateTime<Utc>, jitter: f64) {
+        self.sends = self.sends.saturating_add(1);
+        self.next_send_at = now + resend_delay(self.sends, jitter);
+    }
+}
+
 /// How long to wait after send number `sends` (1 = the first): doubling from
 /// [`RESEND_DELAY_MIN`] to [`RESEND_DELAY_MAX`], less up to a quarter by `jitter` (0 to 1), so
 /// that a fleet that fell silent together is not called together.

@@ -12,10 +12,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::receipts::{Answer, Receipts};
+use super::{
+    receipts::{Answer, Receipts},
+    session::OUTGOING_QUEUE_MAX,
+};
 
 /// Wait for the broker to acknowledge a message.
 pub const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages in the connection's queue so that one more counts as leaving at once. The rest of its
+/// room is for acknowledgements.
+const AT_ONCE_MAX: usize = OUTGOING_QUEUE_MAX / 2;
 /// Between two looks for room in the connection's queue.
 const ROOM_POLL: Duration = Duration::from_millis(20);
 
@@ -62,6 +68,13 @@ impl Default for Publisher {
 impl Publisher {
     pub fn is_connected(&self) -> bool {
         self.connection.borrow().is_some()
+    }
+
+    /// Whether so many messages would leave without waiting for room in the connection's queue.
+    pub fn has_room(&self, messages: usize) -> bool {
+        let connection = self.connection.borrow();
+        let queued = connection.as_ref().map(|it| it.receipts.queued());
+        queued.is_some_and(|queued| queued + messages <= AT_ONCE_MAX)
     }
 
     /// How long the connection has been up; `None` without one.

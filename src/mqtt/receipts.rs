@@ -52,6 +52,11 @@ impl Receipts {
         Some(receiver)
     }
 
+    /// How many messages wait in the connection's queue.
+    pub fn queued(&self) -> usize {
+        self.lock().queued.len()
+    }
+
     /// Takes notice of what happened on the connection.
     pub fn observe(&self, event: &Event) {
         match event {

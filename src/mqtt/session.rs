@@ -25,7 +25,7 @@ const RECEIVE_MAXIMUM: u16 = u16::MAX;
 /// Messages between connection and ingest.
 pub const INCOMING_QUEUE_MAX: usize = 4096;
 /// Publishes and acknowledgements waiting for the connection.
-const OUTGOING_QUEUE_MAX: usize = 2 * INCOMING_QUEUE_MAX;
+pub(super) const OUTGOING_QUEUE_MAX: usize = 2 * INCOMING_QUEUE_MAX;
 /// Wait for room among the messages to be stored; less than [`KEEP_ALIVE`].
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether all is stored.

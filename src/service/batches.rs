@@ -4,12 +4,19 @@
 //! To batch a use case: its [`Batches`] in `Service`, its worker and what answers a batch in
 //! `workers.rs`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures_util::FutureExt;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinSet,
+    time::{Duration, Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +32,9 @@ pub(super) struct Batches<Q, A> {
 pub(super) struct BatchWorker<Q, A> {
     queue: Mutex<mpsc::UnboundedReceiver<Asked<Q, A>>>,
     batch_max: usize,
+    linger_max: Duration,
+    /// Questions of the batch that was answered last.
+    answered_last: AtomicUsize,
 }
 
 struct Asked<Q, A> {
@@ -38,6 +48,8 @@ pub(super) fn batches<Q, A>(batch_max: usize) -> (Batches<Q, A>, BatchWorker<Q, 
     let worker = BatchWorker {
         queue: Mutex::new(receiver),
         batch_max,
+        linger_max: Duration::ZERO,
+        answered_last: AtomicUsize::new(0),
     };
     (Batches { queue: sender }, worker)
 }
@@ -54,6 +66,13 @@ impl<Q, A> Batches<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> BatchWorker<Q, A> {
+    /// Who was answered with others often asks again with them: a batch waits so long until it is as
+    /// large as the one before. For batches whose cost is more their number than their size.
+    pub fn lingering(mut self, linger_max: Duration) -> Self {
+        self.linger_max = linger_max;
+        self
+    }
+
     /// Answers until `shutdown` and then what was asked before, with so many batches at once.
     /// `answer` gives as many answers as there are questions, in their order.
     pub async fn run<F>(
@@ -70,7 +89,9 @@ impl<Q: Send + 'static, A: Send + 'static> BatchWorker<Q, A> {
             let (worker, shutdown, answer) = (worker.clone(), shutdown.clone(), answer.clone());
             running.spawn(async move {
                 while let Some(batch) = worker.gather(&shutdown).await {
+                    let questions = batch.len();
                     answer_batch(batch, &*answer).await;
+                    worker.answered_last.store(questions, Ordering::Relaxed);
                 }
             });
         }
@@ -86,7 +107,19 @@ impl<Q: Send + 'static, A: Send + 'static> BatchWorker<Q, A> {
             gathered = queue.recv_many(&mut batch, self.batch_max) => gathered,
             () = shutdown.cancelled() => 0,
         };
-        (gathered > 0).then_some(batch)
+        if gathered == 0 {
+            return None;
+        }
+        let expected = self.answered_last.load(Ordering::Relaxed);
+        let until = Instant::now() + self.linger_max;
+        while batch.len() < expected.min(self.batch_max) {
+            let room = self.batch_max - batch.len();
+            let more = timeout_at(until, queue.recv_many(&mut batch, room)).await;
+            if !matches!(more, Ok(1..)) {
+                break;
+            }
+        }
+        Some(batch)
     }
 }
 
@@ -233,6 +266,29 @@ mod tests {
         .await;
         assert_eq!(answers.pop().unwrap().await.unwrap().unwrap(), 2);
         assert!(answers.pop().unwrap().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn those_who_were_answered_together_are_awaited_together_and_a_lone_one_is_not() {
+        let (batches, worker) = batches(8);
+        let (batches, shutdown) = (Arc::new(batches), CancellationToken::new());
+        let doubling = Doubling::default();
+        let answer = doubling.clone();
+        let worker = worker.lingering(Duration::from_secs(3600));
+        let running = worker.run(1, shutdown.clone(), move |it| answer.clone().answer(it));
+        let running = tokio::spawn(running);
+        batches.ask(1).await.unwrap();
+        batches.ask(2).await.unwrap();
+        join_all(ask_all(&batches, [3, 4])).await;
+        let first = ask_all(&batches, [5]);
+        tokio::task::yield_now().await;
+        assert_eq!(doubling.batches().len(), 3, "the fourth waits");
+        let second = ask_all(&batches, [6]);
+        join_all(first.into_iter().chain(second)).await;
+        let expected = vec![vec![1], vec![2], vec![3, 4], vec![5, 6]];
+        assert_eq!(doubling.batches(), expected);
+        shutdown.cancel();
+        running.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,10 +1,7 @@
 use serde_json::Value;
 
 use super::{Error, Result, Service, trigger_upgrade::check_gateway_id};
-use crate::{
-    domain::{CommandKind, resend_delay},
-    metrics::KindLabel,
-};
+use crate::{domain::CommandKind, metrics::KindLabel};
 
 impl Service {
     /// The command that waits for a gateway which asks for it over HTTP, oldest first. An upgrade
@@ -19,21 +16,17 @@ impl Service {
             return Ok(None);
         }
         drop(tx);
-        let secret = match self.guards_downloads() {
-            true => Some(self.download_secret().await?),
-            false => None,
-        };
+        let secret = self.signing_secret().await?;
         let mut tx = self.db.begin().await?;
         let Some(mut command) = tx.lock_waiting_command(gateway_id, now).await? else {
             return Ok(None);
         };
-        command.sends = command.sends.saturating_add(1);
-        command.next_send_at = now + resend_delay(command.sends, rand::random());
+        command.claim(now, rand::random());
         match command.kind {
             CommandKind::Cancel => {
                 tx.delete_command(command.task_id, command.kind).await?;
             }
-            CommandKind::Upgrade => tx.update_command(&command).await?,
+            CommandKind::Upgrade => tx.update_commands(&[&command]).await?,
         }
         if let Some(secret) = secret {
             self.sign_command(&mut tx, &mut command, secret, now)

@@ -33,6 +33,7 @@ mod health;
 mod heartbeats;
 mod hold_mqtt_session;
 mod inbox;
+mod known_firmwares;
 mod list;
 mod log_in;
 mod make_task;
@@ -124,7 +125,8 @@ pub use crate::store::{
 use crate::{
     blob::BlobStore,
     domain::{
-        AlertLimit, Clock, DownloadBudget, RefusalLimit, Setting, SignaturePolicy, TaskDeadlines,
+        AlertLimit, Clock, DownloadBudget, RefusalLimit, Setting, SignaturePolicy, Task,
+        TaskDeadlines,
     },
     metrics::Metrics,
     mqtt::Publisher,
@@ -200,6 +202,7 @@ pub struct Service {
     events: stream_events::EventStreams,
     webhooks: WebhookClient,
     inbox: batches::Batches<InboxMessage, ()>,
+    triggers: batches::Batches<trigger_upgrade::Trigger, Result<Task>>,
     oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
@@ -223,6 +226,7 @@ impl Service {
         settings: Settings,
     ) -> (Service, Workers) {
         let (inbox, inbox_worker) = batches::batches(inbox::WRITE_BATCH_MAX);
+        let (triggers, trigger_worker) = batches::batches(trigger_upgrade::TRIGGER_BATCH_MAX);
         let download_budget = settings
             .download_bytes_per_second
             .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
@@ -243,6 +247,7 @@ impl Service {
             events: stream_events::EventStreams::default(),
             webhooks,
             inbox,
+            triggers,
             oidc: None,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
@@ -253,6 +258,7 @@ impl Service {
         };
         let workers = Workers {
             inbox: inbox_worker,
+            triggers: trigger_worker,
         };
         (service, workers)
     }

@@ -1,3 +1,9 @@
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
+
 use airlift_proto::{GATEWAY_ID_LENGTH_MAX, is_gateway_id};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -5,17 +11,21 @@ use uuid::Uuid;
 
 use super::{
     Error, Result, Service,
+    known_firmwares::KnownFirmwares,
     make_task::{NewTask, record_task},
-    trust::admit,
 };
 use crate::{
     domain::{
-        Admission, AuditEntry, Caller, Candidate, DEVICE_TYPE_DEFAULT, Firmware, FirmwareStatus,
-        Gateway, Task, TaskStatus, TriggerDecision, VersionRefusal, decide_trigger, is_downgrade,
-        latest, plan_path, too_far_ahead,
+        Admission, AuditEntry, Caller, DEVICE_TYPE_DEFAULT, Event, Gateway, OutboundCommand,
+        REGISTERED, Task, TaskStatus, TriggerDecision, decide_trigger, too_far_ahead,
     },
     store::Tx,
 };
+
+/// Triggers stored per transaction.
+pub(super) const TRIGGER_BATCH_MAX: usize = 256;
+/// Wait for as many as came together before: less than the commit that they share.
+pub(super) const TRIGGER_LINGER_MAX: Duration = Duration::from_millis(3);
 
 /// Which version a gateway is to get, and when.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +34,27 @@ pub struct TriggerUpgrade {
     pub version: Option<String>,
     pub force_upgrade: bool,
     pub scheduled_at: Option<DateTime<Utc>>,
+}
+
+/// A trigger on its way into a batch.
+pub(super) struct Trigger {
+    caller: Caller,
+    gateway_id: String,
+    upgrade: TriggerUpgrade,
+    /// The task that is tried again.
+    retried: Option<Uuid>,
+}
+
+/// What a trigger leads to.
+enum Turn {
+    /// The gateway is on its way there already.
+    Under(Task),
+    New {
+        task: Task,
+        command: OutboundCommand,
+        /// Whether another task was cancelled for it.
+        replaces: bool,
+    },
 }
 
 /// Refuses what can't name a gateway.
@@ -41,100 +72,22 @@ pub(super) fn check_gateway_id(gateway_id: &str) -> Result<()> {
 }
 
 impl Service {
-    /// Stores a task together with its command; the dispatcher sends it. A second trigger for the
-    /// same version returns the same task. Where the firmware's minimum asks for it, the task leads
-    /// to the first of several versions; each that is confirmed makes the task of the next.
+    /// Stores a task together with its command, which leaves at once. A second trigger for the same
+    /// version returns the same task. Where the firmware's minimum asks for it, the task leads to the
+    /// first of several versions; each that is confirmed makes the task of the next.
     pub async fn trigger_upgrade(
         &self,
         caller: &Caller,
         gateway_id: &str,
-        trigger: TriggerUpgrade,
+        upgrade: TriggerUpgrade,
     ) -> Result<Task> {
-        self.trigger(gateway_id, trigger, |task, now| {
-            let detail = json!({
-                "taskId": task.task_id,
-                "version": task.final_version(),
-                "forceUpgrade": task.force_upgrade,
-            });
-            caller.did("upgrade.trigger", gateway_id, detail, now)
+        self.trigger(Trigger {
+            caller: caller.clone(),
+            gateway_id: gateway_id.to_owned(),
+            upgrade,
+            retried: None,
         })
         .await
-    }
-
-    /// `audit` says what the audit log has of a new task.
-    async fn trigger(
-        &self,
-        gateway_id: &str,
-        trigger: TriggerUpgrade,
-        audit: impl FnOnce(&Task, DateTime<Utc>) -> AuditEntry + Send,
-    ) -> Result<Task> {
-        check_gateway_id(gateway_id)?;
-        let now = self.clock.now();
-        let scheduled_at = trigger.scheduled_at;
-        if let Some(message) = scheduled_at.and_then(|at| too_far_ahead("scheduledAt", at, now)) {
-            return Err(Error::invalid("time_too_far", message));
-        }
-        let admission = self.admission().await?;
-        let mut tx = self.db.begin().await?;
-        let gateway = tx
-            .lock_gateway(&Gateway::new(gateway_id, DEVICE_TYPE_DEFAULT, now))
-            .await?;
-        let version = trigger.version.as_deref();
-        let firmware =
-            installable_firmware(&mut tx, &gateway.device_type, version, &admission).await?;
-        let newest = tx.lock_newest_task(gateway_id).await?;
-        let newest_task_id = newest.as_ref().map(|task| task.task_id);
-        let under_way = newest.filter(Task::is_under_way);
-        let decision = decide_trigger(under_way.as_ref(), &firmware.version, trigger.force_upgrade);
-        match (decision, under_way) {
-            (TriggerDecision::Return, Some(task)) => return Ok(task),
-            (TriggerDecision::Conflict, Some(task)) => {
-                return Err(Error::conflict(
-                    "upgrade_in_progress",
-                    format!(
-                        "gateway {gateway_id} is on its way to {} (task {}, {} at {} %): wait for \
-                         it, cancel it, or set forceUpgrade to replace it",
-                        task.final_version(),
-                        task.task_id,
-                        task.status,
-                        task.progress
-                    ),
-                ));
-            }
-            (TriggerDecision::Replace, Some(mut task)) => {
-                self.cancel_locked(&mut tx, &mut task, now).await?;
-            }
-            _ => {}
-        }
-        let firmwares = tx.candidates(&gateway.device_type, &admission).await?;
-        let forced = trigger.force_upgrade;
-        let (path, firmware) = first_step(&mut tx, &gateway, firmware, &firmwares, forced).await?;
-        let new = NewTask {
-            gateway: &gateway,
-            firmware: &firmware,
-            path,
-            force_upgrade: trigger.force_upgrade,
-            scheduled_at: trigger.scheduled_at,
-            rollout_id: None,
-            timeout_seconds: None,
-            not_before: None,
-            newest_task_id,
-        };
-        let (task, command) = self.new_task(new, now);
-        tx.insert_tasks(std::slice::from_ref(&task)).await?;
-        tx.insert_commands(&[command]).await?;
-        record_task(&mut tx, None, &task, now);
-        tx.audit(&audit(&task, now)).await?;
-        tx.commit().await?;
-        self.commands_queued.notify_one();
-        tracing::info!(
-            gateway_id,
-            task_id = %task.task_id,
-            to_version = task.to_version,
-            path = ?task.path,
-            "upgrade triggered"
-        );
-        Ok(task)
     }
 
     /// A new task for the same gateway and version as one that failed or was cancelled.
@@ -159,95 +112,268 @@ impl Service {
                 ),
             ));
         }
-        let trigger = TriggerUpgrade {
-            version: Some(task.final_version().to_owned()),
-            force_upgrade: task.force_upgrade,
-            scheduled_at: None,
-        };
-        self.trigger(&task.gateway_id, trigger, |new, now| {
-            let detail = json!({
-                "gatewayId": new.gateway_id,
-                "taskId": new.task_id,
-                "version": new.final_version(),
-            });
-            caller.did("task.retry", task_id.to_string(), detail, now)
+        self.trigger(Trigger {
+            caller: caller.clone(),
+            upgrade: TriggerUpgrade {
+                version: Some(task.final_version().to_owned()),
+                force_upgrade: task.force_upgrade,
+                scheduled_at: None,
+            },
+            gateway_id: task.gateway_id,
+            retried: Some(task_id),
         })
         .await
     }
-}
 
-/// The way to a firmware, and the firmware it begins with.
-async fn first_step(
-    tx: &mut Tx,
-    gateway: &Gateway,
-    target: Firmware,
-    firmwares: &[Candidate],
-    forced: bool,
-) -> Result<(Vec<String>, Firmware)> {
-    let current = gateway.current_version.as_deref();
-    let refused = |refusal: VersionRefusal| {
-        Error::conflict(
-            refusal.code(),
-            format!(
-                "gateway {} can't get firmware {}: {refusal}",
-                gateway.gateway_id, target.version
-            ),
-        )
-    };
-    if !forced && is_downgrade(current, &target.version) {
-        return Err(refused(VersionRefusal::NewerRuns));
-    }
-    let path = plan_path(current, &target.version, firmwares).map_err(refused)?;
-    let first = match path.first() {
-        Some(first) if *first != target.version => {
-            tx.firmware(&target.device_type, first)
-                .await?
-                .ok_or_else(|| Error::no_firmware(&target.device_type, first))?
+    async fn trigger(&self, trigger: Trigger) -> Result<Task> {
+        check_gateway_id(&trigger.gateway_id)?;
+        let scheduled_at = trigger.upgrade.scheduled_at;
+        let now = self.clock.now();
+        if let Some(message) = scheduled_at.and_then(|at| too_far_ahead("scheduledAt", at, now)) {
+            return Err(Error::invalid("time_too_far", message));
         }
-        _ => target,
-    };
-    Ok((path, first))
-}
+        self.triggers.ask(trigger).await?
+    }
 
-/// The named version, or the latest release; refuses one that must not be sent.
-pub(super) async fn installable_firmware(
-    tx: &mut Tx,
-    device_type: &str,
-    version: Option<&str>,
-    admission: &Admission,
-) -> Result<Firmware> {
-    let released;
-    let version = match version {
-        Some(version) => version,
-        None => {
-            released = tx.released_versions(device_type).await?;
-            latest(released.iter().map(String::as_str)).ok_or_else(|| {
-                Error::not_found(
-                    "no_release",
+    /// Answers triggers that came at the same time, each as if it were alone.
+    pub(super) async fn answer_triggers(&self, triggers: &[Trigger]) -> Result<Vec<Result<Task>>> {
+        let admission = self.admission().await?;
+        let mut answers: Vec<(usize, Result<Task>)> = Vec::with_capacity(triggers.len());
+        for round in rounds(triggers) {
+            let (places, round): (Vec<usize>, Vec<&Trigger>) = round.into_iter().unzip();
+            let answered = self.answer_round(&round, &admission).await;
+            answers.extend(places.into_iter().zip(answered));
+        }
+        answers.sort_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    async fn answer_round(&self, round: &[&Trigger], admission: &Admission) -> Vec<Result<Task>> {
+        match self.trigger_together(round, admission).await {
+            Ok(answers) => answers,
+            Err(Error::Store(error)) if round.len() > 1 && !error.is_transient() => {
+                tracing::error!(%error, triggers = round.len(), "triggers can't be stored");
+                self.trigger_one_by_one(round, admission).await
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let failed = round.iter().map(|_| Err(Error::Batch(error.clone())));
+                failed.collect()
+            }
+        }
+    }
+
+    /// One of them can't be stored: it must not keep the others out.
+    async fn trigger_one_by_one(
+        &self,
+        round: &[&Trigger],
+        admission: &Admission,
+    ) -> Vec<Result<Task>> {
+        let mut answers = Vec::with_capacity(round.len());
+        for trigger in round {
+            match self.trigger_together(&[trigger], admission).await {
+                Ok(answer) => answers.extend(answer),
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        answers
+    }
+
+    /// All in one transaction. Their gateways' ids rise, each once.
+    async fn trigger_together(
+        &self,
+        triggers: &[&Trigger],
+        admission: &Admission,
+    ) -> Result<Vec<Result<Task>>> {
+        let now = self.clock.now();
+        let sending = self.sending(triggers.len(), now).await?;
+        let mut tx = self.db.begin().await?;
+        let unknown: Vec<Gateway> = triggers
+            .iter()
+            .map(|it| Gateway::new(&it.gateway_id, DEVICE_TYPE_DEFAULT, now))
+            .collect();
+        let (gateways, registered) = tx.lock_gateways(&unknown).await?;
+        let ids: Vec<&str> = triggers.iter().map(|it| it.gateway_id.as_str()).collect();
+        assert!(
+            gateways
+                .iter()
+                .map(|it| it.gateway_id.as_str())
+                .eq(ids.iter().copied()),
+            "each trigger has its gateway"
+        );
+        // A gateway that was registered just now has no task.
+        let newest = match registered.len() < ids.len() {
+            true => tx.lock_newest_tasks(&ids).await?,
+            false => Vec::new(),
+        };
+        let mut newest: HashMap<String, Task> = newest
+            .into_iter()
+            .map(|task| (task.gateway_id.clone(), task))
+            .collect();
+        let mut firmwares = KnownFirmwares::new(admission);
+        let mut answers = Vec::with_capacity(triggers.len());
+        let (mut tasks, mut commands, mut audit) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut refused, mut replaced) = (Vec::new(), false);
+        for (trigger, gateway) in triggers.iter().zip(&gateways) {
+            let newest = newest.remove(&gateway.gateway_id);
+            let turn = self.turn(&mut tx, trigger, gateway, newest, &mut firmwares, now);
+            answers.push(match turn.await {
+                Ok(Turn::Under(task)) => Ok(task),
+                Ok(Turn::New {
+                    task,
+                    mut command,
+                    replaces,
+                }) => {
+                    replaced |= replaces;
+                    if registered.contains(&gateway.gateway_id) {
+                        tx.record(Event::gateway(gateway, &[REGISTERED], now));
+                    }
+                    record_task(&mut tx, None, &task, now);
+                    sending.claim(&mut command, gateway);
+                    audit.push(trigger.audit(&task, now));
+                    commands.push(command);
+                    tasks.push(task.clone());
+                    Ok(task)
+                }
+                Err(error @ Error::Store(_)) => return Err(error),
+                Err(error) => {
+                    refused.push(gateway.gateway_id.as_str());
+                    Err(error)
+                }
+            });
+        }
+        if tasks.is_empty() {
+            return Ok(answers);
+        }
+        // Whom a refused trigger alone has named stays unknown.
+        refused.retain(|id| registered.contains(*id));
+        tx.delete_gateways(&refused).await?;
+        tx.insert_tasks(&tasks).await?;
+        let claimed = self.put_commands(&mut tx, &commands, sending).await?;
+        tx.audit_all(&audit).await?;
+        tx.commit().await?;
+        self.publish_claimed(&claimed).await;
+        // A task that was replaced has a command of its own, to cancel.
+        if claimed.len() < commands.len() || replaced {
+            self.commands_queued.notify_one();
+        }
+        for task in &tasks {
+            tracing::info!(
+                gateway_id = task.gateway_id,
+                task_id = %task.task_id,
+                to_version = task.to_version,
+                path = ?task.path,
+                "upgrade triggered"
+            );
+        }
+        Ok(answers)
+    }
+
+    /// Decides one trigger; `newest` is the gateway's newest task. What it refuses it has not
+    /// changed.
+    async fn turn(
+        &self,
+        tx: &mut Tx,
+        Trigger { upgrade, .. }: &Trigger,
+        gateway: &Gateway,
+        newest: Option<Task>,
+        firmwares: &mut KnownFirmwares<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Turn> {
+        let (version, forced) = (upgrade.version.as_deref(), upgrade.force_upgrade);
+        let device_type = &gateway.device_type;
+        let firmware = firmwares.installable(tx, device_type, version).await?;
+        let newest_task_id = newest.as_ref().map(|task| task.task_id);
+        let under_way = newest.filter(Task::is_under_way);
+        let decision = decide_trigger(under_way.as_ref(), &firmware.version, forced);
+        let replaced = match (decision, under_way) {
+            (TriggerDecision::Return, Some(task)) => return Ok(Turn::Under(task)),
+            (TriggerDecision::Conflict, Some(task)) => {
+                return Err(Error::conflict(
+                    "upgrade_in_progress",
                     format!(
-                        "no firmware for device type {device_type} is released: release one, or \
-                         name a version"
+                        "gateway {} is on its way to {} (task {}, {} at {} %): wait for it, cancel \
+                         it, or set forceUpgrade to replace it",
+                        gateway.gateway_id,
+                        task.final_version(),
+                        task.task_id,
+                        task.status,
+                        task.progress
                     ),
-                )
-            })?
+                ));
+            }
+            (TriggerDecision::Replace, task) => task,
+            _ => None,
+        };
+        let (path, firmware) = firmwares.first_step(tx, gateway, firmware, forced).await?;
+        let replaces = replaced.is_some();
+        if let Some(mut task) = replaced {
+            self.cancel_locked(tx, &mut task, now).await?;
         }
-    };
-    let firmware = tx
-        .firmware(device_type, version)
-        .await?
-        .ok_or_else(|| Error::no_firmware(device_type, version))?;
-    if firmware.status.is_installable() {
-        admit(&firmware, admission)?;
-        return Ok(firmware);
+        let new = NewTask {
+            gateway,
+            firmware: &firmware,
+            path,
+            force_upgrade: forced,
+            scheduled_at: upgrade.scheduled_at,
+            rollout_id: None,
+            timeout_seconds: None,
+            not_before: None,
+            newest_task_id,
+        };
+        let (task, command) = self.new_task(new, now);
+        Ok(Turn::New {
+            task,
+            command,
+            replaces,
+        })
     }
-    let advice = match firmware.status {
-        FirmwareStatus::Draft => format!(
-            "release it with POST /api/ota/firmware/{version}/release, or set its status to testing"
-        ),
-        _ => "choose a version that is released".to_owned(),
-    };
-    Err(Error::conflict(
-        "firmware_not_installable",
-        format!("firmware {version} is {}: {advice}", firmware.status),
-    ))
+}
+
+impl Trigger {
+    /// What the audit log has of its new task.
+    fn audit(&self, task: &Task, now: DateTime<Utc>) -> AuditEntry {
+        let Some(retried) = self.retried else {
+            let detail = json!({
+                "taskId": task.task_id,
+                "version": task.final_version(),
+                "forceUpgrade": task.force_upgrade,
+            });
+            return self
+                .caller
+                .did("upgrade.trigger", self.gateway_id.as_str(), detail, now);
+        };
+        let detail = json!({
+            "gatewayId": task.gateway_id,
+            "taskId": task.task_id,
+            "version": task.final_version(),
+        });
+        self.caller
+            .did("task.retry", retried.to_string(), detail, now)
+    }
+}
+
+/// The triggers with their places, parted so that none of a round decides over another's gateway:
+/// of one gateway the first is in the first round. Within a round gateways' ids rise, as whoever
+/// locks several must have it.
+fn rounds(triggers: &[Trigger]) -> Vec<Vec<(usize, &Trigger)>> {
+    let mut rounds: Vec<Vec<(usize, &Trigger)>> = Vec::new();
+    let mut next: HashMap<&str, usize> = HashMap::new();
+    for (place, trigger) in triggers.iter().enumerate() {
+        let round = match next.entry(&trigger.gateway_id) {
+            Entry::Occupied(mut known) => {
+                *known.get_mut() += 1;
+                *known.get()
+            }
+            Entry::Vacant(new) => *new.insert(0),
+        };
+        if round == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[round].push((place, trigger));
+    }
+    for round in &mut rounds {
+        round.sort_by(|(_, a), (_, b)| a.gateway_id.cmp(&b.gateway_id));
+    }
+    rounds
 }

@@ -4,22 +4,37 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Service, batches::BatchWorker};
-use crate::store::InboxMessage;
+use super::{
+    Result, Service,
+    batches::BatchWorker,
+    trigger_upgrade::{TRIGGER_LINGER_MAX, Trigger},
+};
+use crate::{domain::Task, store::InboxMessage};
 
 /// The workers of a [`Service`]: without them, what is asked in batches waits.
 pub struct Workers {
     pub(super) inbox: BatchWorker<InboxMessage, ()>,
+    pub(super) triggers: BatchWorker<Trigger, Result<Task>>,
 }
 
 impl Workers {
     /// Answers until `shutdown` and then what was asked before.
     pub async fn run(self, service: Arc<Service>, shutdown: CancellationToken) {
-        // One at a time: they would wait in line for the disk, or for the order of events.
-        let inbox = self.inbox.run(1, shutdown, move |messages| {
+        // One at a time: they would wait in line for the disk.
+        let inbox = self.inbox.run(1, shutdown.clone(), {
             let service = service.clone();
-            async move { service.keep_messages(&messages).await }
+            move |messages| {
+                let service = service.clone();
+                async move { service.keep_messages(&messages).await }
+            }
         });
-        inbox.await;
+        // While one waits for its commit, the next locks its gateways; SQLite has one writer.
+        let batches_max = if service.db.is_embedded() { 1 } else { 2 };
+        let triggers = self.triggers.lingering(TRIGGER_LINGER_MAX);
+        let triggers = triggers.run(batches_max, shutdown, move |triggers| {
+            let service = service.clone();
+            async move { service.answer_triggers(&triggers).await }
+        });
+        tokio::join!(inbox, triggers);
     }
 }

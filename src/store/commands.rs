@@ -1,12 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
 use crate::domain::{CommandKind, OutboundCommand};
-
-/// Rows per INSERT; SQLite takes 32,766 parameters.
-const ROWS_PER_INSERT: usize = 1000;
 
 /// That a command is no upgrade of a rollout which must not send.
 macro_rules! may_send {
@@ -62,24 +58,22 @@ impl TryFrom<CommandRow> for OutboundCommand {
 
 impl Tx {
     pub async fn insert_commands(&mut self, commands: &[OutboundCommand]) -> Result<()> {
-        for commands in commands.chunks(ROWS_PER_INSERT) {
-            on!(self, |conn| {
-                let mut query = QueryBuilder::new(
-                    "INSERT INTO commands
-                     (command_id, task_id, gateway_id, kind, payload, sends, next_send_at) ",
-                );
-                query.push_values(commands, |mut row, command| {
-                    row.push_bind(command.command_id)
-                        .push_bind(command.task_id)
-                        .push_bind(&command.gateway_id)
-                        .push_bind(command.kind.as_str())
-                        .push_bind(&command.payload)
-                        .push_bind(command.sends)
-                        .push_bind(command.next_send_at);
-                });
-                query.build().execute(conn).await.map(drop)
-            })?;
-        }
+        execute_rows!(
+            self,
+            commands,
+            |command| {
+                command_id: command.command_id,
+                task_id: command.task_id,
+                gateway_id: command.gateway_id.as_str(),
+                kind: command.kind.as_str(),
+                payload: command.payload.as_str(),
+                sends: command.sends,
+                next_send_at: command.next_send_at,
+            },
+            "INSERT INTO commands
+             (command_id, task_id, gateway_id, kind, payload, sends, next_send_at)
+             SELECT command_id, task_id, gateway_id, kind, payload, sends, next_send_at FROM v",
+        );
         Ok(())
     }
 
@@ -174,16 +168,30 @@ impl Tx {
         .transpose()
     }
 
-    pub async fn update_command(&mut self, command: &OutboundCommand) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "UPDATE commands SET sends = $2, next_send_at = $3 WHERE command_id = $1",
-        )
-        .bind(command.command_id)
-        .bind(command.sends)
-        .bind(command.next_send_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    /// Stores how often commands were sent, and when they are due next.
+    pub async fn update_commands(&mut self, commands: &[&OutboundCommand]) -> Result<()> {
+        execute_rows!(
+            self,
+            commands,
+            |command| {
+                command_id: command.command_id,
+                sends: command.sends,
+                next_send_at: command.next_send_at,
+            },
+            "UPDATE commands SET sends = v.sends, next_send_at = v.next_send_at
+             FROM v WHERE commands.command_id = v.command_id",
+        );
+        Ok(())
+    }
+
+    /// Takes commands out of the outbox.
+    pub async fn delete_commands(&mut self, commands: &[&OutboundCommand]) -> Result<()> {
+        execute_rows!(
+            self,
+            commands,
+            |command| { command_id: command.command_id },
+            "DELETE FROM commands WHERE command_id IN (SELECT command_id FROM v)",
+        );
         Ok(())
     }
 

@@ -163,6 +163,17 @@ impl Tx {
         Ok((gateways, registered.into_iter().map(|(id,)| id).collect()))
     }
 
+    /// Forgets gateways that were registered in this transaction.
+    pub async fn delete_gateways(&mut self, ids: &[&str]) -> Result<()> {
+        execute_rows!(
+            self,
+            ids,
+            |id| { gateway_id: *id },
+            "DELETE FROM gateways WHERE gateway_id IN (SELECT gateway_id FROM v)",
+        );
+        Ok(())
+    }
+
     /// Stores what a gateway says of itself; its tags stay.
     pub async fn update_gateway(&mut self, gateway: &Gateway) -> Result<()> {
         on!(self, |conn| sqlx::query(

@@ -8,9 +8,6 @@ use uuid::Uuid;
 use super::{Error, Result, Tx};
 use crate::domain::{MemberState, TaskStatus};
 
-/// Rows per statement; SQLite takes 32,766 parameters.
-const ROWS_PER_STATEMENT: usize = 1000;
-
 /// A gateway in a rollout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutMember {
@@ -228,26 +225,20 @@ impl Tx {
         rollout_id: Uuid,
         members: &[RolloutMember],
     ) -> Result<()> {
-        for members in members.chunks(ROWS_PER_STATEMENT) {
-            on!(self, |conn| {
-                let mut query =
-                    QueryBuilder::new("WITH changed (gateway_id, state, task_id, reason) AS (");
-                query.push_values(members, |mut row, member| {
-                    row.push_bind(&member.gateway_id)
-                        .push_bind(member.state.as_str())
-                        .push_bind(member.task_id)
-                        .push_bind(&member.reason);
-                });
-                query.push(
-                    ") UPDATE rollout_gateways SET state = changed.state,
-                     task_id = changed.task_id, reason = changed.reason FROM changed
-                     WHERE rollout_gateways.gateway_id = changed.gateway_id
-                       AND rollout_gateways.rollout_id = ",
-                );
-                query.push_bind(rollout_id);
-                query.build().execute(conn).await.map(drop)
-            })?;
-        }
+        execute_rows!(
+            self,
+            members,
+            |member| {
+                rollout_id: rollout_id,
+                gateway_id: member.gateway_id.as_str(),
+                state: member.state.as_str(),
+                task_id: member.task_id,
+                reason: member.reason.as_deref(),
+            },
+            "UPDATE rollout_gateways SET state = v.state, task_id = v.task_id, reason = v.reason
+             FROM v WHERE rollout_gateways.rollout_id = v.rollout_id
+               AND rollout_gateways.gateway_id = v.gateway_id",
+        );
         Ok(())
     }
 

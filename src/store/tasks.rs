@@ -5,9 +5,6 @@ use uuid::Uuid;
 use super::{Error, Result, Tx};
 use crate::domain::{LastReport, PackageChange, Progress, Task, TaskStatus};
 
-/// Rows per INSERT; SQLite takes 32,766 parameters.
-const ROWS_PER_INSERT: usize = 500;
-
 macro_rules! columns {
     () => {
         "task_id, gateway_id, device_type, from_version, to_version, firmware_url, md5, sha256, \
@@ -112,44 +109,46 @@ pub struct TaskFilter {
 impl Tx {
     /// [`Error::Duplicate`] if a gateway has an active task.
     pub async fn insert_tasks(&mut self, tasks: &[Task]) -> Result<()> {
-        for tasks in tasks.chunks(ROWS_PER_INSERT) {
-            on!(self, |conn| {
-                let mut query =
-                    QueryBuilder::new(concat!("INSERT INTO upgrade_tasks (", columns!(), ") "));
-                query.push_values(tasks, |mut row, task| {
-                    row.push_bind(task.task_id)
-                        .push_bind(&task.gateway_id)
-                        .push_bind(&task.device_type)
-                        .push_bind(&task.from_version)
-                        .push_bind(&task.to_version)
-                        .push_bind(&task.firmware_url)
-                        .push_bind(&task.md5)
-                        .push_bind(&task.sha256)
-                        .push_bind(task.file_size)
-                        .push_bind(&task.msg_id)
-                        .push_bind(task.status.as_str())
-                        .push_bind(task.progress)
-                        .push_bind(&task.error_code)
-                        .push_bind(&task.error_message)
-                        .push_bind(task.force_upgrade)
-                        .push_bind(task.scheduled_at)
-                        .push_bind(task.start_time)
-                        .push_bind(task.complete_time)
-                        .push_bind(task.confirmed_at)
-                        .push_bind(task.deadline_at)
-                        .push_bind(task.completed_timestamp)
-                        .push_bind(task.rollout_id)
-                        .push_bind(task.timeout_seconds)
-                        .push_bind(task.not_before)
-                        .push_bind((!task.path.is_empty()).then_some(Json(&task.path)))
-                        .push_bind((!task.packages.is_empty()).then_some(Json(&task.packages)))
-                        .push_bind(task.duration_ms)
-                        .push_bind(task.created_at)
-                        .push_bind(task.updated_at);
-                });
-                query.build().execute(conn).await.map(drop)
-            })?;
-        }
+        execute_rows!(
+            self,
+            tasks,
+            |task| {
+                task_id: task.task_id,
+                gateway_id: task.gateway_id.as_str(),
+                device_type: task.device_type.as_str(),
+                from_version: task.from_version.as_deref(),
+                to_version: task.to_version.as_str(),
+                firmware_url: task.firmware_url.as_str(),
+                md5: task.md5.as_str(),
+                sha256: task.sha256.as_str(),
+                file_size: task.file_size,
+                msg_id: task.msg_id.as_str(),
+                status: task.status.as_str(),
+                progress: task.progress,
+                error_code: task.error_code.as_deref(),
+                error_message: task.error_message.as_deref(),
+                force_upgrade: task.force_upgrade,
+                scheduled_at: task.scheduled_at,
+                start_time: task.start_time,
+                complete_time: task.complete_time,
+                confirmed_at: task.confirmed_at,
+                deadline_at: task.deadline_at,
+                completed_timestamp: task.completed_timestamp,
+                rollout_id: task.rollout_id,
+                timeout_seconds: task.timeout_seconds,
+                not_before: task.not_before,
+                path: (!task.path.is_empty()).then_some(Json(&task.path)),
+                packages: (!task.packages.is_empty()).then_some(Json(&task.packages)),
+                duration_ms: task.duration_ms,
+                created_at: task.created_at,
+                updated_at: task.updated_at,
+            },
+            "INSERT INTO upgrade_tasks (",
+            columns!(),
+            ") SELECT ",
+            columns!(),
+            " FROM v",
+        );
         Ok(())
     }
 

@@ -91,4 +91,5 @@ mod statements;
 mod store_contract;
 mod subscriber;
 mod tls;
+mod triggers_together;
 mod workbench;

@@ -8,12 +8,16 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use airlift::{config::Options, service::InboundMessage};
+use airlift::{
+    config::Options,
+    service::{InboundMessage, TriggerUpgrade},
+};
 use airlift_testkit::{Mosquitto, MosquittoOptions};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt};
 
-use crate::{app::Setup, crowd, gateway::progress_report};
+use crate::{api_gateway_tokens::admin, app::Setup, crowd, gateway::progress_report};
 
 /// Reports in a batch.
 const REPORTS: usize = 20;
@@ -25,6 +29,13 @@ const STATEMENTS_PER_GATEWAY_MAX: usize = 15;
 /// Statements of the answer to why, without rollouts, and for each of these.
 const STATEMENTS_PER_WHY_MAX: usize = 10;
 const STATEMENTS_PER_ROLLOUT_MAX: usize = 2;
+
+/// Statements of jobs that run even in the least of several batches.
+const JOBS_STATEMENTS_MAX: usize = 5;
+/// Statements of a trigger, and of as many as come together.
+const STATEMENTS_PER_TRIGGERS_MAX: usize = 13;
+/// Triggers that come together.
+const TRIGGERS: usize = 64;
 
 /// Counts the statements that sqlx logs on the thread that made it.
 #[derive(Clone)]
@@ -207,5 +218,47 @@ async fn the_answer_to_why_asks_for_each_rollout_and_for_no_other_gateway() {
         counts.push(count);
     }
     println!("statements by number of rollouts: {counts:?}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn triggers_that_come_together_take_the_statements_of_one() {
+    let statements = Statements::counted_here();
+    let broker = Mosquitto::start(&MosquittoOptions::default()).unwrap();
+    let setup = Setup {
+        postgres: true,
+        mqtt_url: Some(broker.url()),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let caller = admin();
+    let asked = async |triggers: usize| {
+        let mut least = usize::MAX;
+        for batch in 0..BATCHES {
+            let ids = crowd::ids(&format!("new{triggers}-{batch}-"), triggers);
+            let before = statements.so_far();
+            let asked = ids.iter().map(|id| {
+                let upgrade = TriggerUpgrade::default();
+                app.service().trigger_upgrade(&caller, id, upgrade)
+            });
+            for answer in join_all(asked).await {
+                answer.unwrap();
+            }
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let alone = asked(1).await;
+    let together = asked(TRIGGERS).await;
+    println!("statements: {alone} for one trigger, {together} for {TRIGGERS}");
+    assert!(alone > 0, "the counter counts nothing");
+    let most = STATEMENTS_PER_TRIGGERS_MAX + JOBS_STATEMENTS_MAX;
+    assert!(alone <= most, "{alone} statements");
+    // A job's may be among so few.
+    assert!(
+        together <= alone + JOBS_STATEMENTS_MAX,
+        "{together} statements"
+    );
     app.stop().await;
 }

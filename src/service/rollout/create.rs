@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{
@@ -12,8 +14,7 @@ use crate::{
         RolloutTarget,
     },
     service::{
-        Error, Result, Service, trigger_upgrade::installable_firmware,
-        upload_firmware::check_device_type,
+        Error, Result, Service, known_firmwares::KnownFirmwares, upload_firmware::check_device_type,
     },
     store::Tx,
 };
@@ -47,7 +48,7 @@ impl CreateRollout {
         service: &Service,
         tx: &mut Tx,
         admission: &Admission,
-    ) -> Result<Firmware> {
+    ) -> Result<Arc<Firmware>> {
         check_device_type(&self.device_type)?;
         if self.name.chars().count() > NAME_LENGTH_MAX {
             return Err(Error::invalid(
@@ -59,7 +60,10 @@ impl CreateRollout {
             .check(service.clock.now())
             .map_err(|refusal| Error::invalid(refusal.code, refusal.message))?;
         let version = Some(self.version.as_str());
-        let firmware = installable_firmware(tx, &self.device_type, version, admission).await?;
+        let mut firmwares = KnownFirmwares::new(admission);
+        let firmware = firmwares
+            .installable(tx, &self.device_type, version)
+            .await?;
         target_query(&self.device_type, &self.target)?;
         if let Some(ids) = &self.target.gateway_ids {
             let unknown = tx.unknown_gateways(&ids.iter().cloned().collect()).await?;

@@ -2,13 +2,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{counts, places, standing, wave_at};
+use super::{counts, places, send, standing, wave_at};
 use crate::{
     domain::{
-        Event, EventKind, MemberState, ORDER_MODULUS, Rollout, RolloutState, Step, TaskStatus,
-        WaveCounts, decide, wave_end_ranks,
+        Event, EventKind, MemberState, ORDER_MODULUS, OutboundCommand, Rollout, RolloutState, Step,
+        TaskStatus, WaveCounts, decide, wave_end_ranks,
     },
-    service::{Result, Service},
+    service::{Result, Service, dispatch_commands::Sending},
     store::{ActiveMember, RolloutMember, RolloutWave, Tx},
 };
 
@@ -30,6 +30,9 @@ pub(super) struct Engine<'s> {
     pub(super) now: DateTime<Utc>,
     /// Whether commands wait to be sent once this is committed.
     pub(super) queued: bool,
+    pub(super) sending: Sending<'s>,
+    /// Commands to publish once this is committed.
+    pub(super) claimed: Vec<OutboundCommand>,
     before: Rollout,
     waves_before: Vec<RolloutWave>,
 }
@@ -39,11 +42,12 @@ impl Service {
     /// that do this at once share the work.
     pub async fn advance_rollouts(&self) -> Result<usize> {
         let now = self.clock.now();
+        let sending = self.sending(send::BATCH_MAX as usize, now).await?;
         let mut tx = self.db.begin().await?;
         let Some(rollout_id) = tx.lock_due_rollout(now).await? else {
             return Ok(0);
         };
-        if let Err(error) = self.advance_rollout(tx, rollout_id, now).await {
+        if let Err(error) = self.advance_rollout(tx, rollout_id, sending, now).await {
             tracing::error!(%rollout_id, %error, "a rollout can't go on; it is tried again");
             // Else it stays the one that has waited longest and holds up all others.
             let mut tx = self.db.begin().await?;
@@ -58,12 +62,15 @@ impl Service {
         &self,
         mut tx: Tx,
         rollout_id: Uuid,
+        sending: Sending<'_>,
         now: DateTime<Utc>,
     ) -> Result<()> {
         let Some(rollout) = tx.rollout(rollout_id).await? else {
             return Ok(());
         };
-        Engine::new(self, tx, rollout, now).await?.advance().await
+        let mut engine = Engine::new(self, tx, rollout, now).await?;
+        engine.sending = sending;
+        engine.advance().await
     }
 
     /// Returns when a rollout was made or changed by this server.
@@ -89,6 +96,8 @@ impl<'s> Engine<'s> {
             waves,
             now,
             queued: false,
+            sending: Sending::later(now),
+            claimed: Vec::new(),
         })
     }
 
@@ -126,6 +135,7 @@ impl<'s> Engine<'s> {
                 .await?;
         }
         self.tx.commit().await?;
+        self.service.publish_claimed(&self.claimed).await;
         if self.queued {
             self.service.commands_queued.notify_one();
         }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Gateways sent to, or withdrawn from, per transaction.
-const BATCH_MAX: u32 = 200;
+pub(super) const BATCH_MAX: u32 = 1000;
 
 /// What a gateway's turn led to.
 enum Turn {
@@ -68,16 +68,21 @@ impl Engine<'_> {
             .into_iter()
             .map(|task| (task.gateway_id.clone(), task))
             .collect();
+        let sending = self.sending;
         let (mut tasks, mut commands) = (Vec::new(), Vec::new());
         for member in &mut members {
             let newest = newest.remove(&member.gateway_id);
-            let turn = match gateways.get(member.gateway_id.as_str()) {
+            let gateway = gateways.get(member.gateway_id.as_str());
+            let turn = match gateway {
                 Some(gateway) => self.turn(member, gateway, newest, &mut turns).await?,
                 None => Turn::Skipped("it is not registered any more".to_owned()),
             };
             member.state = MemberState::Active;
             match turn {
-                Turn::New(task, command) => {
+                Turn::New(task, mut command) => {
+                    if let Some(gateway) = gateway {
+                        sending.claim(&mut command, gateway);
+                    }
                     member.task_id = Some(task.task_id);
                     tasks.push(*task);
                     commands.push(*command);
@@ -91,7 +96,8 @@ impl Engine<'_> {
             self.move_member(member.position, MemberState::Waiting, member.state);
         }
         self.tx.insert_tasks(&tasks).await?;
-        self.tx.insert_commands(&commands).await?;
+        let (service, tx) = (self.service, &mut self.tx);
+        self.claimed = service.put_commands(tx, &commands, sending).await?;
         // A task that was replaced has a command of its own, to cancel.
         self.queued = true;
         for task in &tasks {

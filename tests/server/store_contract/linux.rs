@@ -30,7 +30,7 @@ pub(super) async fn a_command_waits_for_the_gateway_that_asks(f: Fixture) {
     // What was sent is not held back until it is sent again.
     mine.sends = 1;
     mine.next_send_at = at(1000);
-    tx.update_command(&mine).await.unwrap();
+    tx.update_commands(&[&mine]).await.unwrap();
     let waits = tx.lock_waiting_command("g1", at(11)).await.unwrap();
     assert_eq!(waits.as_ref(), Some(&mine));
     assert!(!tx.has_waiting_command("nobody", at(2000)).await.unwrap());

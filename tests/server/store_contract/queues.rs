@@ -79,7 +79,7 @@ pub(super) async fn commands_are_due_in_order_and_leave_the_outbox(f: Fixture) {
     assert_eq!(due[0].gateway_id, "g001");
     due[0].sends = 1;
     due[0].next_send_at = at(60);
-    tx.update_command(&due[0]).await.unwrap();
+    tx.update_commands(&[&due[0]]).await.unwrap();
     assert_eq!(tx.lock_due_commands(at(2), 10).await.unwrap().len(), 1);
     let upgrade = CommandKind::Upgrade;
     assert_eq!(tx.delete_command(id(1), upgrade).await.unwrap(), Some(1));
@@ -104,7 +104,7 @@ pub(super) async fn concurrent_claims_share_commands_without_overlap(f: Fixture)
                 let mut commands = tx.lock_due_commands(at(1000), 7).await.unwrap();
                 for command in &mut commands {
                     command.next_send_at = at(5000);
-                    tx.update_command(command).await.unwrap();
+                    tx.update_commands(&[command]).await.unwrap();
                 }
                 tx.commit().await.unwrap();
                 if commands.is_empty() {
@@ -127,7 +127,7 @@ pub(super) async fn hastening_moves_only_what_was_sent(f: Fixture) {
     let mut sent = tx.lock_due_commands(at(1), 1).await.unwrap().remove(0);
     sent.sends = 3;
     sent.next_send_at = at(600);
-    tx.update_command(&sent).await.unwrap();
+    tx.update_commands(&[&sent]).await.unwrap();
     tx.hasten_commands("g001", at(20)).await.unwrap();
     // Scheduled for second 2, never sent: it keeps its time.
     tx.hasten_commands("g002", at(1)).await.unwrap();
