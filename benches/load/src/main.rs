@@ -3,6 +3,7 @@
 
 #![allow(dead_code)]
 
+mod commands;
 mod figure;
 mod figures;
 mod fill;

@@ -140,6 +140,12 @@ impl Postgres {
         self.wait_until_ready()
     }
 
+    /// A program beside the server's own, like `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// What the server has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -1,6 +1,8 @@
 //! What is measured. To add one: a file here, and its line in [`FIGURES`].
 
 mod poll;
+mod rollout;
+mod trigger;
 
 use anyhow::Result;
 
@@ -23,6 +25,16 @@ pub const FIGURES: &[Named] = &[
         name: "poll.postgres",
         about: "the same on PostgreSQL",
         measure: poll::on_postgres,
+    },
+    Named {
+        name: "trigger",
+        about: "POST /api/ota/upgrade/{new id} over 64 connections until each command is seen, beside pgbench",
+        measure: trigger::on_postgres,
+    },
+    Named {
+        name: "rollout",
+        about: "a rollout to 1,000,000 gateways: creation beside COPY of as many rows, then commands per second",
+        measure: rollout::on_postgres,
     },
 ];
 
