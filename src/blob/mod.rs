@@ -5,6 +5,7 @@
 //! lies under `staging/` and is swept. To add a backend: an arm in [`BlobStore::open`], and its
 //! URL in the contract suite (`tests/blob_contract`).
 
+mod folder;
 mod open;
 mod reading;
 mod staging;
@@ -15,8 +16,10 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
+use folder::Folder;
 pub use open::BlobUrl;
 pub use reading::BlobStream;
+use reading::SparePieces;
 pub use staging::{Staged, Staging};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,10 +61,11 @@ impl From<object_store::Error> for Error {
 pub struct BlobStore {
     kind: &'static str,
     store: Arc<dyn ObjectStore>,
-    /// Bytes per write to the backend.
+    /// Bytes per write to a backend that is no folder.
     part_size: usize,
-    /// Kept open: its lock says that a process uses this local folder.
-    _folder_lock: Option<Arc<std::fs::File>>,
+    /// Where the blobs lie, if in a folder.
+    folder: Option<Folder>,
+    spare_pieces: Arc<SparePieces>,
 }
 
 fn blob_path(sha256: &str) -> Path {

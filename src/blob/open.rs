@@ -1,17 +1,13 @@
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use object_store::{
     aws::AmazonS3Builder, local::LocalFileSystem, memory::InMemory, prefix::PrefixStore,
 };
 
-use super::{BlobStore, Error, Result};
+use super::{BlobStore, Error, Folder, Result};
 
-/// Bytes per write to a local file.
-const LOCAL_PART_SIZE: usize = 1 << 20;
+/// Bytes per write to memory.
+const MEMORY_PART_SIZE: usize = 1 << 20;
 /// Bytes per part of an S3 multipart upload; S3 takes no less than 5 MiB and 10,000 parts.
 const S3_PART_SIZE: usize = 5 << 20;
 
@@ -81,8 +77,9 @@ impl BlobStore {
             BlobUrl::Memory => Ok(BlobStore {
                 kind: "memory",
                 store: Arc::new(InMemory::new()),
-                part_size: LOCAL_PART_SIZE,
-                _folder_lock: None,
+                part_size: MEMORY_PART_SIZE,
+                folder: None,
+                spare_pieces: Arc::default(),
             }),
         }
     }
@@ -96,41 +93,25 @@ impl BlobStore {
                 None => Arc::new(s3),
             },
             part_size: S3_PART_SIZE,
-            _folder_lock: None,
+            folder: None,
+            spare_pieces: Arc::default(),
         }
     }
 
-    fn open_folder(folder: &Path) -> Result<BlobStore> {
+    fn open_folder(path: &std::path::Path) -> Result<BlobStore> {
         let refused = |reason: String| Error::Url {
-            url: format!("file:{}", folder.display()),
+            url: format!("file:{}", path.display()),
             reason,
         };
-        std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
-        let local = LocalFileSystem::new_with_prefix(folder)
-            .map_err(|error| refused(error.to_string()))?
-            .with_fsync(true);
-        let lock =
-            File::create(folder.join(".lock")).map_err(|error| refused(error.to_string()))?;
-        let sole_user = match lock.try_lock() {
-            Ok(()) => Some(Arc::new(lock)),
-            Err(TryLockError::WouldBlock) => None,
-            Err(TryLockError::Error(error)) => return Err(refused(error.to_string())),
-        };
-        if sole_user.is_some() {
-            // Nobody else writes here, so what is being staged was interrupted by a crash. The
-            // files of a multipart write are hidden from `list`, hence the folder goes.
-            match std::fs::remove_dir_all(folder.join("staging")) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(refused(error.to_string()));
-                }
-                _ => {}
-            }
-        }
+        let folder = Folder::open(path.to_owned()).map_err(|error| refused(error.to_string()))?;
+        let local =
+            LocalFileSystem::new_with_prefix(path).map_err(|error| refused(error.to_string()))?;
         Ok(BlobStore {
             kind: "files",
             store: Arc::new(local),
-            part_size: LOCAL_PART_SIZE,
-            _folder_lock: sole_user,
+            part_size: 0,
+            folder: Some(folder),
+            spare_pieces: Arc::default(),
         })
     }
 }

@@ -1,6 +1,7 @@
 use std::{
+    collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -34,15 +35,48 @@ pub struct StoredFile {
     pub immutable: bool,
 }
 
+/// Files of which is remembered what they are.
+const KNOWN_FILES_MAX: usize = 1_000;
+
 /// A firmware's file, and whose it is.
+#[derive(Clone)]
 pub(super) struct StoredFirmwareFile {
     pub file: StoredFile,
     pub device_type: String,
     pub version: String,
 }
 
+/// Files by their names, so that a fleet that fetches a release does not ask the database for each
+/// gateway. Only of firmwares that are no drafts: these are never deleted, and their files never change.
+#[derive(Default)]
+pub(super) struct KnownFiles(Mutex<HashMap<String, StoredFirmwareFile>>);
+
+impl KnownFiles {
+    fn get(&self, file_name: &str) -> Option<StoredFirmwareFile> {
+        self.lock().get(file_name).cloned()
+    }
+
+    fn note(&self, known: &StoredFirmwareFile) {
+        if !known.file.immutable {
+            return;
+        }
+        let mut files = self.lock();
+        if files.len() >= KNOWN_FILES_MAX {
+            files.clear();
+        }
+        files.insert(known.file.name.clone(), known.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, StoredFirmwareFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Service {
     pub(super) async fn firmware_file(&self, file_name: &str) -> Result<StoredFirmwareFile> {
+        if let Some(known) = self.known_files.get(file_name) {
+            return Ok(known);
+        }
         let mut tx = self.db.read().await?;
         let firmware = tx.firmware_by_file_name(file_name).await?.ok_or_else(|| {
             Error::not_found(
@@ -51,7 +85,7 @@ impl Service {
             )
         })?;
         let (kind, sha256, size) = file_of(&firmware, file_name);
-        Ok(StoredFirmwareFile {
+        let found = StoredFirmwareFile {
             file: StoredFile {
                 name: file_name.to_owned(),
                 kind,
@@ -61,7 +95,9 @@ impl Service {
             },
             device_type: firmware.device_type,
             version: firmware.version,
-        })
+        };
+        self.known_files.note(&found);
+        Ok(found)
     }
 
     /// Bytes `range` of the file, which must lie within it. [`Error::OverBudget`] if the server

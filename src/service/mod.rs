@@ -208,6 +208,7 @@ pub struct Service {
     passwords: passwords::Passwords,
     refusal_limit: Mutex<RefusalLimit>,
     download_secret: OnceCell<Vec<u8>>,
+    known_files: download_file::KnownFiles,
     /// One for each bundle that may be unpacked at once.
     bundle_uploads: Arc<Semaphore>,
     /// Shared with the downloads under way, which give back what they do not send.
@@ -253,6 +254,7 @@ impl Service {
             passwords: passwords::Passwords::default(),
             refusal_limit: Mutex::default(),
             download_secret: OnceCell::new(),
+            known_files: download_file::KnownFiles::default(),
             bundle_uploads: Arc::new(Semaphore::new(upload_firmware::BUNDLE_UPLOADS_MAX)),
             download_budget,
         };

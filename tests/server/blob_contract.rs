@@ -10,7 +10,9 @@ use airlift_testkit::S3Server;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
+use md5::{Digest, Md5};
 use object_store::aws::AmazonS3Builder;
+use sha2::Sha256;
 use uuid::Uuid;
 
 struct Fixture {
@@ -74,6 +76,8 @@ macro_rules! contract {
 contract![
     a_file_is_stored_under_its_digest_and_read_in_parts,
     a_file_of_several_parts_comes_back_whole,
+    digests_are_those_of_the_whole_file_however_its_bytes_come,
+    many_read_a_file_at_once,
     the_same_bytes_twice_are_one_blob,
     a_file_over_the_limit_is_refused,
     an_abandoned_upload_leaves_nothing,
@@ -137,6 +141,50 @@ async fn a_file_of_several_parts_comes_back_whole(f: Fixture) {
     assert_eq!(f.blobs.size(&sha256).await.unwrap(), Some(size));
     assert!(read(&f.blobs, &sha256, 0..size).await == whole);
     assert!(read(&f.blobs, &sha256, 999_999..7_000_001).await == whole[999_999..7_000_001]);
+}
+
+async fn digests_are_those_of_the_whole_file_however_its_bytes_come(f: Fixture) {
+    // Sizes around those of pieces and of parts.
+    for size in [0, 1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 1_500_000] {
+        let file: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        for chunk in [1_000, 64 << 10, 2 << 20] {
+            let mut staging = f.blobs.stage(new_id(), SIZE_MAX).await.unwrap();
+            for bytes in file.chunks(chunk) {
+                staging.write(Bytes::copy_from_slice(bytes)).await.unwrap();
+            }
+            let staged = staging.finish().await.unwrap();
+            assert_eq!(staged.size, size as u64);
+            assert_eq!(staged.md5, hex::encode(Md5::digest(&file)), "{size}");
+            assert_eq!(staged.sha256, hex::encode(Sha256::digest(&file)), "{size}");
+            let sha256 = staged.sha256.clone();
+            f.blobs.promote(staged).await.unwrap();
+            assert!(
+                read(&f.blobs, &sha256, 0..size as u64).await == file,
+                "{size}"
+            );
+        }
+    }
+}
+
+async fn many_read_a_file_at_once(f: Fixture) {
+    let file: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
+    let sha256 = store(&f.blobs, &[&file]).await;
+    let readers = (0..40_usize).map(|n| {
+        let (blobs, sha256, expected) =
+            (f.blobs.clone(), sha256.clone(), file[n * 1_000..].to_vec());
+        tokio::spawn(async move {
+            let range = n as u64 * 1_000..700_000;
+            let mut pieces = blobs.read(&sha256, range).await.unwrap();
+            let mut bytes = Vec::new();
+            // Each holds a piece while the others read on.
+            while let Some(piece) = pieces.try_next().await.unwrap() {
+                tokio::task::yield_now().await;
+                bytes.extend_from_slice(&piece);
+            }
+            assert!(bytes == expected, "reader {n}");
+        })
+    });
+    futures_util::future::try_join_all(readers).await.unwrap();
 }
 
 async fn the_same_bytes_twice_are_one_blob(f: Fixture) {
@@ -231,13 +279,55 @@ async fn what_a_crash_left_in_the_folder_is_gone_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let url = BlobUrl::File(folder.path().to_owned());
     std::fs::create_dir_all(folder.path().join("staging")).unwrap();
-    std::fs::write(folder.path().join("staging/abc#1"), b"half").unwrap();
+    std::fs::write(folder.path().join("staging/abc"), b"half").unwrap();
     let blobs = BlobStore::open(&url).unwrap();
-    assert!(!folder.path().join("staging/abc#1").exists());
+    assert!(!folder.path().join("staging/abc").exists());
     // A second process must not sweep what the first is writing.
     let mut staging = blobs.stage(new_id(), SIZE_MAX).await.unwrap();
     staging.write(Bytes::from(vec![1; 2 << 20])).await.unwrap();
     let _second = BlobStore::open(&url).unwrap();
     let staged = staging.finish().await.unwrap();
     blobs.promote(staged).await.unwrap();
+}
+
+/// Of a folder's one blob.
+fn only_file(f: &Fixture) -> std::path::PathBuf {
+    let files = files(f);
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone().into()
+}
+
+#[tokio::test]
+async fn what_the_system_has_forgotten_is_read_from_the_disk() {
+    let f = folder();
+    let file: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let sha256 = store(&f.blobs, &[&file]).await;
+    let blob = std::fs::File::open(only_file(&f)).unwrap();
+    rustix::fs::fadvise(&blob, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert!(read(&f.blobs, &sha256, 0..3_000_000).await == file);
+}
+
+#[tokio::test]
+async fn a_blob_whose_file_was_cut_short_is_an_error_and_no_shorter_blob() {
+    let f = folder();
+    let sha256 = store(&f.blobs, &[&[7; 200_000]]).await;
+    let pieces = f.blobs.read(&sha256, 0..200_000).await.unwrap();
+    let file = std::fs::File::options().write(true).open(only_file(&f));
+    file.unwrap().set_len(100_000).unwrap();
+    let pieces: Result<Vec<Bytes>, _> = pieces.try_collect().await;
+    assert_eq!(
+        pieces.unwrap_err().kind(),
+        std::io::ErrorKind::UnexpectedEof
+    );
+}
+
+#[tokio::test]
+async fn what_a_crash_left_beside_a_running_process_is_swept() {
+    let f = folder();
+    let staging = f.folder.path().join("blobs/staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    std::fs::write(staging.join("half"), b"half").unwrap();
+    let later = now() + TimeDelta::hours(1);
+    assert_eq!(f.blobs.sweep_staging(later).await.unwrap(), 1);
+    assert!(files(&f).is_empty(), "{:?}", files(&f));
 }

@@ -156,6 +156,31 @@ async fn heartbeats_of_many_gateways_are_kept_by_one_statement() {
 }
 
 #[tokio::test]
+async fn the_file_of_a_release_is_looked_up_once_however_many_download_it() {
+    let statements = Statements::counted_here();
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.upload("1.0.2", b"a draft").await.data();
+    app.released("1.0.3").await;
+    let asked = async |path: &str| {
+        let mut least = usize::MAX;
+        for _ in 0..10 {
+            let before = statements.so_far();
+            assert_eq!(app.get(path).await.status, 200);
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let of_a_draft = asked("/firmware/gateway_v1.0.2.bin").await;
+    assert!(of_a_draft > 0, "the counter counts nothing");
+    assert_eq!(asked("/firmware/gateway_v1.0.3.bin").await, 0);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_statistics_of_gateways_ask_no_more_for_more_of_them() {
     let statements = Statements::counted_here();
     let setup = Setup {

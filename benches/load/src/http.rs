@@ -45,10 +45,12 @@ impl Connection {
         Ok(&self.buffer[head..head + length])
     }
 
-    /// The same, but the body is only counted: its length.
-    pub async fn download(&mut self, request: &[u8]) -> Result<usize> {
+    /// The same, but the body is only counted, as it comes.
+    pub async fn download(&mut self, request: &[u8], counted: &AtomicU64) -> Result<()> {
         let (head, length) = self.begin(request).await?;
-        let mut left = length - (self.buffer.len() - head);
+        let first = self.buffer.len() - head;
+        counted.fetch_add(first as u64, Ordering::Relaxed);
+        let mut left = length - first;
         self.buffer.resize(256 << 10, 0);
         while left > 0 {
             let wanted = left.min(self.buffer.len());
@@ -58,8 +60,9 @@ impl Connection {
                 "the server closed the connection {left} bytes early"
             );
             left -= read;
+            counted.fetch_add(read as u64, Ordering::Relaxed);
         }
-        Ok(length)
+        Ok(())
     }
 
     /// Length of the head, and of the body that follows.
@@ -135,13 +138,46 @@ pub async fn rate(
             anyhow::Ok(())
         });
     }
-    sleep(WARM_UP).await;
-    let (began, before) = (Instant::now(), answers.load(Ordering::Relaxed));
-    sleep(time).await;
-    let (elapsed, after) = (began.elapsed(), answers.load(Ordering::Relaxed));
+    let rate = per_second(&answers, time).await;
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = clients.join_next().await {
         ended??;
     }
-    Ok((after - before) as f64 / elapsed.as_secs_f64())
+    Ok(rate)
+}
+
+/// Bytes per second of files, downloaded over so many connections again and again.
+pub async fn throughput(
+    port: u16,
+    connections: usize,
+    request: &[u8],
+    time: Duration,
+) -> Result<f64> {
+    let bytes = Arc::new(AtomicU64::new(0));
+    let mut clients: JoinSet<Result<()>> = JoinSet::new();
+    for _ in 0..connections {
+        let mut connection = Connection::open(port).await?;
+        let (request, bytes) = (request.to_owned(), bytes.clone());
+        clients.spawn(async move {
+            loop {
+                connection.download(&request, &bytes).await?;
+            }
+        });
+    }
+    tokio::select! {
+        rate = per_second(&bytes, time) => Ok(rate),
+        Some(failed) = clients.join_next() => match failed? {
+            Err(error) => Err(error),
+            Ok(()) => unreachable!("a client stops only when it fails"),
+        },
+    }
+}
+
+/// How fast a warm count grows.
+async fn per_second(count: &AtomicU64, time: Duration) -> f64 {
+    sleep(WARM_UP).await;
+    let (began, before) = (Instant::now(), count.load(Ordering::Relaxed));
+    sleep(time).await;
+    let (elapsed, after) = (began.elapsed(), count.load(Ordering::Relaxed));
+    (after - before) as f64 / elapsed.as_secs_f64()
 }

@@ -10,6 +10,7 @@ mod fill;
 mod growth;
 mod http;
 mod memory;
+mod nginx;
 mod server;
 
 use std::process::ExitCode;

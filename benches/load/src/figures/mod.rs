@@ -1,8 +1,10 @@
 //! What is measured. To add one: a file here, and its line in [`FIGURES`].
 
+mod download;
 mod poll;
 mod rollout;
 mod trigger;
+mod upload;
 
 use anyhow::Result;
 
@@ -35,6 +37,26 @@ pub const FIGURES: &[Named] = &[
         name: "rollout",
         about: "a rollout to 1,000,000 gateways: creation beside COPY of as many rows, then commands per second",
         measure: rollout::on_postgres,
+    },
+    Named {
+        name: "download.small",
+        about: "a release of 1.5 MB over 64 connections, beside nginx with sendfile",
+        measure: download::small,
+    },
+    Named {
+        name: "download.large",
+        about: "a release of 50 MB over 8 connections, beside nginx with sendfile",
+        measure: download::large,
+    },
+    Named {
+        name: "upload.small",
+        about: "100 images of 1.5 MB one after the other, beside reading, hashing, writing and syncing them",
+        measure: upload::small,
+    },
+    Named {
+        name: "upload.large",
+        about: "one image of 1 GB, beside the same",
+        measure: upload::large,
     },
 ];
 
