@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Messages stored per transaction.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 8192;
 /// Wait before a batch is tried again that could not be stored.
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub async fn run(
             () = shutdown.cancelled() => return,
         }
         for ack in acks {
-            ack.acknowledge().await;
+            ack.acknowledge();
         }
     }
 }

@@ -17,15 +17,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{BrokerUrl, Publisher, receipts::Receipts, relay};
+use super::{
+    BrokerUrl, Publisher,
+    receipts::Receipts,
+    relay::{self, Acks},
+};
 
 /// Messages that the broker may send before the first of them is acknowledged: as many as MQTT
 /// has packet ids. What holds the broker back is the room in our queue.
 const RECEIVE_MAXIMUM: u16 = u16::MAX;
 /// Messages between connection and ingest.
-pub const INCOMING_QUEUE_MAX: usize = 4096;
-/// Publishes and acknowledgements waiting for the connection.
-pub(super) const OUTGOING_QUEUE_MAX: usize = 2 * INCOMING_QUEUE_MAX;
+pub const INCOMING_QUEUE_MAX: usize = 8192;
+/// Publishes waiting for the connection.
+pub(super) const OUTGOING_QUEUE_MAX: usize = 8192;
 /// Wait for room among the messages to be stored; less than [`KEEP_ALIVE`].
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether all is stored.
@@ -87,17 +91,17 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Ack {
     /// `None` where there is nobody to tell: QoS 0, or the connection has ended.
-    delivery: Option<(AsyncClient, Publish)>,
+    delivery: Option<(Acks, u16)>,
     /// Lives as long as this: a connection counts what it passed on and is still to be stored.
     _outstanding: Arc<()>,
 }
 
 impl Ack {
-    pub async fn acknowledge(self) {
-        if let Some((client, publish)) = self.delivery {
+    pub fn acknowledge(self) {
+        if let Some((acks, packet_id)) = self.delivery {
             // The connection may be gone; then the broker sends the message again, and taking it
             // in twice changes nothing.
-            let _ = client.ack(&publish).await;
+            let _ = acks.send(packet_id);
         }
     }
 }
@@ -166,7 +170,7 @@ async fn connection(
     outstanding: &Arc<()>,
     shutdown: &CancellationToken,
 ) -> Result<(), ConnectionError> {
-    let (client, mut events) = open(options, client_id, false).await?;
+    let (client, acks, mut events) = open(options, client_id, false).await?;
     let receipts = Receipts::default();
     let mut closing = false;
     loop {
@@ -199,7 +203,7 @@ async fn connection(
                 );
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
-                if !take(options, Some(&client), outstanding, publish, false).await {
+                if !take(options, Some(&acks), outstanding, publish, false).await {
                     return Ok(());
                 }
             }
@@ -234,7 +238,7 @@ async fn take_read(
 /// Passes a message on. Waiting for room holds the broker back; false if none comes.
 async fn take(
     options: &SessionOptions,
-    client: Option<&AsyncClient>,
+    acks: Option<&Acks>,
     outstanding: &Arc<()>,
     publish: Publish,
     late: bool,
@@ -242,12 +246,12 @@ async fn take(
     let acknowledged = publish.qos != QoS::AtMostOnce;
     let incoming = Incoming {
         topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-        payload: publish.payload.clone(),
+        payload: publish.payload,
         late,
         ack: Ack {
-            delivery: client
+            delivery: acks
                 .filter(|_| acknowledged)
-                .map(|client| (client.clone(), publish)),
+                .map(|acks| (acks.clone(), publish.pkid)),
             _outstanding: Arc::clone(outstanding),
         },
     };
@@ -284,7 +288,7 @@ async fn adopt(options: &SessionOptions, client_id: &str) {
 /// the broker answers what it is asked behind the last acknowledgement without a message before the
 /// answer: silence alone may be a broker that is slow.
 async fn drain(options: &SessionOptions, client_id: &str) -> bool {
-    let Ok((client, mut events)) = open(options, client_id, false).await else {
+    let Ok((client, acks, mut events)) = open(options, client_id, false).await else {
         return false;
     };
     let Some(connack) = connected(&mut events).await else {
@@ -308,7 +312,7 @@ async fn drain(options: &SessionOptions, client_id: &str) -> bool {
         match timeout(SILENCE, events.poll()).await {
             Ok(Ok(Event::Incoming(Packet::Publish(publish)))) => {
                 asked = false;
-                if !take(options, Some(&client), &outstanding, publish, true).await {
+                if !take(options, Some(&acks), &outstanding, publish, true).await {
                     return false;
                 }
             }
@@ -355,7 +359,7 @@ fn unsubscribe(options: &SessionOptions, client: &AsyncClient) -> usize {
 
 /// Has the broker drop a session: whether it did.
 async fn end_session(options: &SessionOptions, client_id: &str) -> bool {
-    let Ok((client, mut events)) = open(options, client_id, true).await else {
+    let Ok((client, _acks, mut events)) = open(options, client_id, true).await else {
         return false;
     };
     let dropped = connected(&mut events).await.is_some();
@@ -368,8 +372,8 @@ async fn open(
     options: &SessionOptions,
     client_id: &str,
     fresh: bool,
-) -> io::Result<(AsyncClient, EventLoop)> {
-    let port = relay::connect(&options.broker).await?;
+) -> io::Result<(AsyncClient, Acks, EventLoop)> {
+    let (port, acks) = relay::connect(&options.broker).await?;
     let mut mqtt = MqttOptions::new(client_id, "127.0.0.1", port);
     if let Some((user, password)) = &options.broker.credentials {
         mqtt.set_credentials(user, password);
@@ -380,7 +384,8 @@ async fn open(
         .set_session_expiry_interval(Some(if fresh { 0 } else { SESSION_EXPIRY_SECONDS }))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
         .set_max_packet_size(Some(PACKET_BYTES_MAX));
-    Ok(AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX))
+    let (client, events) = AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX);
+    Ok((client, acks, events))
 }
 
 /// Shared, so that servers on one broker divide the gateways' messages among them.

@@ -120,7 +120,7 @@ impl Service {
                 ),
             ));
         }
-        tx.update_gateway(&gateway).await?;
+        tx.update_gateways(&[&gateway]).await?;
         let change = gateway.changes_since(&before);
         if !change.is_empty() {
             tx.record(Event::gateway(&gateway, &change, now));

@@ -48,7 +48,7 @@ impl Service {
         if task.cancel(now) == Outcome::Unchanged {
             return Ok(Outcome::Unchanged);
         }
-        tx.update_task(task).await?;
+        tx.update_tasks(&[task]).await?;
         record_task(tx, Some(&before), task, now);
         let sends = tx
             .delete_command(task.task_id, CommandKind::Upgrade)

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{Result, Service};
 use crate::{
@@ -146,7 +147,8 @@ impl Service {
         let is_last =
             |it: &&OutboundCommand| it.kind == CommandKind::Cancel && it.sends >= CANCEL_SENDS_MAX;
         let (last, more): (Vec<_>, Vec<_>) = commands.iter().partition(is_last);
-        tx.delete_commands(&last).await?;
+        let last: Vec<Uuid> = last.iter().map(|it| it.task_id).collect();
+        tx.delete_commands(&last, CommandKind::Cancel).await?;
         tx.update_commands(&more).await?;
         if let Some(secret) = secret {
             self.sign_commands(&mut tx, &mut commands, secret, now)

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::{Result, Service, make_task::record_task};
 use crate::domain::{CommandKind, Outcome, Task};
 
@@ -32,12 +34,12 @@ impl Service {
             if task.expire(now) == Outcome::Unchanged {
                 continue;
             }
-            tx.update_task(&task).await?;
             record_task(&mut tx, Some(&before), &task, now);
-            tx.delete_command(task.task_id, CommandKind::Upgrade)
-                .await?;
             tasks.push(task);
         }
+        tx.update_tasks(&tasks.iter().collect::<Vec<_>>()).await?;
+        let expired: Vec<Uuid> = tasks.iter().map(|task| task.task_id).collect();
+        tx.delete_commands(&expired, CommandKind::Upgrade).await?;
         tx.commit().await?;
         for task in &tasks {
             self.metrics.count_failure(task.error_code.as_deref());

@@ -41,9 +41,7 @@ impl Service {
 
     async fn write_inbox(&self, messages: &[InboxMessage]) -> Result<Vec<()>> {
         let mut tx = self.db.begin().await?;
-        for message in messages {
-            tx.put_inbox(message).await?;
-        }
+        tx.put_inbox(messages).await?;
         tx.commit().await?;
         Ok(vec![(); messages.len()])
     }

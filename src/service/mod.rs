@@ -30,6 +30,7 @@ mod fetch_command;
 mod gateway_statistics;
 mod gateway_tokens;
 mod health;
+mod heard;
 mod heartbeats;
 mod hold_mqtt_session;
 mod inbox;

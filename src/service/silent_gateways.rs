@@ -11,19 +11,20 @@ impl Service {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let silent = tx.lock_silent_gateways(now, SILENT_BATCH_MAX).await?;
-        for before in &silent {
-            let mut gateway = before.clone();
+        let mut looked_at = silent.clone();
+        for (before, gateway) in silent.iter().zip(&mut looked_at) {
             gateway.miss_report(now, self.listening_since);
-            tx.update_gateway(&gateway).await?;
             let change = gateway.changes_since(before);
             if !change.is_empty() {
-                tx.record(Event::gateway(&gateway, &change, now));
+                tx.record(Event::gateway(gateway, &change, now));
                 tracing::info!(
                     gateway_id = gateway.gateway_id,
                     "gateway offline: it has missed its reports"
                 );
             }
         }
+        tx.update_gateways(&looked_at.iter().collect::<Vec<_>>())
+            .await?;
         tx.commit().await?;
         Ok(silent.len())
     }

@@ -184,13 +184,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes commands out of the outbox.
-    pub async fn delete_commands(&mut self, commands: &[&OutboundCommand]) -> Result<()> {
+    /// Takes tasks' commands out of the outbox.
+    pub async fn delete_commands(&mut self, task_ids: &[Uuid], kind: CommandKind) -> Result<()> {
         execute_rows!(
             self,
-            commands,
-            |command| { command_id: command.command_id },
-            "DELETE FROM commands WHERE command_id IN (SELECT command_id FROM v)",
+            task_ids,
+            |task_id| { task_id: *task_id, kind: kind.as_str() },
+            "DELETE FROM commands WHERE (task_id, kind) IN (SELECT task_id, kind FROM v)",
         );
         Ok(())
     }
@@ -210,18 +210,16 @@ impl Tx {
         .await)?)
     }
 
-    /// Brings commands that were sent and wait for a gateway's answer forward to `at`; one that
-    /// was never sent keeps its time, which may be a schedule.
-    pub async fn hasten_commands(&mut self, gateway_id: &str, at: DateTime<Utc>) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "UPDATE commands SET next_send_at = $2
-             WHERE gateway_id = $1 AND next_send_at > $2 AND sends > 0",
-        )
-        .bind(gateway_id)
-        .bind(at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    /// Brings commands that were sent and wait for an answer of these gateways forward to `at`; one
+    /// that was never sent keeps its time, which may be a schedule.
+    pub async fn hasten_commands(&mut self, gateway_ids: &[&str], at: DateTime<Utc>) -> Result<()> {
+        execute_rows!(
+            self,
+            gateway_ids,
+            |gateway_id| { gateway_id: *gateway_id, at: at },
+            "UPDATE commands SET next_send_at = v.at FROM v
+             WHERE commands.gateway_id = v.gateway_id AND next_send_at > v.at AND sends > 0",
+        );
         Ok(())
     }
 

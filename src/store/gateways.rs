@@ -174,26 +174,29 @@ impl Tx {
         Ok(())
     }
 
-    /// Stores what a gateway says of itself; its tags stay.
-    pub async fn update_gateway(&mut self, gateway: &Gateway) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "UPDATE gateways SET device_type = $2, current_version = $3, online = $4,
-             last_seen_at = $5, attributes = $6, heartbeat_timestamp = $7, updated_at = $8,
-             version_key = $9, offline_at = $10 WHERE gateway_id = $1",
-        )
-        .bind(&gateway.gateway_id)
-        .bind(&gateway.device_type)
-        .bind(&gateway.current_version)
-        .bind(gateway.online)
-        .bind(gateway.last_seen_at)
-        .bind(Json(&gateway.attributes))
-        .bind(gateway.heartbeat_timestamp)
-        .bind(gateway.updated_at)
-        .bind(gateway.version_key())
-        .bind(gateway.offline_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    /// Stores what gateways say of themselves; their tags stay.
+    pub async fn update_gateways(&mut self, gateways: &[&Gateway]) -> Result<()> {
+        execute_rows!(
+            self,
+            gateways,
+            |gateway| {
+                gateway_id: gateway.gateway_id.as_str(),
+                device_type: gateway.device_type.as_str(),
+                current_version: gateway.current_version.as_deref(),
+                online: gateway.online,
+                last_seen_at: gateway.last_seen_at,
+                attributes: Json(&gateway.attributes),
+                heartbeat_timestamp: gateway.heartbeat_timestamp,
+                offline_at: gateway.offline_at,
+                updated_at: gateway.updated_at,
+                version_key: gateway.version_key(),
+            },
+            "UPDATE gateways SET device_type = v.device_type, current_version = v.current_version,
+             online = v.online, last_seen_at = v.last_seen_at, attributes = v.attributes,
+             heartbeat_timestamp = v.heartbeat_timestamp, offline_at = v.offline_at,
+             updated_at = v.updated_at, version_key = v.version_key
+             FROM v WHERE gateways.gateway_id = v.gateway_id",
+        );
         Ok(())
     }
 

@@ -14,29 +14,30 @@ pub struct InboxMessage {
 }
 
 impl Tx {
-    pub async fn put_inbox(&mut self, message: &InboxMessage) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "INSERT INTO inbox (message_id, topic, payload, received_at) VALUES ($1, $2, $3, $4)
+    pub async fn put_inbox(&mut self, messages: &[InboxMessage]) -> Result<()> {
+        execute_rows!(
+            self,
+            messages,
+            |message| {
+                message_id: message.message_id.as_str(),
+                topic: message.topic.as_str(),
+                payload: message.payload.as_slice(),
+                received_at: message.received_at,
+            },
+            "INSERT INTO inbox (message_id, topic, payload, received_at)
+             SELECT message_id, topic, payload, received_at FROM v WHERE TRUE
              ON CONFLICT (message_id) DO NOTHING",
-        )
-        .bind(&message.message_id)
-        .bind(&message.topic)
-        .bind(&message.payload)
-        .bind(message.received_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+        );
         Ok(())
     }
 
-    pub async fn delete_inbox(&mut self, message_id: &str) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "DELETE FROM inbox WHERE message_id = $1"
-        )
-        .bind(message_id)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    pub async fn delete_inbox(&mut self, message_ids: &[String]) -> Result<()> {
+        execute_rows!(
+            self,
+            message_ids,
+            |message_id| { message_id: message_id.as_str() },
+            "DELETE FROM inbox WHERE message_id IN (SELECT message_id FROM v)",
+        );
         Ok(())
     }
 

@@ -1,9 +1,11 @@
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, types::Json};
 use uuid::Uuid;
 
 use super::{Error, Result, Tx};
-use crate::domain::{LastReport, PackageChange, Progress, Task, TaskStatus};
+use crate::domain::{LastReport, PackageChange, Task, TaskStatus};
 
 macro_rules! columns {
     () => {
@@ -152,32 +154,35 @@ impl Tx {
         Ok(())
     }
 
-    /// Stores what can change in a task.
-    pub async fn update_task(&mut self, task: &Task) -> Result<()> {
-        on!(self, |conn| sqlx::query(
-            "UPDATE upgrade_tasks SET from_version = $2, status = $3, progress = $4,
-             error_code = $5, error_message = $6, complete_time = $7, confirmed_at = $8,
-             deadline_at = $9, completed_timestamp = $10, rollout_id = $11,
-             timeout_seconds = $12, duration_ms = $13, updated_at = $14
-             WHERE task_id = $1",
-        )
-        .bind(task.task_id)
-        .bind(&task.from_version)
-        .bind(task.status.as_str())
-        .bind(task.progress)
-        .bind(&task.error_code)
-        .bind(&task.error_message)
-        .bind(task.complete_time)
-        .bind(task.confirmed_at)
-        .bind(task.deadline_at)
-        .bind(task.completed_timestamp)
-        .bind(task.rollout_id)
-        .bind(task.timeout_seconds)
-        .bind(task.duration_ms)
-        .bind(task.updated_at)
-        .execute(conn)
-        .await
-        .map(drop))?;
+    /// Stores what can change in tasks.
+    pub async fn update_tasks(&mut self, tasks: &[&Task]) -> Result<()> {
+        execute_rows!(
+            self,
+            tasks,
+            |task| {
+                task_id: task.task_id,
+                from_version: task.from_version.as_deref(),
+                status: task.status.as_str(),
+                progress: task.progress,
+                error_code: task.error_code.as_deref(),
+                error_message: task.error_message.as_deref(),
+                complete_time: task.complete_time,
+                confirmed_at: task.confirmed_at,
+                deadline_at: task.deadline_at,
+                completed_timestamp: task.completed_timestamp,
+                rollout_id: task.rollout_id,
+                timeout_seconds: task.timeout_seconds,
+                duration_ms: task.duration_ms,
+                updated_at: task.updated_at,
+            },
+            "UPDATE upgrade_tasks SET from_version = v.from_version, status = v.status,
+             progress = v.progress, error_code = v.error_code, error_message = v.error_message,
+             complete_time = v.complete_time, confirmed_at = v.confirmed_at,
+             deadline_at = v.deadline_at, completed_timestamp = v.completed_timestamp,
+             rollout_id = v.rollout_id, timeout_seconds = v.timeout_seconds,
+             duration_ms = v.duration_ms, updated_at = v.updated_at
+             FROM v WHERE upgrade_tasks.task_id = v.task_id",
+        );
         Ok(())
     }
 
@@ -213,43 +218,55 @@ impl Tx {
         .transpose()
     }
 
-    /// The task that a message id names, locked until the transaction ends.
-    pub async fn lock_task_by_msg_id(&mut self, msg_id: &str) -> Result<Option<Task>> {
-        on_locked!(
+    /// The tasks of gateways that message ids name, of pairs of both, locked until the transaction ends.
+    pub async fn lock_named_tasks(&mut self, names: &[(&str, &str)]) -> Result<Vec<Task>> {
+        fetch_rows!(
+            TaskRow,
             self,
+            names,
+            |(gateway_id, msg_id)| { gateway_id: *gateway_id, msg_id: *msg_id },
             [
                 "SELECT ",
                 columns!(),
-                " FROM upgrade_tasks WHERE msg_id = $1"
+                " FROM upgrade_tasks WHERE (gateway_id, msg_id) IN (SELECT gateway_id, msg_id FROM v)"
             ],
             "FOR UPDATE",
-            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
-                .bind(msg_id)
-                .fetch_optional(conn)
-                .await
-        )?
+        )
+        .into_iter()
         .map(Task::try_from)
-        .transpose()
+        .collect()
     }
 
-    /// A gateway's tasks that are completed and wait for the proof, locked until the transaction
-    /// ends.
-    pub async fn lock_unproven_tasks(&mut self, gateway_id: &str) -> Result<Vec<Task>> {
-        on_locked!(
+    /// Which of these message ids name a task.
+    pub async fn known_msg_ids(&mut self, msg_ids: &[&str]) -> Result<HashSet<String>> {
+        let known: Vec<(String,)> = fetch_rows!(
+            (String,),
             self,
+            msg_ids,
+            |msg_id| { msg_id: *msg_id },
+            ["SELECT msg_id FROM upgrade_tasks WHERE msg_id IN (SELECT msg_id FROM v)"],
+        );
+        Ok(known.into_iter().map(|(msg_id,)| msg_id).collect())
+    }
+
+    /// Tasks of these gateways that are completed and wait for the proof, locked until the
+    /// transaction ends.
+    pub async fn lock_unproven_tasks(&mut self, gateway_ids: &[&str]) -> Result<Vec<Task>> {
+        fetch_rows!(
+            TaskRow,
+            self,
+            gateway_ids,
+            |gateway_id| { gateway_id: *gateway_id },
             [
                 "SELECT ",
                 columns!(),
                 " FROM upgrade_tasks
-                 WHERE gateway_id = $1 AND status = 'completed' AND deadline_at IS NOT NULL
+                 WHERE gateway_id IN (SELECT gateway_id FROM v) AND status = 'completed'
+                   AND deadline_at IS NOT NULL
                  ORDER BY task_id"
             ],
             "FOR UPDATE",
-            |sql, conn| sqlx::query_as::<_, TaskRow>(sql)
-                .bind(gateway_id)
-                .fetch_all(conn)
-                .await
-        )?
+        )
         .into_iter()
         .map(Task::try_from)
         .collect()
@@ -393,16 +410,16 @@ impl Tx {
     /// Keeps what gateways reported of tasks; the same report again is kept once.
     pub async fn put_task_reports(
         &mut self,
-        reports: &[(Uuid, Progress)],
+        reports: &[(Uuid, TaskStatus, i16)],
         now: DateTime<Utc>,
     ) -> Result<()> {
         execute_rows!(
             self,
             reports,
-            |(task_id, report)| {
+            |(task_id, state, progress)| {
                 task_id: *task_id,
-                state: report.status.as_str(),
-                progress: report.progress,
+                state: state.as_str(),
+                progress: *progress,
                 received_at: now,
             },
             "INSERT INTO task_reports (task_id, state, progress, received_at)

@@ -251,7 +251,7 @@ async fn a_task_that_ended_while_its_rollout_takes_it_back_stays_ended() {
     let later = app.clock.now() + TimeDelta::hours(1);
     let mut task = tx.lock_expired_tasks(later, 1).await.unwrap().remove(0);
     task.expire(later);
-    tx.update_task(&task).await.unwrap();
+    tx.update_tasks(&[&task]).await.unwrap();
     act(&app, &id, "pause").await.data();
     eventually("the rollout to wait for the task", async || {
         waits_for_lock(&db).await.then_some(())

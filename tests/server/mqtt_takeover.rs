@@ -176,7 +176,7 @@ async fn a_broker_that_is_slow_loses_nothing_of_a_session_that_is_taken_over() {
                 if taken_in.len() == 2 * IN_FLIGHT {
                     ids.stall();
                 }
-                message.ack.acknowledge().await;
+                message.ack.acknowledge();
             }
             () = ids.ended.notified() => break,
         }

@@ -23,8 +23,8 @@ use crate::{api_gateway_tokens::admin, app::Setup, crowd, gateway::progress_repo
 const REPORTS: usize = 20;
 /// Jobs that happen to run at the same time are counted too, but not in the least of so many batches.
 const BATCHES: usize = 5;
-/// Statements for the gateway, its tasks and its reports, however many it sent.
-const STATEMENTS_PER_GATEWAY_MAX: usize = 15;
+/// Statements for a batch's gateways, their tasks and what they sent, however many these are.
+const STATEMENTS_PER_BATCH_MAX: usize = 13;
 
 /// Statements of the answer to why, without rollouts, and for each of these.
 const STATEMENTS_PER_WHY_MAX: usize = 10;
@@ -106,7 +106,7 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
     .await;
     assert!(heartbeats > 0, "the counter counts nothing");
     assert!(
-        heartbeats <= STATEMENTS_PER_GATEWAY_MAX,
+        heartbeats <= STATEMENTS_PER_BATCH_MAX,
         "{heartbeats} statements"
     );
     assert_eq!(app.gateway("g").await["currentVersion"], "1.0.99");
@@ -115,11 +115,58 @@ async fn a_batch_of_one_gateways_reports_writes_gateway_and_task_once() {
     let progress =
         count(&|n| progress_report(&task["msgId"], "downloading", i64::try_from(n).unwrap())).await;
     assert!(
-        progress <= STATEMENTS_PER_GATEWAY_MAX,
+        progress <= STATEMENTS_PER_BATCH_MAX,
         "{progress} statements"
     );
     println!("statements: {heartbeats} for heartbeats, {progress} for progress");
     assert_eq!(app.task("g").await["progress"], 99);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_asks_no_more_for_more_gateways() {
+    let statements = Statements::counted_here();
+    let broker = Mosquitto::start(&MosquittoOptions::default()).unwrap();
+    let setup = Setup {
+        postgres: true,
+        mqtt_url: Some(broker.url()),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let ids = crowd::ids("g", 50);
+    for id in &ids {
+        app.trigger(id, "1.0.2").await;
+    }
+    let mut progress = 0;
+    let mut count = async |gateways: usize| {
+        let mut least = usize::MAX;
+        for _ in 0..BATCHES {
+            progress += 1;
+            let heartbeat = json!({ "msgType": "heartbeat", "data": { "firmwareVersion": format!("1.0.{progress}-x") } });
+            let batch: Vec<InboundMessage> = ids[..gateways]
+                .iter()
+                .flat_map(|id| {
+                    let report = progress_report(&Value::Null, "downloading", progress);
+                    [report, heartbeat.clone()].map(|said| InboundMessage {
+                        topic: format!("hanqi/gateway/{id}/report"),
+                        payload: said.to_string().into(),
+                        late: false,
+                    })
+                })
+                .collect();
+            let before = statements.so_far();
+            app.service().record_messages(&batch).await.unwrap();
+            least = least.min(statements.so_far() - before);
+        }
+        least
+    };
+    let (of_one, of_all) = (count(1).await, count(50).await);
+    println!("statements: {of_one} for one gateway, {of_all} for 50");
+    assert!(of_one > 0, "the counter counts nothing");
+    assert!(of_all <= STATEMENTS_PER_BATCH_MAX, "{of_all} statements");
+    assert_eq!(of_all, of_one);
+    assert_eq!(app.task("g049").await["progress"], progress);
     app.stop().await;
 }
 

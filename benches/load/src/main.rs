@@ -11,6 +11,7 @@ mod growth;
 mod http;
 mod memory;
 mod nginx;
+mod mqtt;
 mod server;
 
 use std::process::ExitCode;
@@ -101,6 +102,7 @@ fn main() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    mqtt::allow_connections()?;
     let mut failed = false;
     for named in wanted {
         failed |= !measure(named, &options);

@@ -160,7 +160,7 @@ impl Engine<'_> {
         match (decide_trigger(active.as_ref(), version, forced), active) {
             (TriggerDecision::Return, Some(mut task)) => {
                 task.join_rollout(self.rollout.rollout_id, plan.task_timeout_seconds, self.now);
-                self.tx.update_task(&task).await?;
+                self.tx.update_tasks(&[&task]).await?;
                 return Ok(Turn::Adopted(Box::new(task)));
             }
             (TriggerDecision::Conflict, Some(task)) => {

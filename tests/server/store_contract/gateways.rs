@@ -223,7 +223,7 @@ pub(super) async fn edits_keep_tags_and_their_index_together(f: Fixture) {
         let mut heard = tx.gateway("g1").await.unwrap().unwrap();
         assert_eq!(heard, now);
         heard.tags.clear();
-        tx.update_gateway(&heard).await.unwrap();
+        tx.update_gateways(&[&heard]).await.unwrap();
         assert_eq!(tx.gateway("g1").await.unwrap(), Some(now.clone()));
         let keys: Vec<&str> = step.iter().map(|(key, _)| *key).collect();
         assert_eq!(tx.tag_keys().await.unwrap(), keys);

@@ -94,7 +94,7 @@ pub(super) async fn old_tasks_are_those_that_ended_unless_newest_or_of_a_live_ro
     ] {
         let mut task = ended_task(&mut tx, n, "c", Some(1)).await;
         task.rollout_id = Some(id(rollout));
-        tx.update_task(&task).await.unwrap();
+        tx.update_tasks(&[&task]).await.unwrap();
     }
     ended_task(&mut tx, 20, "c", None).await;
     let old = async |tx: &mut Tx, after, upto| -> Vec<u128> {
@@ -116,17 +116,9 @@ pub(super) async fn old_tasks_are_those_that_ended_unless_newest_or_of_a_live_ro
 
 pub(super) async fn a_deleted_task_takes_along_what_belongs_to_it(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
-    let report = Progress {
-        status: TaskStatus::Downloading,
-        progress: 10,
-        current_version: None,
-        error_code: None,
-        error_message: None,
-        timestamp: None,
-    };
     for n in 1..=2 {
         let task = ended_task(&mut tx, n, "g", Some(1)).await;
-        tx.put_task_reports(&[(id(n), report.clone())], at(1))
+        tx.put_task_reports(&[(id(n), TaskStatus::Downloading, 10)], at(1))
             .await
             .unwrap();
         tx.insert_commands(&[command(n, &task, at(1))])

@@ -56,13 +56,13 @@ pub(super) async fn commands_of_a_gateway_that_speaks_http_are_not_due(f: Fixtur
     // Whether that has come or not.
     for offline_at in [at(5), at(500)] {
         speaks_http.offline_at = Some(offline_at);
-        tx.update_gateway(&speaks_http).await.unwrap();
+        tx.update_gateways(&[&speaks_http]).await.unwrap();
         let due = tx.lock_due_commands(at(20), 10).await.unwrap();
         assert_eq!(due.len(), 1);
         assert_eq!(due[0].gateway_id, "g2");
     }
     speaks_http.offline_at = None;
-    tx.update_gateway(&speaks_http).await.unwrap();
+    tx.update_gateways(&[&speaks_http]).await.unwrap();
     assert_eq!(tx.lock_due_commands(at(20), 10).await.unwrap().len(), 2);
 }
 
@@ -73,7 +73,7 @@ async fn put_gateways(f: &Fixture, gateways: &[(&str, Option<i64>, bool)]) {
         tx.lock_gateway(&gateway).await.unwrap();
         gateway.offline_at = offline_at.map(at);
         gateway.online = *online;
-        tx.update_gateway(&gateway).await.unwrap();
+        tx.update_gateways(&[&gateway]).await.unwrap();
     }
     tx.commit().await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use airlift::{
     domain::{
         Admission, Candidate, CommandKind, Firmware, FirmwareStatus, Gateway, GatewayTerm,
-        OutboundCommand, PackageChange, Progress, Task, TaskStatus,
+        OutboundCommand, PackageChange, Task, TaskStatus,
     },
     store::{
         BlobRow, Db, Error, FirmwareFilter, GatewayFilter, InboxMessage, SessionLease,

@@ -41,7 +41,7 @@ pub(super) async fn unproven_tasks_are_completed_and_have_a_deadline(f: Fixture)
         task.deadline_at = deadline;
         tx.insert_tasks(std::slice::from_ref(&task)).await.unwrap();
     }
-    let unproven = tx.lock_unproven_tasks("g").await.unwrap();
+    let unproven = tx.lock_unproven_tasks(&["g"]).await.unwrap();
     let ids: Vec<u128> = unproven.iter().map(|task| task.task_id.as_u128()).collect();
     assert_eq!(ids, [2, 3]);
 }
@@ -49,20 +49,12 @@ pub(super) async fn unproven_tasks_are_completed_and_have_a_deadline(f: Fixture)
 pub(super) async fn a_report_is_kept_once(f: Fixture) {
     tasks_with_commands(&f.db, 1).await;
     let mut tx = f.db.begin().await.unwrap();
-    let report = |progress| Progress {
-        status: TaskStatus::Downloading,
-        progress,
-        current_version: None,
-        error_code: None,
-        error_message: None,
-        timestamp: None,
-    };
     tx.put_task_reports(&[], at(0)).await.unwrap();
     for (progresses, second) in [([0, 10], 1), ([10, 20], 2), ([30, 30], 3)] {
-        let reports = progresses.map(|progress| (id(1), report(progress)));
+        let reports = progresses.map(|progress| (id(1), TaskStatus::Downloading, progress));
         tx.put_task_reports(&reports, at(second)).await.unwrap();
     }
-    let nobodys = [(id(7), report(0))];
+    let nobodys = [(id(7), TaskStatus::Downloading, 0)];
     assert_eq!(
         tx.task_reports(id(1)).await.unwrap(),
         [0, 10, 20, 30].map(|progress| ("downloading".to_owned(), progress))
@@ -128,9 +120,9 @@ pub(super) async fn hastening_moves_only_what_was_sent(f: Fixture) {
     sent.sends = 3;
     sent.next_send_at = at(600);
     tx.update_commands(&[&sent]).await.unwrap();
-    tx.hasten_commands("g001", at(20)).await.unwrap();
+    tx.hasten_commands(&["g001", "g003"], at(20)).await.unwrap();
     // Scheduled for second 2, never sent: it keeps its time.
-    tx.hasten_commands("g002", at(1)).await.unwrap();
+    tx.hasten_commands(&["g002"], at(1)).await.unwrap();
     assert_eq!(tx.lock_due_commands(at(1), 9).await.unwrap(), []);
     assert_eq!(tx.lock_due_commands(at(20), 9).await.unwrap().len(), 2);
 }
@@ -158,15 +150,17 @@ pub(super) async fn an_inbox_message_is_kept_once(f: Fixture) {
         received_at: at(0),
     };
     let mut tx = f.db.begin().await.unwrap();
-    tx.put_inbox(&message).await.unwrap();
-    tx.put_inbox(&message).await.unwrap();
+    for times in 1..=2 {
+        let messages = vec![message.clone(); times];
+        tx.put_inbox(&messages).await.unwrap();
+    }
     let before = tx.inbox(at(-1), 10).await.unwrap();
     assert_eq!(before, []);
     assert_eq!(
         tx.inbox(at(0), 10).await.unwrap(),
         std::slice::from_ref(&message)
     );
-    tx.delete_inbox("a").await.unwrap();
+    tx.delete_inbox(&["b".into(), "a".into()]).await.unwrap();
     assert_eq!(tx.inbox(at(9), 10).await.unwrap(), []);
 }
 

@@ -150,7 +150,7 @@ pub(super) async fn commands_of_a_rollout_that_must_not_send_are_not_due(f: Fixt
         tx.insert_rollout(&rollout).await.unwrap();
         let mut task = tx.task(id(n)).await.unwrap().unwrap();
         task.rollout_id = Some(id(n));
-        tx.update_task(&task).await.unwrap();
+        tx.update_tasks(&[&task]).await.unwrap();
         let mut cancel = command(n + 10, &task, at(n as i64 + 9));
         cancel.kind = CommandKind::Cancel;
         tx.insert_commands(&[cancel]).await.unwrap();
@@ -284,13 +284,13 @@ pub(super) async fn members_are_found_by_the_end_of_their_task(f: Fixture) {
     assert!(tx.settled_members(id(1)).await.unwrap().is_empty());
     let mut done = tx.task(id(1)).await.unwrap().unwrap();
     done.status = TaskStatus::Completed;
-    tx.update_task(&done).await.unwrap();
+    tx.update_tasks(&[&done]).await.unwrap();
     assert!(
         tx.settled_members(id(1)).await.unwrap().is_empty(),
         "no proof yet"
     );
     done.confirmed_at = Some(at(9));
-    tx.update_task(&done).await.unwrap();
+    tx.update_tasks(&[&done]).await.unwrap();
     let settled = tx.settled_members(id(1)).await.unwrap();
     assert_eq!(settled[0].gateway_id, "g001");
     assert_eq!(settled[0].confirmed_at, Some(at(9)));

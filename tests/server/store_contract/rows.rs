@@ -31,7 +31,7 @@ pub(super) async fn rows_come_back_as_they_went_in(f: Fixture) {
     task.deadline_at = None;
     task.completed_timestamp = Some(5);
     task.updated_at = at(9);
-    tx.update_task(&task).await.unwrap();
+    tx.update_tasks(&[&task]).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut tx = f.db.read().await.unwrap();
@@ -52,8 +52,10 @@ pub(super) async fn rows_come_back_as_they_went_in(f: Fixture) {
     assert_eq!(tx.newest_task("g1").await.unwrap(), Some(task.clone()));
     drop(tx);
     let mut tx = f.db.begin().await.unwrap();
-    assert_eq!(tx.lock_task_by_msg_id("ota_1").await.unwrap(), Some(task));
-    assert_eq!(tx.lock_task_by_msg_id("ota_2").await.unwrap(), None);
+    let names = [("g1", "ota_1"), ("g2", "ota_1"), ("g1", "ota_2")];
+    assert_eq!(tx.lock_named_tasks(&names).await.unwrap(), [task]);
+    let known = tx.known_msg_ids(&["ota_1", "ota_2"]).await.unwrap();
+    assert_eq!(known, ["ota_1".to_owned()].into());
 }
 
 pub(super) async fn a_dropped_transaction_leaves_nothing(f: Fixture) {
@@ -171,7 +173,7 @@ pub(super) async fn a_gateway_is_registered_once_and_keeps_what_is_known(f: Fixt
     known.offline_at = Some(at(51));
     known.attributes = json!({});
     known.updated_at = at(50);
-    tx.update_gateway(&known).await.unwrap();
+    tx.update_gateways(&[&known]).await.unwrap();
     assert_eq!(tx.lock_gateway(&gateway("g1")).await.unwrap(), known);
 }
 
@@ -181,7 +183,7 @@ pub(super) async fn a_gateway_has_one_active_task(f: Fixture) {
     let mut first = task(1, "g1");
     tx.insert_tasks(std::slice::from_ref(&first)).await.unwrap();
     first.status = TaskStatus::Cancelled;
-    tx.update_task(&first).await.unwrap();
+    tx.update_tasks(&[&first]).await.unwrap();
     tx.insert_tasks(&[task(2, "g1")]).await.unwrap();
     assert_eq!(
         tx.lock_newest_task("g1").await.unwrap().unwrap().task_id,
@@ -197,7 +199,7 @@ pub(super) async fn tasks_page_and_filter(f: Fixture) {
     let mut failed = tx.task(id(3)).await.unwrap().unwrap();
     failed.status = TaskStatus::Failed;
     failed.error_code = Some("TIMEOUT".into());
-    tx.update_task(&failed).await.unwrap();
+    tx.update_tasks(&[&failed]).await.unwrap();
     let all = TaskFilter {
         gateway_id: None,
         status: None,

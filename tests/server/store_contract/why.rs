@@ -12,21 +12,11 @@ pub(super) async fn the_newest_report_and_the_waiting_command_of_a_task_are_foun
     tasks_with_commands(&f.db, 2).await;
     let mut tx = f.db.begin().await.unwrap();
     assert_eq!(tx.last_report(id(1)).await.unwrap(), None);
-    let mut report = Progress {
-        status: TaskStatus::Verifying,
-        progress: 80,
-        current_version: None,
-        error_code: None,
-        error_message: None,
-        timestamp: None,
-    };
-    tx.put_task_reports(&[(id(1), report.clone())], at(7))
-        .await
-        .unwrap();
-    report.progress = 90;
-    tx.put_task_reports(&[(id(1), report.clone())], at(6))
-        .await
-        .unwrap();
+    for (progress, received) in [(80, at(7)), (90, at(6))] {
+        tx.put_task_reports(&[(id(1), TaskStatus::Verifying, progress)], received)
+            .await
+            .unwrap();
+    }
     let last = LastReport {
         state: "verifying".into(),
         progress: 80,

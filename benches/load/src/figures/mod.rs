@@ -1,6 +1,8 @@
 //! What is measured. To add one: a file here, and its line in [`FIGURES`].
 
 mod download;
+mod contact;
+mod ingest;
 mod poll;
 mod rollout;
 mod trigger;
@@ -27,6 +29,21 @@ pub const FIGURES: &[Named] = &[
         name: "poll.postgres",
         about: "the same on PostgreSQL",
         measure: poll::on_postgres,
+    },
+    Named {
+        name: "ingest.few",
+        about: "100,000 progress reports of 200 gateways, beside a subscriber that only counts; polls meanwhile",
+        measure: ingest::of_few,
+    },
+    Named {
+        name: "ingest.many",
+        about: "as many of 7,692 gateways",
+        measure: ingest::of_many,
+    },
+    Named {
+        name: "contact",
+        about: "20,000 new gateways connect, subscribe and send a heartbeat, beside the broker alone",
+        measure: contact::contact,
     },
     Named {
         name: "trigger",
