@@ -14,6 +14,10 @@ use super::{
 /// `completed` may be taken in so long after it.
 const DISORDER: TimeDelta = TimeDelta::seconds(30);
 
+/// A sign of life leaves the deadline where it is unless it moves it by this part of the wait: gateways report far more
+/// often, and a deadline that moves is the dearest part of storing a report.
+const DEADLINE_STEPS: i32 = 64;
+
 /// One upgrade of one gateway.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
@@ -158,11 +162,25 @@ impl Task {
 
     /// Nothing can be expected of the gateway before `not_before`.
     fn wait(&mut self, since: DateTime<Utc>, default: Duration) {
+        self.deadline_at = Some(self.end_of_wait(since, default));
+    }
+
+    /// The gateway is at it: its next word is awaited from now on, in steps of the deadline.
+    fn wait_on(&mut self, now: DateTime<Utc>, silence: Duration) {
+        let end = self.end_of_wait(now, silence);
+        let step = (end - now) / DEADLINE_STEPS;
+        let near = |deadline| deadline <= end && end - deadline < step;
+        if !self.deadline_at.is_some_and(near) {
+            self.deadline_at = Some(end);
+        }
+    }
+
+    fn end_of_wait(&self, since: DateTime<Utc>, default: Duration) -> DateTime<Utc> {
         let own = self.timeout_seconds.and_then(|s| u64::try_from(s).ok());
         let since = self
             .not_before
             .map_or(since, |not_before| since.max(not_before));
-        self.deadline_at = Some(since + own.map_or(default, Duration::from_secs));
+        since + own.map_or(default, Duration::from_secs)
     }
 
     /// The gateway reports. Duplicate, late and reordered reports change nothing: progress never
@@ -197,7 +215,7 @@ impl Task {
                 self.end(TaskStatus::Failed, now);
             }
             status => {
-                self.wait(now, deadlines.silence);
+                self.wait_on(now, deadlines.silence);
                 let progress = self.progress.max(report.progress);
                 let status = self.status.max(status);
                 if (status, progress) == (self.status, self.progress) {

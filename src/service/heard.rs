@@ -95,15 +95,12 @@ async fn load_named(tx: &mut Tx, heard: &mut [Heard]) -> Result<HashSet<String>>
     let names: BTreeSet<(&str, &str)> = heard.iter().flat_map(Heard::further_names).collect();
     let names: Vec<(&str, &str)> = names.into_iter().collect();
     let own = tx.lock_named_tasks(&names).await?;
-    let is_own = |name: &&(&str, &str)| {
-        own.iter()
-            .any(|task| (task.gateway_id.as_str(), task.msg_id.as_str()) == **name)
-    };
-    let others: Vec<&str> = names
+    let own_names: HashSet<(&str, &str)> = own
         .iter()
-        .filter(|name| !is_own(name))
-        .map(|name| name.1)
+        .map(|task| (task.gateway_id.as_str(), task.msg_id.as_str()))
         .collect();
+    let others = names.iter().filter(|name| !own_names.contains(*name));
+    let others: Vec<&str> = others.map(|(_, msg_id)| *msg_id).collect();
     let foreign = tx.known_msg_ids(&others).await?;
     let mut own = by_gateway(own);
     for heard in heard {

@@ -10,8 +10,8 @@ mod fill;
 mod growth;
 mod http;
 mod memory;
-mod nginx;
 mod mqtt;
+mod nginx;
 mod server;
 
 use std::process::ExitCode;

@@ -183,6 +183,25 @@ fn silence_fails_the_task_and_each_report_moves_the_deadline() {
 }
 
 #[test]
+fn reports_close_together_leave_the_deadline_where_it_is() {
+    let mut task = task();
+    for (second, progress, deadline) in [
+        (100, 1, 1000),
+        (110, 2, 1000),
+        (114, 3, 1000),
+        (115, 4, 1015),
+    ] {
+        task.take_progress(
+            &report(TaskStatus::Downloading, progress),
+            at(second),
+            &DEADLINES,
+        );
+        assert_eq!(task.deadline_at, Some(at(deadline)), "{second}");
+        assert_eq!(task.progress, progress);
+    }
+}
+
+#[test]
 fn completed_without_proof_fails_at_its_deadline_and_stays_so() {
     let mut task = completed_at(10);
     assert_eq!(task.expire(at(1809)), Outcome::Unchanged);

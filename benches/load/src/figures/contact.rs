@@ -35,6 +35,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Figure>> {
     let gateways = plan.scaled(GATEWAYS);
     let connected = gateways.min(connections_max());
     let server = Server::start(Database::Postgres, Broker::Mosquitto, &[]).await?;
+    server.fill(1000 * plan.data).await?;
     let before = memory(server.pid())?.resident;
     let (mut rounds, mut longest) = (Vec::new(), Vec::new());
     reset_peak(server.pid())?;

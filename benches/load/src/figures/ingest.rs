@@ -72,6 +72,7 @@ async fn measure(plan: &Plan, fleet: Fleet) -> Result<Vec<Figure>> {
         fleet.gateways
     );
     let server = Server::start(Database::Postgres, Broker::Mosquitto, &[]).await?;
+    server.fill(1000 * plan.data).await?;
     server.release(VERSION, vec![0x5a; 100_000]).await?;
     let before = memory(server.pid())?.resident;
     let mut publishers = Vec::new();

@@ -1,7 +1,7 @@
 //! What is measured. To add one: a file here, and its line in [`FIGURES`].
 
-mod download;
 mod contact;
+mod download;
 mod ingest;
 mod poll;
 mod rollout;
