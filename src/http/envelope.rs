@@ -1,12 +1,15 @@
 use axum::{
-    Json,
-    http::StatusCode,
+    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::error::ApiError;
 use crate::service::Page;
+
+/// Room for what is answered most often, a task.
+const TEXT_BYTES: usize = 1024;
 
 /// Every success under `/api`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,6 +74,10 @@ impl<T> Envelope<T> {
 
 impl<T: Serialize> IntoResponse for Envelope<T> {
     fn into_response(self) -> Response {
-        (StatusCode::OK, Json(self)).into_response()
+        let mut text = Vec::with_capacity(TEXT_BYTES);
+        match serde_json::to_writer(&mut text, &self) {
+            Ok(()) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+            Err(error) => ApiError::internal(&error).into_response(),
+        }
     }
 }

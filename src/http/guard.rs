@@ -49,7 +49,8 @@ pub async fn guard(
     let shown = Shown::read(&parts);
     let (caller, refusal) = admit(&guard, &params, &parts, &shown).await;
     if let Some(refusal) = refusal {
-        note(&guard.service, &caller, &parts, &refusal).await;
+        // Boxed: every request would carry the room that this takes.
+        Box::pin(note(&guard.service, &caller, &parts, &refusal)).await;
         return login_page(&parts, &refusal)
             .map_or_else(|| refusal.into_response(), Redirect::into_response);
     }

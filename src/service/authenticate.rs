@@ -112,56 +112,58 @@ impl Service {
         if !self.is_closed() {
             return Ok(Actor::Anyone);
         }
-        if let Some(token) = presented.token {
-            let hash = secret_hash(token);
-            if let Some(actor) = self.credentials.recall(&hash) {
-                return Ok(actor);
+        let key = match presented {
+            Presented {
+                token: Some(secret),
+                ..
             }
-            let mut tx = self.db.read().await?;
-            let actor = tx.actor_by_token(&hash, self.clock.now()).await?;
-            let actor = actor.ok_or_else(|| {
+            | Presented {
+                certified_gateway: None,
+                session: Some(secret),
+                ..
+            } => secret_hash(secret),
+            Presented {
+                certified_gateway: Some(gateway_id),
+                ..
+            } => format!("certificate:{gateway_id}"),
+            _ => return Ok(Actor::Nobody),
+        };
+        if let Some(actor) = self.credentials.recall(&key) {
+            return Ok(actor);
+        }
+        // Boxed: every request would carry the room that this takes.
+        let actor = Box::pin(self.look_up(presented, &key)).await?;
+        if actor != Actor::Nobody {
+            self.credentials.remember(key, &actor);
+        }
+        Ok(actor)
+    }
+
+    /// `key` is the hash of the token or session.
+    async fn look_up(&self, presented: Presented<'_>, key: &str) -> Result<Actor> {
+        let now = self.clock.now();
+        let mut tx = self.db.read().await?;
+        if presented.token.is_some() {
+            let actor = tx.actor_by_token(key, now).await?.ok_or_else(|| {
                 Error::unauthenticated(
                     "invalid_token",
                     "this token is unknown, has expired or was revoked: ask an administrator for \
                      another",
                 )
             })?;
-            self.credentials.note_use(&actor, self.clock.now());
+            self.credentials.note_use(&actor, now);
             if matches!(actor, Actor::Gateway { .. }) {
-                self.note_gateway_token_use(tx, &hash).await?;
+                self.note_gateway_token_use(tx, key).await?;
             }
-            self.credentials.remember(hash, &actor);
             return Ok(actor);
         }
-        if let Some(gateway_id) = presented.certified_gateway {
-            return self.authenticate_certified(gateway_id).await;
-        }
-        let Some(session) = presented.session else {
-            return Ok(Actor::Nobody);
+        let Some(gateway_id) = presented.certified_gateway else {
+            // One that has ended is as if there were no cookie.
+            let actor = tx.actor_by_session(key, now).await?;
+            return Ok(actor.unwrap_or(Actor::Nobody));
         };
-        let hash = secret_hash(session);
-        if let Some(actor) = self.credentials.recall(&hash) {
-            return Ok(actor);
-        }
-        let mut tx = self.db.read().await?;
-        match tx.actor_by_session(&hash, self.clock.now()).await? {
-            Some(actor) => {
-                self.credentials.remember(hash, &actor);
-                Ok(actor)
-            }
-            // It has ended: as if there were no cookie.
-            None => Ok(Actor::Nobody),
-        }
-    }
-
-    /// A certificate is good until the gateway's access is taken away.
-    async fn authenticate_certified(&self, gateway_id: &str) -> Result<Actor> {
-        let key = format!("certificate:{gateway_id}");
-        if let Some(actor) = self.credentials.recall(&key) {
-            return Ok(actor);
-        }
-        let mut tx = self.db.read().await?;
-        if tx.is_gateway_revoked(gateway_id, self.clock.now()).await? {
+        // A certificate is good until the gateway's access is taken away.
+        if tx.is_gateway_revoked(gateway_id, now).await? {
             return Err(Error::unauthenticated(
                 "gateway_revoked",
                 format!(
@@ -170,10 +172,9 @@ impl Service {
                 ),
             ));
         }
-        let gateway_id = gateway_id.to_owned();
-        let actor = Actor::Gateway { gateway_id };
-        self.credentials.remember(key, &actor);
-        Ok(actor)
+        Ok(Actor::Gateway {
+            gateway_id: gateway_id.to_owned(),
+        })
     }
 
     /// Whether doors ask for credentials.

@@ -15,7 +15,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Duration, Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -109,6 +109,16 @@ impl<Q: Send + 'static, A: Send + 'static> BatchWorker<Q, A> {
         };
         if gathered == 0 {
             return None;
+        }
+        // Who is about to ask does so first: one question wakes the worker before the others are put.
+        yield_now().await;
+        while batch.len() < self.batch_max
+            && let Ok(asked) = queue.try_recv()
+        {
+            batch.push(asked);
+        }
+        if self.linger_max.is_zero() {
+            return Some(batch);
         }
         let expected = self.answered_last.load(Ordering::Relaxed);
         let until = Instant::now() + self.linger_max;

@@ -62,21 +62,6 @@ impl Service {
         Ok(events)
     }
 
-    /// The gateway's newest task.
-    pub async fn newest_task(&self, gateway_id: &str) -> Result<Task> {
-        check_gateway_id(gateway_id)?;
-        let mut tx = self.db.read().await?;
-        tx.newest_task(gateway_id).await?.ok_or_else(|| {
-            Error::not_found(
-                "task_not_found",
-                format!(
-                    "gateway {gateway_id} has no task: trigger one with \
-                     POST /api/ota/upgrade/{gateway_id}"
-                ),
-            )
-        })
-    }
-
     pub async fn gateways(&self, mut filter: GatewayFilter) -> Result<Page<GatewayView>> {
         let limit = filter.limit;
         filter.limit += 1;

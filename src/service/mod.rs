@@ -38,6 +38,7 @@ mod known_firmwares;
 mod list;
 mod log_in;
 mod make_task;
+mod newest_task;
 mod next_step;
 mod oidc_log_in;
 mod packages;
@@ -204,6 +205,8 @@ pub struct Service {
     webhooks: WebhookClient,
     inbox: batches::Batches<InboxMessage, ()>,
     triggers: batches::Batches<trigger_upgrade::Trigger, Result<Task>>,
+    /// Ids of gateways whose newest task somebody wants to know.
+    polls: batches::Batches<String, newest_task::Newest>,
     oidc: Option<OidcLogIns>,
     credentials: authenticate::Credentials,
     passwords: passwords::Passwords,
@@ -229,6 +232,7 @@ impl Service {
     ) -> (Service, Workers) {
         let (inbox, inbox_worker) = batches::batches(inbox::WRITE_BATCH_MAX);
         let (triggers, trigger_worker) = batches::batches(trigger_upgrade::TRIGGER_BATCH_MAX);
+        let (polls, polls_worker) = batches::batches(newest_task::POLL_BATCH_MAX);
         let download_budget = settings
             .download_bytes_per_second
             .map(|rate| Arc::new(Mutex::new(DownloadBudget::new(rate, clock.now()))));
@@ -250,6 +254,7 @@ impl Service {
             webhooks,
             inbox,
             triggers,
+            polls,
             oidc: None,
             credentials: authenticate::Credentials::default(),
             passwords: passwords::Passwords::default(),
@@ -262,6 +267,7 @@ impl Service {
         let workers = Workers {
             inbox: inbox_worker,
             triggers: trigger_worker,
+            polls: polls_worker,
         };
         (service, workers)
     }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Result, Service,
     batches::BatchWorker,
+    newest_task::{Newest, POLL_BATCHES_MAX},
     trigger_upgrade::{TRIGGER_LINGER_MAX, Trigger},
 };
 use crate::{domain::Task, store::InboxMessage};
@@ -15,6 +16,7 @@ use crate::{domain::Task, store::InboxMessage};
 pub struct Workers {
     pub(super) inbox: BatchWorker<InboxMessage, ()>,
     pub(super) triggers: BatchWorker<Trigger, Result<Task>>,
+    pub(super) polls: BatchWorker<String, Newest>,
 }
 
 impl Workers {
@@ -31,10 +33,17 @@ impl Workers {
         // While one waits for its commit, the next locks its gateways; SQLite has one writer.
         let batches_max = if service.db.is_embedded() { 1 } else { 2 };
         let triggers = self.triggers.lingering(TRIGGER_LINGER_MAX);
-        let triggers = triggers.run(batches_max, shutdown, move |triggers| {
+        let triggers = triggers.run(batches_max, shutdown.clone(), {
             let service = service.clone();
-            async move { service.answer_triggers(&triggers).await }
+            move |triggers| {
+                let service = service.clone();
+                async move { service.answer_triggers(&triggers).await }
+            }
         });
-        tokio::join!(inbox, triggers);
+        let polls = self.polls.run(POLL_BATCHES_MAX, shutdown, move |gateways| {
+            let service = service.clone();
+            async move { service.newest_tasks(&gateways).await }
+        });
+        tokio::join!(inbox, triggers, polls);
     }
 }

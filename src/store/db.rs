@@ -122,6 +122,8 @@ impl Db {
             SqlitePoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(SQLITE_BUSY_TIMEOUT)
+                // There is no line that could be dead.
+                .test_before_acquire(false)
                 // On a full disk SQLite itself rolls back, sqlx's rollback then fails, and the
                 // connection would count as in a transaction for ever.
                 .after_release(|connection, _| {

@@ -1,10 +1,14 @@
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::{QueryBuilder, types::Json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Error, Result, Tx};
+use super::{Db, Error, Result, Tx};
 use crate::domain::{LastReport, PackageChange, Task, TaskStatus};
 
 macro_rules! columns {
@@ -106,6 +110,51 @@ pub struct TaskFilter {
     /// Only those made before this one.
     pub before: Uuid,
     pub limit: i64,
+}
+
+/// Wait for the newest tasks of some gateways before the database counts as unavailable: whoever
+/// polls would wait behind who waits.
+const NEWEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Db {
+    /// The newest task of each of these gateways that has one, by gateway. One statement sees one
+    /// moment: there is no transaction around it.
+    pub async fn newest_tasks(&self, gateway_ids: &[String]) -> Result<HashMap<String, Task>> {
+        let fetched = async {
+            match self {
+                Db::Postgres(pool) => {
+                    sqlx::query_as::<_, TaskRow>(concat!(
+                        "SELECT ",
+                        columns!(),
+                        " FROM unnest($1::text[]) AS asked (id) CROSS JOIN LATERAL
+                          (SELECT * FROM upgrade_tasks WHERE gateway_id = asked.id
+                            ORDER BY task_id DESC LIMIT 1) AS newest"
+                    ))
+                    .bind(gateway_ids)
+                    .fetch_all(pool)
+                    .await
+                }
+                Db::Sqlite { readers, .. } => {
+                    sqlx::query_as::<_, TaskRow>(concat!(
+                        "WITH asked (id) AS (SELECT value FROM json_each($1)) SELECT ",
+                        columns!(),
+                        " FROM asked JOIN upgrade_tasks ON task_id =
+                          (SELECT t.task_id FROM upgrade_tasks AS t WHERE t.gateway_id = asked.id
+                            ORDER BY t.task_id DESC LIMIT 1)"
+                    ))
+                    .bind(Json(gateway_ids))
+                    .fetch_all(readers)
+                    .await
+                }
+            }
+        };
+        let fetched = timeout(NEWEST_TIMEOUT, fetched).await;
+        fetched
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))?
+            .into_iter()
+            .map(|row| Ok((row.gateway_id.clone(), Task::try_from(row)?)))
+            .collect()
+    }
 }
 
 impl Tx {

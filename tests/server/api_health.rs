@@ -1,10 +1,14 @@
 //! What operators see: readiness, metrics, the API's page.
 
-use airlift_testkit::{Durability, Mosquitto, MosquittoOptions, Postgres};
+use std::time::{Duration, Instant};
+
+use airlift_testkit::{Durability, FaultProxy, Mosquitto, MosquittoOptions, Postgres};
+use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::{
-    app::{Setup, TestApp, eventually},
+    app::{SOON, Setup, TestApp, eventually},
     gateway::Gateway,
 };
 
@@ -77,6 +81,36 @@ async fn a_server_is_unready_while_its_database_is_away_and_recovers() {
     ready(&app, true).await;
     assert_eq!(app.task("g").await["taskId"], task["taskId"]);
     app.upload("1.0.3", b"image").await.data();
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn polls_are_told_when_the_line_to_the_database_is_dead_and_answered_when_it_lives_again() {
+    let postgres = Postgres::start(Durability::Fast).unwrap();
+    let proxy = FaultProxy::start(([127, 0, 0, 1], postgres.port()).into()).unwrap();
+    let url = postgres.url();
+    let port = |port: u16| format!(":{port}/");
+    let setup = Setup {
+        database_url: Some(url.replace(&port(postgres.port()), &port(proxy.addr().port()))),
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let task = app.trigger("g", "1.0.2").await.data();
+    proxy.stall(true);
+    let began = Instant::now();
+    // More than are answered at once, one batch after the other.
+    let polls = (0..20).map(async |number| {
+        sleep(Duration::from_millis(100 * number)).await;
+        app.get("/api/ota/task/g").await
+    });
+    for answer in join_all(polls).await {
+        answer.refused(503, "unavailable");
+    }
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+
+    proxy.stall(false);
+    assert_eq!(app.task("g").await["taskId"], task["taskId"]);
     app.stop().await;
 }
 

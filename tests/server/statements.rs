@@ -228,6 +228,43 @@ async fn the_file_of_a_release_is_looked_up_once_however_many_download_it() {
 }
 
 #[tokio::test]
+async fn polls_that_wait_at_once_are_answered_by_one_statement() {
+    let statements = Statements::counted_here();
+    let setup = Setup {
+        postgres: true,
+        ..Setup::default()
+    };
+    let app = setup.start().await;
+    app.released("1.0.2").await;
+    let ids = crowd::ids("g", 20);
+    for id in &ids {
+        app.trigger(id, "1.0.2").await.data();
+    }
+    // Of the same gateway, too, and of one without a task.
+    let asked = [ids.clone(), ids[..5].to_vec(), vec!["unknown".to_owned()]].concat();
+    let mut least = [usize::MAX; 2];
+    for _ in 0..10 {
+        let before = statements.so_far();
+        assert_eq!(
+            app.service().newest_task("g007").await.unwrap().gateway_id,
+            "g007"
+        );
+        least[0] = least[0].min(statements.so_far() - before);
+
+        let before = statements.so_far();
+        let polls = asked.iter().map(|id| app.service().newest_task(id));
+        let answers = join_all(polls).await;
+        least[1] = least[1].min(statements.so_far() - before);
+        for (id, answer) in asked.iter().zip(answers) {
+            let gateway_id = answer.map(|task| task.gateway_id).ok();
+            assert_eq!(gateway_id.as_ref(), Some(id).filter(|id| *id != "unknown"));
+        }
+    }
+    assert_eq!(least, [1, 1]);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn the_statistics_of_gateways_ask_no_more_for_more_of_them() {
     let statements = Statements::counted_here();
     let setup = Setup {

@@ -108,6 +108,7 @@ macro_rules! contract {
 contract![
     a_user_is_known_by_issuer_and_subject_and_two_never_by_the_same,
     rows_come_back_as_they_went_in,
+    the_newest_tasks_of_many_gateways_are_found_at_once,
     a_dropped_transaction_leaves_nothing,
     a_version_is_unique_within_its_device_type,
     firmwares_page_by_upload_and_filter,

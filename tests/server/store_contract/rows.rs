@@ -58,6 +58,34 @@ pub(super) async fn rows_come_back_as_they_went_in(f: Fixture) {
     assert_eq!(known, ["ota_1".to_owned()].into());
 }
 
+pub(super) async fn the_newest_tasks_of_many_gateways_are_found_at_once(f: Fixture) {
+    let mut tx = f.db.begin().await.unwrap();
+    for gateway_id in ["g1", "g2", "g3"] {
+        tx.lock_gateway(&gateway(gateway_id)).await.unwrap();
+    }
+    let mut tasks = [task(1, "g1"), task(2, "g2"), task(3, "g1"), task(4, "g2")];
+    // A gateway has one active task.
+    for ended in &mut tasks[..2] {
+        ended.status = TaskStatus::Failed;
+    }
+    tx.insert_tasks(&tasks).await.unwrap();
+    tx.commit().await.unwrap();
+    let newest = async |asked: &[&str]| {
+        let asked: Vec<String> = asked.iter().map(|it| (*it).to_owned()).collect();
+        f.db.newest_tasks(&asked).await.unwrap()
+    };
+    let expected = [
+        ("g1".to_owned(), tasks[2].clone()),
+        ("g2".to_owned(), tasks[3].clone()),
+    ];
+    assert_eq!(
+        newest(&["g3", "g2", "g1", "unknown", "g2"]).await,
+        expected.into()
+    );
+    assert_eq!(newest(&["g3", "a\"b"]).await, [].into());
+    assert_eq!(newest(&[]).await, [].into());
+}
+
 pub(super) async fn a_dropped_transaction_leaves_nothing(f: Fixture) {
     let mut tx = f.db.begin().await.unwrap();
     tx.lock_gateway(&gateway("g1")).await.unwrap();
