@@ -57,9 +57,10 @@ cut-test:
 fuzz minutes='20':
     ./fuzz/run.sh {{ minutes }}
 
-# Start-up time, idle memory and the memory of a 1 GB upload, printed beside their aims.
-bench:
-    ./benches/footprint.sh
+# What the server does, each figure beside the machine's own limit; arguments as for `airlift-load`, like `poll idle`.
+bench *args:
+    cargo build --release --bin airlift --bin airlift-load
+    target/release/airlift-load {{ args }}
 
 # The memory of a fleet of simulated gateways in one process.
 bench-fleet:
@@ -73,10 +74,6 @@ bench-scale:
 bench-page gateways='100000':
     cargo build --release --workspace --bins
     AIRLIFT_GATEWAYS={{ gateways }} cargo nextest run --release --package airlift --test e2e -E 'test(scrolling_through)' --no-capture
-
-# The task poll with a token beside the same without access control.
-bench-access:
-    ./benches/access.sh
 
 # Licences, advisories and sources of the dependencies.
 deny:

@@ -1,3 +1,10 @@
+use std::sync::LazyLock;
+
+use axum::{
+    body::Bytes,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
 use utoipa::OpenApi;
 
 use super::{
@@ -128,6 +135,18 @@ use super::{
     )
 )]
 struct ApiDoc;
+
+pub const OPENAPI_PATH: &str = "/openapi.json";
+
+/// The document as text, made when somebody first asks for it: most servers are never asked, and
+/// making it takes 11 MB.
+pub async fn openapi_text() -> Response {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+        let text = serde_json::to_vec(&openapi());
+        text.expect("a description is JSON").into()
+    });
+    ([(CONTENT_TYPE, "application/json")], TEXT.clone()).into_response()
+}
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {

@@ -6,6 +6,7 @@ use axum::{
     http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
+    routing::get,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -20,7 +21,7 @@ use super::{
     limits::Limits,
     observe::observe,
     oidc,
-    openapi::openapi,
+    openapi::{OPENAPI_PATH, openapi_text},
     package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
     security_headers::security_headers,
@@ -369,9 +370,9 @@ pub fn rules() -> Vec<Rule> {
 pub fn router(service: Arc<Service>) -> Router {
     // The bar of the other layout has styles within it, which the pages' policy forbids.
     let docs: Router<Arc<Service>> = SwaggerUi::new("/docs")
-        .config(Config::default().use_base_layout())
-        .url("/openapi.json", openapi())
+        .config(Config::from(OPENAPI_PATH).use_base_layout())
         .into();
+    let docs = docs.route(OPENAPI_PATH, get(openapi_text));
     let limits = Arc::new(Limits::new(service.settings()));
     let state = Guard {
         service: service.clone(),

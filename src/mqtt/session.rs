@@ -30,6 +30,9 @@ const RECEIVE_MAXIMUM: u16 = u16::MAX;
 pub const INCOMING_QUEUE_MAX: usize = 8192;
 /// Publishes waiting for the connection.
 pub(super) const OUTGOING_QUEUE_MAX: usize = 8192;
+/// Publishes that the broker may leave unacknowledged, if it allows so many; `rumqttc` makes room for
+/// all of them beforehand.
+const OUTGOING_INFLIGHT_MAX: u16 = 1024;
 /// Wait for room among the messages to be stored; less than [`KEEP_ALIVE`].
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether all is stored.
@@ -383,6 +386,7 @@ async fn open(
         .set_keep_alive(KEEP_ALIVE)
         .set_session_expiry_interval(Some(if fresh { 0 } else { SESSION_EXPIRY_SECONDS }))
         .set_receive_maximum(Some(RECEIVE_MAXIMUM))
+        .set_outgoing_inflight_upper_limit(OUTGOING_INFLIGHT_MAX)
         .set_max_packet_size(Some(PACKET_BYTES_MAX));
     let (client, events) = AsyncClient::new(mqtt, OUTGOING_QUEUE_MAX);
     Ok((client, acks, events))

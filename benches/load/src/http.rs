@@ -101,7 +101,15 @@ fn length(head: &str) -> Result<usize> {
 
 /// The bytes of a GET.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes()
+    get_as(path, None)
+}
+
+/// The same with a token, if any.
+pub fn get_as(path: &str, token: Option<&str>) -> Vec<u8> {
+    let authorization = token
+        .map(|token| format!("Authorization: Bearer {token}\r\n"))
+        .unwrap_or_default();
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}\r\n").into_bytes()
 }
 
 /// The bytes of a POST of JSON.

@@ -11,6 +11,9 @@ pub struct Memory {
     pub resident: f64,
     /// VmHWM: the most since [`reset_peak`].
     pub peak: f64,
+    /// RssAnon: what of the resident is the process's own. The rest are pages of files, the program's
+    /// own code above all, which the kernel takes back when it needs the room.
+    pub anonymous: f64,
 }
 
 pub fn memory(pid: u32) -> Result<Memory> {
@@ -24,6 +27,7 @@ pub fn memory(pid: u32) -> Result<Memory> {
     Ok(Memory {
         resident: mib("VmRSS:")?,
         peak: mib("VmHWM:")?,
+        anonymous: mib("RssAnon:")?,
     })
 }
 

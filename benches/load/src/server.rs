@@ -79,7 +79,9 @@ impl Server {
         });
         all.extend(args.iter().map(|arg| (*arg).to_owned()));
         let began = Instant::now();
-        let mut process = Process::spawn(binary("airlift")?, &all, &[], "airlift")?;
+        // An operator has none, and they take memory.
+        let no_backtraces = [("RUST_BACKTRACE", "0".to_owned())];
+        let mut process = Process::spawn(binary("airlift")?, &all, &no_backtraces, "airlift")?;
         let client = Client::new();
         let answers = async |path: &str| {
             let url = format!("http://127.0.0.1:{http_port}{path}");

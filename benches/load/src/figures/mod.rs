@@ -3,6 +3,8 @@
 mod contact;
 mod download;
 mod ingest;
+mod access;
+mod idle;
 mod poll;
 mod rollout;
 mod trigger;
@@ -20,6 +22,11 @@ pub struct Named {
 }
 
 pub const FIGURES: &[Named] = &[
+    Named {
+        name: "idle",
+        about: "start to first answer, and resident memory once nothing happens, with embedded defaults",
+        measure: idle::idle,
+    },
     Named {
         name: "poll.sqlite",
         about: "GET /api/ota/task/{id} over 64 connections, on SQLite, beside an axum handler of constant JSON",
@@ -74,6 +81,11 @@ pub const FIGURES: &[Named] = &[
         name: "upload.large",
         about: "one image of 1 GB, beside the same",
         measure: upload::large,
+    },
+    Named {
+        name: "access",
+        about: "the poll with a token, beside the poll of a server that asks for none",
+        measure: access::access,
     },
 ];
 
