@@ -57,10 +57,17 @@ cut-test:
 fuzz minutes='20':
     ./fuzz/run.sh {{ minutes }}
 
-# What the server does, each figure beside the machine's own limit; arguments as for `airlift-load`, like `poll idle`.
+# Each figure of docs/PERFORMANCE.md beside this machine's limits, and a table of them (an hour); arguments
+# as for airlift-load, like `poll storm` or `--data 1,10,100`.
 bench *args:
-    cargo build --release --bin airlift --bin airlift-load
-    target/release/airlift-load {{ args }}
+    #!/usr/bin/env bash
+    set -uo pipefail
+    target=${CARGO_TARGET_DIR:-target}
+    cargo build --release --bins --package airlift --package airlift-load || exit
+    "$target/release/airlift-load" {{ args }} > "$target/bench.jsonl"
+    status=$?
+    "$target/release/airlift-load" table "$target/bench.jsonl"
+    exit "$status"
 
 # The memory of a fleet of simulated gateways in one process.
 bench-fleet:

@@ -9,7 +9,7 @@ Usage: ./test.sh [-h] [arguments of `cargo nextest run`]
 
 Checks formatting and warnings, builds all binaries and runs all tests against real servers.
 On Debian and Ubuntu it first installs, with apt-get (and sudo unless run as root), what is missing
-of: postgresql mosquitto mosquitto-clients caddy nginx-light docker-compose openssl curl gpg gpg-agent zstd
+of: postgresql mosquitto mosquitto-clients caddy nginx docker-compose openssl curl gpg gpg-agent zstd
 prometheus systemd python3-venv nodejs npm chromium, a C toolchain, qemu-system-misc and the RISC-V
 toolchain rustc-web cargo-web rust-web-src lld-22; then cargo-nextest with cargo. The tests start
 servers of their own on free ports of the loopback address; services of the system are neither used
@@ -27,7 +27,7 @@ TEXT
 }
 
 # Servers that Debian's packages enable at boot.
-readonly service_packages=(postgresql mosquitto caddy nginx-light prometheus)
+readonly service_packages=(postgresql mosquitto caddy nginx prometheus)
 readonly policy=/usr/sbin/policy-rc.d
 readonly policy_mark='# written by airlift test.sh; safe to remove'
 # Making the cluster, seconds.
@@ -81,7 +81,7 @@ missing_packages() {
     has_program mosquitto || echo mosquitto
     { has_program mosquitto_pub && has_program mosquitto_sub; } || echo mosquitto-clients
     has_program caddy || echo caddy
-    has_program nginx || echo nginx-light
+    has_program nginx || echo nginx
     has_program docker-compose || echo docker-compose
     has_program openssl || echo openssl
     has_program curl || echo curl

@@ -20,6 +20,7 @@ use airlift::{
 };
 use anyhow::{Context, Result};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -133,12 +134,26 @@ fn run(mut args: ServeArgs, matches: &ArgMatches) -> Result<ExitCode> {
     let config = args.options.over_file(args.config.as_deref())?.resolve()?;
     start_log(&config)?;
     install_tls()?;
+    allow_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(serve(&config));
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// As many open files as the system permits: each connection is one, and the limit that a shell sets is
+/// often 1,024, for programs that airlift is none of.
+fn allow_files() {
+    let files = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: files.maximum,
+        ..files
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(%error, files = files.current, "the limit of open files stays");
+    }
 }
 
 /// Two TLS providers are in the dependency tree; rustls wants to be told which.

@@ -34,6 +34,7 @@ mod access;
 mod ended;
 mod front;
 mod gate;
+mod offline;
 mod plugins;
 
 pub use self::access::{Admission, ConnectRequest, Ended, OnConnect, OnLook, Refusal, SERVER_USER};
@@ -41,7 +42,7 @@ pub use self::access::{Admission, ConnectRequest, Ended, OnConnect, OnLook, Refu
 /// Largest MQTT packet, in bytes: 1 MiB of payload and room for topic and properties.
 pub const PACKET_BYTES_MAX: u32 = 1024 * 1024 + 64 * 1024;
 /// Sessions kept, connected or not.
-pub const SESSIONS_MAX: u32 = 50_000;
+pub const SESSIONS_MAX: u32 = 100_000;
 /// Seconds a write to a client may take before its connection is given up.
 pub const SEND_SECONDS_MAX: u64 = 5;
 /// Milliseconds [`OnPublish`] may take. Together with the time for a last will it must stay below
@@ -65,8 +66,8 @@ const TOPIC_LEVELS_MAX: usize = 32;
 const SESSION_SECONDS_MAX: u64 = 7 * 24 * 3600;
 /// Seconds until a connection from the TLS front has named its client.
 const PROXY_HEADER_SECONDS_MAX: u64 = 1;
-/// Connections that wait to be taken.
-const BACKLOG: u32 = 1_024;
+/// Connections that wait to be taken; a client whose connection finds no room tries again after a second.
+const BACKLOG: i32 = 4_096;
 /// Milliseconds `shutdown` waits for the clients to be gone, and between two looks at them.
 const SHUTDOWN_MS_MAX: u64 = 5_000;
 const SHUTDOWN_PAUSE_MS: u64 = 10;
@@ -273,7 +274,7 @@ impl Doors {
         };
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
-        let outer = socket.listen(BACKLOG)?;
+        let outer = socket.listen(BACKLOG as u32)?;
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let (inner_addr, inner) = bind(behind_front(local))?;
         let (own_addr, own) = bind(limits().laddr(local))?;
@@ -302,6 +303,7 @@ fn limits() -> Builder {
         // Else our own closed connections keep the port taken for a minute after a shutdown.
         .reuseaddr(Some(true))
         .nodelay(true)
+        .backlog(BACKLOG)
         // Every client passes `authenticate`; rmqtt would let those without a user name past it.
         .allow_anonymous(false)
         .max_packet_size(PACKET_BYTES_MAX)

@@ -14,6 +14,7 @@ mod forge;
 mod gateway;
 mod kill;
 mod linux;
+mod load;
 mod pacing;
 mod page;
 mod production;

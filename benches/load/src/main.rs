@@ -13,15 +13,17 @@ mod memory;
 mod mqtt;
 mod nginx;
 mod server;
+mod table;
 
-use std::process::ExitCode;
+use std::{fs, path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
-use clap::Parser;
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
 
 use figure::Figure;
 use figures::{FIGURES, Named};
 use growth::growth;
+use table::table;
 
 /// What one step of `--data` is.
 const GATEWAYS_PER_STEP: usize = 1000;
@@ -31,11 +33,13 @@ const GATEWAYS_PER_STEP: usize = 1000;
 /// Each figure starts what it needs (airlift, PostgreSQL, Mosquitto, nginx) on free ports of the
 /// loopback address, in folders of its own, and takes all of it away again.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\n  \
     airlift-load --list            what there is to measure\n  \
     airlift-load poll ingest       the figures whose names begin so\n  \
     airlift-load --data 1,10,100   does more data make it slower?\n  \
-    airlift-load --scale 0.01      all, with a hundredth of the work: does it run at all?\n\n\
+    airlift-load --scale 0.01      all, with a hundredth of the work: does it run at all?\n  \
+    airlift-load table FILE        the lines of a run as a table\n\n\
     Build it with the server: cargo build --release --bin airlift --bin airlift-load")]
 struct Options {
     /// Figures to measure: beginnings of their names; all without one
@@ -57,6 +61,17 @@ struct Options {
     /// is ten times the cost at ten times the data.
     #[arg(long, value_name = "STEPS", value_delimiter = ',', default_value = "1")]
     data: Vec<usize>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints the lines of a run as a table in Markdown
+    Table {
+        /// JSON lines as they were printed
+        file: PathBuf,
+    },
 }
 
 /// How to measure.
@@ -91,6 +106,12 @@ fn wanted(options: &Options) -> Vec<&'static Named> {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
+    if let Some(Command::Table { file }) = &options.command {
+        let lines = fs::read_to_string(file);
+        let lines = lines.with_context(|| format!("reading {}", file.display()))?;
+        print!("{}", table(&lines)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let wanted = wanted(&options);
     if wanted.is_empty() {
         eprintln!("airlift-load: there is no such figure; --list names them");

@@ -24,7 +24,7 @@ impl Nginx {
         let config = folder.join("nginx.conf");
         fs::write(&config, configuration(folder, port))?;
         let args = ["-c", &config.display().to_string(), "-e", "stderr"].map(str::to_owned);
-        let program = program("nginx", "nginx-light")?;
+        let program = program("nginx", "nginx")?;
         let mut process = Process::spawn_in(scratch, program, &args, &[], "nginx")?;
         process.wait_until("listening", START_LIMIT, || {
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::access::{Admission, Admitted, ConnectRequest, OnConnect, Refusal, is_same_secret};
 use super::front::Front;
+use super::offline::{let_socket_go, was_moved};
 use super::{
     HANDSHAKE_SECONDS_MAX, OnPublish, PACKET_BYTES_MAX, SERVER_USER, STORE_MS_MAX,
     TOPIC_LEVELS_MAX, WILL_STORE_MS_MAX,
@@ -41,6 +42,11 @@ const NOWHERE: &str = "$nowhere";
 /// Milliseconds that the answer to a refused CONNECT waits, and how many wait at the same time.
 const REFUSAL_PAUSE_MS: u64 = 1_000;
 const REFUSALS_WAITING_MAX: usize = 64;
+/// Messages that wait for the store; beyond it nobody else is let in, or a fleet that comes back all
+/// at once would wait past [`STORE_MS_MAX`], be cut off and come back again.
+const STORING_MAX: usize = 2_000;
+/// Milliseconds between two looks whether they are fewer.
+const STORING_PAUSE_MS: u64 = 20;
 /// Milliseconds between two tries to find out who somebody is.
 const CONNECT_PAUSE_MS: u64 = 500;
 /// Seconds' worth of messages that a gateway may send at once.
@@ -49,9 +55,10 @@ const BURST_SECONDS: u32 = 10;
 const REFUSAL_LOG_MS: u64 = 10_000;
 
 /// The hooks [`Gate`] is registered for.
-pub(super) const GATED: [Type; 6] = [
+pub(super) const GATED: [Type; 7] = [
     Type::ClientConnect,
     Type::ClientAuthenticate,
+    Type::ClientDisconnected,
     Type::ClientSubscribeCheckAcl,
     Type::MessagePublishCheckAcl,
     Type::MessagePublish,
@@ -79,6 +86,8 @@ pub(super) struct Gate {
 pub(super) struct Limits {
     messages: Option<DefaultKeyedRateLimiter<String>>,
     refusals: Semaphore,
+    /// Messages that are being stored.
+    storing: AtomicUsize,
     /// Somebody was let in without a credential.
     pub opened: AtomicBool,
     began: Instant,
@@ -96,6 +105,7 @@ impl Limits {
         Limits {
             messages: quota.map(RateLimiter::keyed),
             refusals: Semaphore::new(REFUSALS_WAITING_MAX),
+            storing: AtomicUsize::new(0),
             opened: AtomicBool::new(false),
             began: Instant::now(),
             logged: AtomicU64::new(0),
@@ -143,6 +153,14 @@ impl Handler for Gate {
                 let result = self.authenticate(client).await;
                 (false, Some(HookResult::AuthResult(result)))
             }
+            Parameter::ClientDisconnected(session, _) => {
+                if let Some(context) = self.context()
+                    && !*self.stopped.borrow()
+                {
+                    tokio::spawn(let_socket_go(context, Session::clone(session)));
+                }
+                (true, before)
+            }
             Parameter::ClientSubscribeCheckAcl(session, subscribe) => {
                 match self.refuses_subscription(session, subscribe) {
                     false => (true, before),
@@ -175,8 +193,9 @@ impl Handler for Gate {
 }
 
 impl Gate {
-    /// Waits while it can't be found out who somebody is. rmqtt answers "server unavailable" when
-    /// that took as long as a handshake may; it has no other way to say so.
+    /// Waits while those who are in wait for the store, and while it can't be found out who somebody
+    /// is. rmqtt answers "server unavailable" when that took as long as a handshake may; it has no
+    /// other way to say so.
     async fn until_known(&self, client: &ConnectInfo) {
         let Some(request) = self.request(client) else {
             return;
@@ -185,6 +204,12 @@ impl Gate {
             return;
         }
         let deadline = Instant::now() + Duration::from_secs(HANDSHAKE_SECONDS_MAX);
+        while self.limits.storing.load(Ordering::Relaxed) > STORING_MAX {
+            sleep(Duration::from_millis(STORING_PAUSE_MS)).await;
+            if Instant::now() > deadline {
+                return;
+            }
+        }
         while (self.on_connect)(request.clone()).await == Err(Refusal::Unavailable) {
             sleep(Duration::from_millis(CONNECT_PAUSE_MS)).await;
             if Instant::now() > deadline {
@@ -352,9 +377,8 @@ impl Gate {
         // A client that connects anew throws its old session out, whose will may come after the new
         // one's first messages: a gateway that is there would stay "offline". Nor at our shutdown.
         let thrown_out = session.disconnected_reasons().await.is_ok_and(|reasons| {
-            reasons
-                .iter()
-                .any(|reason| matches!(reason, mqtt::Reason::ConnectKicked(false)))
+            let is_kicked = |reason| matches!(reason, &mqtt::Reason::ConnectKicked(false));
+            was_moved(&reasons) || reasons.iter().any(is_kicked)
         });
         let may = Admitted::of(session)
             .is_some_and(|it| it.admission.may_publish(&self.topic_prefix, &will.topic));
@@ -382,10 +406,27 @@ impl Gate {
     async fn stored(&self, publish: &Publish) -> bool {
         let mut stopped = self.stopped.clone();
         let store = (self.on_publish)(publish.topic.to_string(), publish.payload.clone());
+        let _storing = Storing::begin(&self.limits.storing);
         tokio::select! {
             stored = timeout(Duration::from_millis(STORE_MS_MAX), store) => stored.unwrap_or(false),
             _ = stopped.wait_for(|stopped| *stopped) => false,
         }
+    }
+}
+
+/// Counts while it lives.
+struct Storing<'s>(&'s AtomicUsize);
+
+impl<'s> Storing<'s> {
+    fn begin(count: &'s AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Storing(count)
+    }
+}
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

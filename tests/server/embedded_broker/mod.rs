@@ -21,6 +21,7 @@ use self::clients::*;
 
 pub mod access;
 mod clients;
+mod offline;
 mod sessions;
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod access;
 mod idle;
 mod poll;
 mod rollout;
+mod storm;
 mod trigger;
 mod upload;
 
@@ -86,6 +87,11 @@ pub const FIGURES: &[Named] = &[
         name: "access",
         about: "the poll with a token, beside the poll of a server that asks for none",
         measure: access::access,
+    },
+    Named {
+        name: "storm",
+        about: "50,000 sessions come back at once to the built-in broker, a command waiting in each, and once more after the server was killed",
+        measure: storm::storm,
     },
 ];
 
