@@ -186,6 +186,14 @@ struct Back {
     commanded: Duration,
 }
 
+/// What a gateway has got so far.
+#[derive(Default)]
+struct Got {
+    connected: Option<Duration>,
+    /// When, and the command's `msgId`.
+    command: Option<(Duration, Value)>,
+}
+
 /// A gateway that is not let in, or cut off, tries again.
 async fn come_back(
     port: u16,
@@ -194,18 +202,31 @@ async fn come_back(
     failed: Arc<AtomicUsize>,
 ) -> Result<Back> {
     let began = Instant::now();
+    let mut got = Got::default();
     loop {
-        match try_to_come_back(port, number, resumed, began).await {
-            Ok(back) => return Ok(back),
+        match try_to_come_back(port, number, resumed, began, &mut got).await {
+            Ok(client) => {
+                return Ok(Back {
+                    client,
+                    connected: got.connected.unwrap_or_default(),
+                    commanded: got.command.unwrap_or_default().0,
+                });
+            }
             Err(_) => failed.fetch_add(1, Ordering::Relaxed),
         };
         sleep(RETRY).await;
     }
 }
 
-async fn try_to_come_back(port: u16, number: usize, resumed: bool, began: Instant) -> Result<Back> {
+async fn try_to_come_back(
+    port: u16,
+    number: usize,
+    resumed: bool,
+    began: Instant,
+    got: &mut Got,
+) -> Result<Client> {
     let mut client = connect(port, number, resumed).await?;
-    let connected = began.elapsed();
+    got.connected.get_or_insert_with(|| began.elapsed());
     let id = gateway_id(number);
     let report = format!("hanqi/gateway/{id}/report");
     let heartbeat = json!({
@@ -214,23 +235,21 @@ async fn try_to_come_back(port: u16, number: usize, resumed: bool, began: Instan
         "data": {"firmwareVersion": "1.0.0", "battery": 87, "freeHeap": 183_456, "rssi": -61},
     });
     client.publish(&report, [heartbeat.to_string()]).await?;
-    let command = client.messages().await?;
-    let commanded = began.elapsed();
-    client.acknowledge(&command).await?;
-    let command = command.first().context("a message")?;
-    let command: Value = serde_json::from_slice(&command.payload)?;
+    if got.command.is_none() {
+        let commands = client.messages().await?;
+        client.acknowledge(&commands).await?;
+        let command = commands.first().context("a message")?;
+        let command: Value = serde_json::from_slice(&command.payload)?;
+        got.command = Some((began.elapsed(), command["data"]["msgId"].clone()));
+    }
     let progress = json!({
         "msgType": "ota_progress",
         "uuid": id,
-        "msgId": command["data"]["msgId"],
+        "msgId": got.command.as_ref().map(|(_, msg_id)| msg_id),
         "data": {"state": "downloading", "progress": 0, "targetVersion": "1.0.1"},
     });
     client.publish(&report, [progress.to_string()]).await?;
-    Ok(Back {
-        client,
-        connected,
-        commanded,
-    })
+    Ok(client)
 }
 
 fn gateway_id(number: usize) -> String {
