@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use super::{
     Result, Service,
     make_task::record_task,
-    record_messages::{Door, Said, Tally, storable},
+    record_messages::{Door, Said, TURN, Tally, storable},
 };
 use crate::{
     domain::{
@@ -135,7 +136,7 @@ impl Heard {
     /// Message ids of reports that are about none of the tasks loaded so far, each with the gateway's own.
     fn further_names(&self) -> impl Iterator<Item = (&str, &str)> {
         let name = |said| match said {
-            &Said::Progress { ref msg_id, .. } => msg_id.as_deref(),
+            Said::Progress { msg_id, .. } => msg_id.as_deref(),
             _ => None,
         };
         let is_further = |name: &&str| self.tasks.iter().all(|task| task.now.msg_id != **name);
@@ -202,8 +203,11 @@ impl Service {
         }
         let (mut heard, foreign) = load(tx, words, now).await?;
         let mut kept = Kept::default();
-        for heard in &mut heard {
-            self.apply(heard, &foreign, door, now, &mut kept, tally);
+        for heard in heard.chunks_mut(TURN) {
+            for heard in heard {
+                self.apply(heard, &foreign, door, now, &mut kept, tally);
+            }
+            yield_now().await;
         }
         store(tx, &heard, &kept, now).await?;
         self.tell(tx, heard, now, tally).await

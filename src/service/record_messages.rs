@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use airlift_proto::{Message, Report, Status, TopicKind};
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::task::yield_now;
 
 use super::{Error, Result, Service, inbox::message_id};
 use crate::{
@@ -15,6 +16,9 @@ use crate::{
 const TEXT_LENGTH_MAX: usize = 1024;
 /// Largest heartbeat `data` that is kept whole, in bytes of JSON.
 const ATTRIBUTES_BYTES_MAX: usize = 8 << 10;
+/// Of a batch so many messages, or gateways, are worked on before whoever polls gets a turn.
+pub(super) const TURN: usize = 64;
+
 /// A message as it came from the broker.
 #[derive(Clone, Debug)]
 pub struct InboundMessage {
@@ -114,11 +118,14 @@ impl Service {
     ) -> Result<Vec<ReportRefusal>> {
         let mut tally = Tally::default();
         let mut words: BTreeMap<&str, Vec<Said>> = BTreeMap::new();
-        for message in messages {
-            match self.parse(message, door) {
-                Ok((gateway_id, said)) => words.entry(gateway_id).or_default().push(said),
-                Err(refusal) => tally.refused.push((message.topic.clone(), refusal)),
+        for messages in messages.chunks(TURN) {
+            for message in messages {
+                match self.parse(message, door) {
+                    Ok((gateway_id, said)) => words.entry(gateway_id).or_default().push(said),
+                    Err(refusal) => tally.refused.push((message.topic.clone(), refusal)),
+                }
             }
+            yield_now().await;
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;

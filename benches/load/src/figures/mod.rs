@@ -1,10 +1,10 @@
 //! What is measured. To add one: a file here, and its line in [`FIGURES`].
 
+mod access;
 mod contact;
 mod download;
-mod ingest;
-mod access;
 mod idle;
+mod ingest;
 mod poll;
 mod rollout;
 mod storm;
