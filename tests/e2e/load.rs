@@ -21,7 +21,7 @@ macro_rules! measured {
     };
 }
 
-measured!(poll, storm);
+measured!(download, poll, rollout, storm, trigger, upload);
 
 #[test]
 fn each_figure_is_measured_here() {
