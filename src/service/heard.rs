@@ -135,12 +135,12 @@ impl Heard {
 
     /// Message ids of reports that are about none of the tasks loaded so far, each with the gateway's own.
     fn further_names(&self) -> impl Iterator<Item = (&str, &str)> {
-        let name = |said| match said {
+        let names = self.said.iter().filter_map(|said| match said {
             Said::Progress { msg_id, .. } => msg_id.as_deref(),
             _ => None,
-        };
+        });
         let is_further = |name: &&str| self.tasks.iter().all(|task| task.now.msg_id != **name);
-        let names = self.said.iter().filter_map(name).filter(is_further);
+        let names = names.filter(is_further);
         names.map(|name| (self.id(), name))
     }
 

@@ -21,7 +21,9 @@ macro_rules! measured {
     };
 }
 
-measured!(download, poll, rollout, storm, trigger, upload);
+measured!(
+    access, contact, download, idle, ingest, poll, rollout, storm, trigger, upload
+);
 
 #[test]
 fn each_figure_is_measured_here() {

@@ -1,8 +1,6 @@
 //! Drives a running airlift over its public contract and prints one JSON line per figure, each paired
 //! in the same run with a limit of the machine itself: machines differ, ratios less so.
 
-#![allow(dead_code)]
-
 mod commands;
 mod figure;
 mod figures;

@@ -37,7 +37,7 @@ pub struct Server {
     pub http_port: u16,
     pub mqtt_port: u16,
     pub postgres: Option<Postgres>,
-    pub broker: Option<Mosquitto>,
+    _broker: Option<Mosquitto>,
     pub data: PathBuf,
     client: Client,
     /// Outlives the process.
@@ -112,7 +112,7 @@ impl Server {
             http_port,
             mqtt_port,
             postgres,
-            broker,
+            _broker: broker,
             data,
             client,
             _folder: folder,
