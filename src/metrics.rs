@@ -9,9 +9,9 @@ use prometheus_client::{
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct HttpLabels {
-    pub method: String,
+    pub method: &'static str,
     /// The route's pattern, so that ids don't multiply the series.
-    pub route: String,
+    pub route: &'static str,
     pub status: u16,
 }
 
@@ -34,7 +34,7 @@ pub struct OutcomeLabel {
 pub struct RouteLabels {
     pub method: &'static str,
     /// The route's pattern.
-    pub route: String,
+    pub route: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

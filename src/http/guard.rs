@@ -11,6 +11,7 @@ use super::{
     client_address::client_address,
     error::ApiError,
     limits::Limits,
+    observe::Route,
     peer::Peer,
     same_origin::{check_same_origin, is_safe},
     shown::Shown,
@@ -30,11 +31,23 @@ pub struct Guard {
     pub service: Arc<Service>,
     pub limits: Arc<Limits>,
     pub need: Need,
+    pub route: Route,
 }
 
 /// Finds out who comes and lets in who may; handlers find it as [`Caller`].
 pub async fn guard(
     State(guard): State<Guard>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = guarded(&guard, params, request, next).await;
+    response.extensions_mut().insert(guard.route);
+    response
+}
+
+async fn guarded(
+    guard: &Guard,
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
@@ -47,7 +60,7 @@ pub async fn guard(
         }
     };
     let shown = Shown::read(&parts);
-    let (caller, refusal) = admit(&guard, &params, &parts, &shown).await;
+    let (caller, refusal) = admit(guard, &params, &parts, &shown).await;
     if let Some(refusal) = refusal {
         // Boxed: every request would carry the room that this takes.
         Box::pin(note(&guard.service, &caller, &parts, &refusal)).await;

@@ -1,30 +1,21 @@
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
-    middleware,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware, routing::get};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
     audit, changelog,
     error::ApiError,
     event,
-    extract::{BODY_BYTES_MAX, CSV_BYTES_MAX, TARGET_BYTES_MAX},
+    extract::{CSV_BYTES_MAX, TARGET_BYTES_MAX},
     firmware, gateway, gateway_token,
     guard::{Guard, guard},
     limits::Limits,
-    observe::observe,
+    observe::Route,
     oidc,
     openapi::{OPENAPI_PATH, openapi_text},
     package, page, provisioning_key, rollout,
     routes::{Routes, Rule},
-    security_headers::security_headers,
     session, setting, setup, signing_key, statistics, system, task, token, upgrade, user, webhook,
 };
 use crate::{
@@ -366,7 +357,8 @@ pub fn rules() -> Vec<Rule> {
     routes().rules()
 }
 
-/// The whole server.
+/// Every route behind its guard; `serve.rs` does what is done to each answer. A layer here would be
+/// cloned for each request, with all below it.
 pub fn router(service: Arc<Service>) -> Router {
     // The bar of the other layout has styles within it, which the pages' policy forbids.
     let docs: Router<Arc<Service>> = SwaggerUi::new("/docs")
@@ -378,19 +370,13 @@ pub fn router(service: Arc<Service>) -> Router {
         service: service.clone(),
         limits: limits.clone(),
         need: Read,
+        route: Route("/docs"),
     };
     routes()
         .router(&service, &limits)
         .merge(docs.route_layer(middleware::from_fn_with_state(state, guard)))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(service.clone(), observe))
-        .layer(middleware::from_fn_with_state(
-            service.clone(),
-            security_headers,
-        ))
         .with_state(service)
 }
 
@@ -408,9 +394,4 @@ async fn no_such_method() -> ApiError {
         "method_not_allowed",
         "this address does not take this method: /docs lists which it takes",
     )
-}
-
-/// The panic itself is in the log, by the panic hook.
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    ApiError::internal(&"a handler panicked").into_response()
 }

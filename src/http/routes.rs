@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     guard::{Guard, guard},
     limits::{Limits, upload_place},
+    observe::Route,
 };
 use crate::{
     domain::{Actor, Admittance, Need, Role},
@@ -25,10 +26,10 @@ use crate::{
 /// The routes of the server, and what each needs.
 #[derive(Default)]
 pub struct Routes {
-    routes: Vec<Route>,
+    routes: Vec<Entry>,
 }
 
-struct Route {
+struct Entry {
     rule: Rule,
     handler: MethodRouter<Arc<Service>>,
     is_upload: bool,
@@ -68,7 +69,7 @@ impl Routes {
         handler: MethodRouter<Arc<Service>>,
     ) -> Self {
         let rule = Rule { method, path, need };
-        self.routes.push(Route {
+        self.routes.push(Entry {
             rule,
             handler,
             is_upload: false,
@@ -80,7 +81,7 @@ impl Routes {
     pub fn with_bodies(mut self, limit: DefaultBodyLimit) -> Self {
         if let Some(route) = self.routes.pop() {
             let handler = route.handler.route_layer(limit);
-            self.routes.push(Route { handler, ..route });
+            self.routes.push(Entry { handler, ..route });
         }
         self
     }
@@ -106,7 +107,7 @@ impl Routes {
     /// The router, in which each route has its guard.
     pub fn router(self, service: &Arc<Service>, limits: &Arc<Limits>) -> Router<Arc<Service>> {
         let mut router = Router::new();
-        for Route {
+        for Entry {
             rule,
             handler,
             is_upload,
@@ -121,6 +122,7 @@ impl Routes {
                 service: service.clone(),
                 limits: limits.clone(),
                 need: rule.need,
+                route: Route(rule.path),
             };
             let guarded = handler.route_layer(middleware::from_fn_with_state(state, guard));
             router = router.route(rule.path, guarded);

@@ -1,19 +1,10 @@
-use std::sync::Arc;
-
-use axum::{
-    extract::{Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-            STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-        },
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
     },
-    middleware::Next,
-    response::Response,
 };
-
-use crate::service::Service;
 
 /// On every answer.
 const ALWAYS: [(HeaderName, &str); 6] = [
@@ -40,14 +31,7 @@ const PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; im
 const HTTPS_ONLY: &str = "max-age=31536000";
 
 /// Tells browsers what they must not do with an answer. What a handler has set stays.
-pub async fn security_headers(
-    State(service): State<Arc<Service>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub fn set_security_headers(headers: &mut HeaderMap, is_api: bool, https: bool) {
     for (name, value) in ALWAYS {
         set(headers, name, value);
     }
@@ -57,10 +41,9 @@ pub async fn security_headers(
     if is_page(headers) {
         set(headers, CONTENT_SECURITY_POLICY, PAGES);
     }
-    if service.settings().https {
+    if https {
         set(headers, STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
     }
-    response
 }
 
 fn is_page(headers: &HeaderMap) -> bool {

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,12 +13,14 @@ use std::{
 use axum::{
     Router,
     body::Body,
+    extract::DefaultBodyLimit,
     http::{
         HeaderValue, Request, StatusCode,
         header::{CONNECTION, TRANSFER_ENCODING},
     },
     response::{IntoResponse, Response},
 };
+use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::TokioIo,
@@ -37,8 +40,11 @@ use tower_service::Service as _;
 use super::{
     connection::{Cut, Progress, Running, TimedBody, TimedStream, UntilDropped},
     error::ApiError,
+    extract::BODY_BYTES_MAX,
+    observe::Observed,
     peer::Peer,
     router::router,
+    security_headers::set_security_headers,
 };
 use crate::{metrics::ReasonLabel, service::Service, tls::Tls};
 
@@ -168,10 +174,10 @@ impl Door {
         };
         let progress = Arc::new(Progress::default());
         let service = service_fn(|request| {
-            let (router, peer, progress) = (self.router.clone(), peer.clone(), progress.clone());
+            let (peer, progress) = (peer.clone(), progress.clone());
             // At once: hyper reads on before it first polls what comes back.
             let running = progress.request_begins();
-            async move { Ok::<_, Infallible>(answer(router, request, peer, progress, running).await) }
+            async move { Ok::<_, Infallible>(self.answer(request, peer, progress, running).await) }
         });
         let stream = TokioIo::new(TimedStream::new(stream, progress.clone()));
         let connection = http1::Builder::new()
@@ -188,43 +194,51 @@ impl Door {
         }
     }
 
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        progress: Arc<Progress>,
+        running: Running,
+    ) -> Response {
+        let observed = Observed::begin(&request);
+        let is_api = request.uri().path().starts_with("/api/");
+        // It may have come with a Content-Length too, of which hyper tells nothing: what another reader
+        // would take for the next request must not be one here (RFC 9112, 6.3).
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+        let mut request =
+            request.map(|body| Body::new(TimedBody::new(Body::new(body), progress.clone())));
+        request.extensions_mut().insert(peer);
+        DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+        let answered = AssertUnwindSafe(self.router.clone().call(request));
+        let mut response = match answered.catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            // The panic itself is in the log, by the panic hook.
+            Err(_) => ApiError::internal(&"a handler panicked").into_response(),
+        };
+        observed.answered(&response, self.service.metrics());
+        if progress.cut() == Some(Cut::Body) {
+            response = ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "the request's body came too slowly: send it again",
+            )
+            .into_response();
+        }
+        let headers = response.headers_mut();
+        set_security_headers(headers, is_api, self.service.settings().https);
+        if is_last || progress.cut().is_some() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Body::new(UntilDropped::new(body, running)))
+    }
+
     fn count_cut(&self, address: SocketAddr, reason: &'static str, why: &str) {
         tracing::debug!(%address, reason, why, "HTTP connection cut");
         let cut = &self.service.metrics().http_connections_cut;
         cut.get_or_create(&ReasonLabel { reason }).inc();
     }
-}
-
-async fn answer(
-    mut router: Router,
-    request: Request<Incoming>,
-    peer: Peer,
-    progress: Arc<Progress>,
-    running: Running,
-) -> Response {
-    // It may have come with a Content-Length too, of which hyper tells nothing: what another reader
-    // would take for the next request must not be one here (RFC 9112, 6.3).
-    let is_last = request.headers().contains_key(TRANSFER_ENCODING);
-    let mut request =
-        request.map(|body| Body::new(TimedBody::new(Body::new(body), progress.clone())));
-    request.extensions_mut().insert(peer);
-    let mut response = match router.call(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    if progress.cut() == Some(Cut::Body) {
-        response = ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "the request's body came too slowly: send it again",
-        )
-        .into_response();
-    }
-    if is_last || progress.cut().is_some() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    response.map(|body| Body::new(UntilDropped::new(body, running)))
 }
 
 /// How many connections each address has.
