@@ -9,7 +9,6 @@
 //! | `tls` | certificates of the server's own doors | nothing of ours |
 //! | `domain` | types and decisions, no I/O | `airlift_proto` |
 //! | `config`, `metrics` | settings and counters | nothing of ours |
-//! | `memory` | gives back what only the start needed | nothing of ours |
 //!
 //! `tests/tidy.rs` holds these arrows. To add an endpoint: a handler file under `http/<noun>/`, its
 //! route in `http/router.rs`, a service if it decides anything, a line in `CHANGELOG.md`.
@@ -22,7 +21,6 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
-pub mod memory;
 pub mod metrics;
 pub mod mqtt;
 pub mod oidc;

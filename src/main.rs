@@ -16,7 +16,6 @@ use airlift::{
     },
     config::{Config, LogFormat},
     domain::Clock,
-    memory,
 };
 use anyhow::{Context, Result};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -28,8 +27,6 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 const QUIET: &str = ",rmqtt=error,rmqtt_net=error,rmqtt_codec=error";
 /// Longest wait for blocking work (a file being written) when the process ends.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_secs(5);
-/// By then the broker's session is up and each job has run.
-const START_SETTLES: Duration = Duration::from_secs(2);
 /// As with a wrong flag; 1 says that the command could be carried out, and gateways failed or the
 /// bundle is refused.
 const COMMAND_FAILED: u8 = 2;
@@ -176,7 +173,6 @@ async fn serve(config: &Config) -> Result<()> {
         docs = format!("http://{}/docs", app.http_addr),
         "airlift serves"
     );
-    tokio::spawn(forget_the_start());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -189,14 +185,6 @@ async fn serve(config: &Config) -> Result<()> {
     tokio::select! {
         result = stopped => result,
         _ = interrupt.recv() => anyhow::bail!("interrupted again: stopped at once"),
-    }
-}
-
-/// Nobody needs what it took any more.
-async fn forget_the_start() {
-    tokio::time::sleep(START_SETTLES).await;
-    if let Err(error) = memory::give_back_file_pages() {
-        tracing::debug!(%error, "pages of the start are not given back");
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 /// The arrows: a room, and which others it may name. `proto` is the crate `airlift-proto`.
-const ARROWS: [(&str, &[&str]); 18] = [
-    ("main", &["app", "cli", "config", "domain", "memory"]),
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("main", &["app", "cli", "config", "domain"]),
     (
         "app",
         &[
@@ -37,14 +37,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("oidc", &["domain"]),
     ("tls", &[]),
     ("domain", &["proto"]),
-    ("memory", &[]),
     ("metrics", &["proto"]),
     ("config", &[]),
     ("proto", &[]),
 ];
 
 /// Libraries that belong to rooms: who else names one has taken over another room's work.
-const LIBRARIES: [(&str, &[&str]); 22] = [
+const LIBRARIES: [(&str, &[&str]); 21] = [
     ("airlift_bundle", &["cli", "domain", "service"]),
     ("airlift_esp", &["cli", "service"]),
     ("airlift_package", &["cli", "domain", "service"]),
@@ -55,7 +54,6 @@ const LIBRARIES: [(&str, &[&str]); 22] = [
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
     ("indicatif", &["cli"]),
-    ("libc", &["memory"]),
     ("object_store", &["blob"]),
     ("openidconnect", &["oidc"]),
     ("prometheus_client", &["metrics"]),
@@ -109,7 +107,7 @@ enum Dependencies {
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 100;
 /// Files in which `unsafe` may stand, each with the reason.
-const UNSAFE: [(&str, &str); 13] = [
+const UNSAFE: [(&str, &str); 12] = [
     (
         "firmware/board/src/broker.rs",
         "the MQTT client's buffer is cleared by hand",
@@ -157,10 +155,6 @@ const UNSAFE: [(&str, &str); 13] = [
     (
         "firmware/qemu-riscv32/src/start.rs",
         "from the reset to Rust",
-    ),
-    (
-        "src/memory.rs",
-        "pages are given back by a system call that takes addresses",
     ),
 ];
 /// Not ours, or made by a build.
