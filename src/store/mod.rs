@@ -38,6 +38,7 @@ mod rollouts;
 mod setup_links;
 mod signing_secrets;
 mod statistics;
+mod task_reports;
 mod tasks;
 mod tokens;
 mod user_sessions;

@@ -191,11 +191,8 @@ fn reports_close_together_leave_the_deadline_where_it_is() {
         (114, 3, 1000),
         (115, 4, 1015),
     ] {
-        task.take_progress(
-            &report(TaskStatus::Downloading, progress),
-            at(second),
-            &DEADLINES,
-        );
+        let report = report(TaskStatus::Downloading, progress);
+        task.take_progress(&report, at(second), &DEADLINES);
         assert_eq!(task.deadline_at, Some(at(deadline)), "{second}");
         assert_eq!(task.progress, progress);
     }
