@@ -73,7 +73,7 @@ bench *args:
 bench-fleet:
     ./benches/fleet.sh
 
-# Filters, a rollout and lists over 1,000,000 gateways on PostgreSQL and 100,000 on SQLite, beside aims and plain SQL.
+# Filters, a dry run and lists over 1,000,000 gateways on PostgreSQL and 100,000 on SQLite, beside aims and plain SQL.
 bench-scale:
     ./benches/scale.sh
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints how long the release server takes over a large fleet on this machine, on PostgreSQL and on SQLite,
 # beside its aims and beside the same SQL sent by psql or sqlite3: first page and count of filters, pages behind almost
-# all, who runs what, a rollout to a million, a list that tags many gateways, the list of all of them. Prints only; machines differ.
+# all, who runs what, a rollout's dry run, a list that tags many gateways, the list of all of them. Prints only; machines differ.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -172,42 +172,17 @@ lists() {
     printf '  beside it, the plain SELECT: %s ms\n' "$(($(now_ms) - began))"
 }
 
-# A rollout to every esp32, from the request until all of them are enrolled and cut into waves, and how it
-# goes on: the tasks of the first wave are made a few at a time. Beside it, the same rows copied by one
-# plain INSERT ... SELECT.
-rollout() {
-    local began before id taken
+# Who would get a rollout to every esp32; airlift-load measures rollouts that are carried out.
+dry_run() {
+    local began
     printf 'firmware' > "$folder/firmware.bin"
     answer --output /dev/null -F "file=@$folder/firmware.bin" -F version=1.0.3 -F deviceType=esp32 \
         "$url/api/ota/firmware/upload"
     answer --output /dev/null -X POST "$url/api/ota/firmware/1.0.3/release?deviceType=esp32"
-    echo 5 > "/proc/$server/clear_refs" 2>/dev/null || true
-    before=$(memory_mib VmRSS)
-    began=$(now_ms)
-    answer --output "$folder/answer" -H 'Content-Type: application/json' "$url/api/ota/rollouts" \
-        --data '{"version":"1.0.3","deviceType":"esp32","waves":[10,50,100],"maxInFlight":1000}'
-    taken=$(($(now_ms) - began))
-    id=$(grep -o '"rolloutId":"[^"]*"' "$folder/answer" | cut -d'"' -f4)
-    until answer "$url/api/ota/rollouts/$id" | tee "$folder/answer" | grep -q '"enrolled":true'; do sleep 0.05; done
-    printf 'rollout to %s gateways: answered after %s ms, all enrolled after %s ms  (aim: under 10000)\n' \
-        "$(grep -o '"total":[0-9]*' "$folder/answer" | head -1 | cut -d: -f2)" "$taken" "$(($(now_ms) - began))"
-    until answer "$url/api/ota/rollouts/$id" | grep -q '"active":1000'; do sleep 0.05; done
-    printf '  the first 1000 tasks made after %s ms, memory %s MiB before, %s MiB at its peak  (aim: flat)\n' \
-        "$(($(now_ms) - began))" "$before" "$(memory_mib VmHWM)"
-    answer --output /dev/null -X POST "$url/api/ota/rollouts/$id/cancel"
-    began=$(now_ms)
-    sql <<SQL
-CREATE TABLE plain AS SELECT * FROM rollout_gateways WHERE rollout_id IS NULL;
-CREATE UNIQUE INDEX plain_id ON plain (rollout_id, gateway_id);
-CREATE INDEX plain_position ON plain (rollout_id, state, position);
-INSERT INTO plain SELECT * FROM rollout_gateways;
-DROP TABLE plain;
-SQL
-    printf '  beside it, the same rows by one plain INSERT: %s ms\n' "$(($(now_ms) - began))"
     began=$(now_ms)
     answer --output /dev/null -H 'Content-Type: application/json' "$url/api/ota/rollouts/dry-run" \
         --data '{"version":"1.0.3","deviceType":"esp32","waves":[10,50,100]}'
-    printf '  a dry run of it: %s ms\n' "$(($(now_ms) - began))"
+    printf 'a dry run of a rollout: %s ms\n' "$(($(now_ms) - began))"
 }
 
 # bench NAME GATEWAYS DATABASE_URL
@@ -223,7 +198,7 @@ bench() {
     [ "$1" = sqlite ] || sql <<< 'VACUUM ANALYZE gateways'
     compare_all
     overview "$2"
-    rollout
+    dry_run
     lists
     stop
     rm -rf "$folder/data"
