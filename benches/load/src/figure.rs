@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use crate::memory::Memory;
+
 /// What a figure is held against.
 #[derive(Clone, Copy, Debug)]
 pub enum Aim {
@@ -38,6 +40,13 @@ impl Figure {
     pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Figure {
         self.details.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// What the server held before and after, and at the most in between.
+    pub fn memory(self, before: Memory, after: Memory) -> Figure {
+        self.detail("memoryBeforeMib", before.resident.round())
+            .detail("memoryPeakMib", after.peak.round())
+            .detail("memoryAfterMib", after.resident.round())
     }
 
     pub fn value(&self) -> f64 {

@@ -36,7 +36,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Figure>> {
     let connected = gateways.min(connections_max());
     let server = Server::start(Database::Postgres, Broker::Mosquitto, &[]).await?;
     server.fill(1000 * plan.data).await?;
-    let before = memory(server.pid())?.resident;
+    let before = memory(server.pid())?;
     let (mut rounds, mut longest) = (Vec::new(), Vec::new());
     reset_peak(server.pid())?;
     for round in 0..plan.rounds {
@@ -78,9 +78,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Figure>> {
             .detail("gateways", gateways)
             .detail("connectedAtOnceMax", connected)
             .detail("contactsMadeAtOnce", gateways.min(AT_ONCE))
-            .detail("memoryBeforeMib", before)
-            .detail("memoryPeakMib", after.peak)
-            .detail("memoryAfterMib", after.resident),
+            .memory(before, after),
         figure(
             "contact.wait",
             "ms, the longest",

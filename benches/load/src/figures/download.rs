@@ -66,9 +66,7 @@ async fn measure(plan: &Plan, name: &str, bytes: usize, connections: usize) -> R
         }
         .detail("connections", connections)
         .detail("fileBytes", bytes)
-        .detail("memoryBeforeMiB", before.resident)
-        .detail("memoryPeakMiB", after.peak)
-        .detail("memoryAfterMiB", after.resident),
+        .memory(before, after),
     ])
 }
 

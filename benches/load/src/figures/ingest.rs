@@ -74,7 +74,7 @@ async fn measure(plan: &Plan, fleet: Fleet) -> Result<Vec<Figure>> {
     let server = Server::start(Database::Postgres, Broker::Mosquitto, &[]).await?;
     server.fill(1000 * plan.data).await?;
     server.release(VERSION, vec![0x5a; 100_000]).await?;
-    let before = memory(server.pid())?.resident;
+    let before = memory(server.pid())?;
     let mut publishers = Vec::new();
     for number in 0..fleet.gateways {
         let id = gateway_id(number);
@@ -113,9 +113,7 @@ async fn measure(plan: &Plan, fleet: Fleet) -> Result<Vec<Figure>> {
         )
         .detail("gateways", fleet.gateways)
         .detail("reportsEach", fleet.reports)
-        .detail("memoryBeforeMib", before)
-        .detail("memoryPeakMib", after.peak)
-        .detail("memoryAfterMib", after.resident),
+        .memory(before, after),
         figure(&polled, "ms p99", Aim::Max(POLL_P99_MS_MAX), polls),
     ])
 }

@@ -67,8 +67,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Figure>> {
             details: Map::new(),
         }
         .detail("gateways", gateways)
-        .detail("memoryBeforeMib", before.resident.round())
-        .detail("memoryPeakMib", after.peak.round()),
+        .memory(before, after),
         Figure {
             name: "rollout.dispatch".to_owned(),
             unit: "commands/s",

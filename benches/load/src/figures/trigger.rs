@@ -78,8 +78,7 @@ async fn measure(plan: &Plan) -> Result<Vec<Figure>> {
         .detail("triggers", triggers)
         .detail("answersPerSecond", crate::figure::median(answers).round())
         .detail("answer99Ms", crate::figure::median(slowest).round())
-        .detail("memoryBeforeMib", before.resident.round())
-        .detail("memoryPeakMib", after.peak.round()),
+        .memory(before, after),
     ])
 }
 

@@ -75,9 +75,7 @@ async fn measure(plan: &Plan, name: &str, files: usize, bytes: usize) -> Result<
         }
         .detail("files", files)
         .detail("fileBytes", bytes)
-        .detail("memoryBeforeMiB", before.resident)
-        .detail("memoryPeakMiB", after.peak)
-        .detail("memoryAfterMiB", after.resident),
+        .memory(before, after),
     ])
 }
 
